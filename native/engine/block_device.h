@@ -1,0 +1,50 @@
+// block_device.h: what the NBD server (and the addon) see of an open resource.
+//
+// All calls only on home(). The caller judged the request already: offset + length <= size_bytes(), a write is not to a
+// read-only device (asserted). Buffers must stay until the answer. Answers carry errors in the engine's words; nbd/ maps them.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "base/result.h"
+#include "base/task.h"
+#include "base/types.h"
+#include "io/executor.h"
+
+namespace atl {
+
+struct Extent {
+  uint64_t length = 0;  // bytes
+  bool hole = false;    // no space allocated
+  bool zero = false;    // reads as zeros
+  friend bool operator==(const Extent&, const Extent&) = default;
+};
+
+struct WriteFlags {
+  bool fua = false;      // answer only when this write (data and metadata) is durable
+  bool no_hole = false;  // write_zeroes: keep (or make) the space allocated
+};
+
+class BlockDevice {
+ public:
+  virtual ~BlockDevice() = default;
+
+  virtual Executor& home() const = 0;
+  virtual uint64_t size_bytes() const = 0;
+  virtual bool read_only() const = 0;
+
+  virtual Task<Result<void>> read(uint64_t offset, MutableBytes into) = 0;
+  virtual Task<Result<void>> write(uint64_t offset, Bytes from, WriteFlags flags) = 0;
+  virtual Task<Result<void>> write_zeroes(uint64_t offset, uint64_t length, WriteFlags flags) = 0;
+  /// Advice: whole blocks inside the range read as zeros afterwards and give their space back; partial blocks are left alone.
+  virtual Task<Result<void>> trim(uint64_t offset, uint64_t length, WriteFlags flags) = 0;
+  /// Every write answered before this call, on any connection, is durable when it answers.
+  virtual Task<Result<void>> flush() = 0;
+  /// Loads the metadata of the range (and may read ahead its data).
+  virtual Task<Result<void>> cache(uint64_t offset, uint64_t length) = 0;
+  /// At least one extent, adjacent ones differ; they start at `offset` and cover at most `length` (fewer when `max_extents` is met).
+  virtual Task<Result<std::vector<Extent>>> extents(uint64_t offset, uint64_t length, uint32_t max_extents) = 0;
+};
+
+}  // namespace atl

@@ -1,0 +1,91 @@
+// loop.h: a reactor: one thread that runs jobs, files and sockets. Two implementations behind one face, chosen at start:
+// io_uring (uring_loop.cc), and epoll with a pool of pread/pwrite threads (epoll_loop.cc) where the kernel or a container
+// forbids io_uring. Both pass the same tests.
+//
+// An operation is an awaitable that answers what its system call would: >= 0, or -errno. Nothing throws, nothing allocates.
+// Short reads and writes are the caller's business (the stores and the NBD server loop). The buffer must stay until the answer.
+#pragma once
+
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+#include <coroutine>
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "base/result.h"
+#include "base/types.h"
+#include "io/executor.h"
+
+namespace atl {
+
+enum class IoKind : uint8_t { automatic, uring, threads };
+
+struct LoopOptions {
+  IoKind kind = IoKind::automatic;
+  std::string name = "atoll";   // of the thread, for ps and perf; at most 15 bytes are shown
+  uint32_t file_threads = 4;    // of the fallback: how many files operations run at once
+};
+
+class Loop : public Executor {
+ public:
+  enum class Verb : uint8_t { read, write, readv, writev, fsync, fdatasync, fallocate, accept, recv, sendmsg, poll_in };
+
+  struct Op : Job {
+    Loop& loop;
+    Verb verb;
+    int fd;
+    int flags = 0;                // fallocate: mode; recv, sendmsg: flags
+    void* buffer = nullptr;       // read, write, recv
+    uint64_t length = 0;          // bytes; readv, writev: count of iov; fallocate: length
+    uint64_t offset = 0;
+    const iovec* iov = nullptr;   // readv, writev
+    const msghdr* message = nullptr;
+    int32_t result = 0;
+    std::coroutine_handle<> handle{};
+
+    Op(Loop& on, Verb what, int of) : loop(on), verb(what), fd(of) {}
+    bool await_ready() const noexcept { return false; }
+    void await_suspend(std::coroutine_handle<> awaiter) noexcept {
+      handle = awaiter;
+      loop.submit(*this);
+    }
+    int32_t await_resume() const noexcept { return result; }
+  };
+
+  /// Fails with `unsupported` when kind is uring and the kernel will not have it; automatic falls back to threads.
+  static Result<std::unique_ptr<Loop>> create(const LoopOptions& options);
+  /// The loop whose thread this is.
+  static Loop& here() {
+    VERIFY(current() != nullptr);
+    return static_cast<Loop&>(*current());
+  }
+
+  virtual IoKind kind() const = 0;
+  /// Owns the calling thread until stop(). Operations still in flight at stop() are completed first.
+  virtual void run() = 0;
+  /// Thread-safe: run() returns once the queue is empty and nothing is in flight.
+  virtual void stop() = 0;
+
+  // All only from the loop's own thread.
+  Op read(int fd, MutableBytes into, uint64_t offset);
+  Op write(int fd, Bytes from, uint64_t offset);
+  Op readv(int fd, const iovec* iov, uint32_t count, uint64_t offset);
+  Op writev(int fd, const iovec* iov, uint32_t count, uint64_t offset);
+  Op fsync(int fd);
+  Op fdatasync(int fd);
+  Op fallocate(int fd, int mode, uint64_t offset, uint64_t length);
+  /// The new connection's descriptor, non-blocking and close-on-exec. ::shutdown(fd, SHUT_RDWR) on the listener ends the wait.
+  Op accept(int fd);
+  /// At most into.size() bytes; 0 at the end of the stream. ::shutdown(fd, SHUT_RD) ends the wait.
+  Op recv(int fd, MutableBytes into, int flags = 0);
+  /// MSG_NOSIGNAL is added.
+  Op sendmsg(int fd, const msghdr* message, int flags = 0);
+  Op poll_in(int fd);
+
+ protected:
+  virtual void submit(Op& op) = 0;
+};
+
+}  // namespace atl

@@ -1,0 +1,66 @@
+// data_store.h: where bytes are kept. One narrow interface; the local file system and the simulator implement it, RADOS will.
+//
+// Called on any executor; each call resumes its awaiter on the executor it came from. Calls on overlapping ranges of one
+// data file are ordered by the engine, never by the store.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+
+#include "base/result.h"
+#include "base/task.h"
+#include "base/types.h"
+
+namespace atl {
+
+class DataStore {
+ public:
+  virtual ~DataStore() = default;
+
+  /// Writes to data files must have offset and length in multiples of this (1 when buffered, 4096 when direct). A power of two <= block_bytes.
+  virtual uint32_t write_alignment() const = 0;
+
+  // ---- data files: sparse, created by the first write, up to max_resource_bytes long (split below a file system's limit) ----
+
+  /// Fills `into` exactly. Holes, and all that was never written, are zeros; so is a file that is not there.
+  virtual Task<Result<void>> read(DataFileId file, uint64_t offset, MutableBytes into) = 0;
+  /// Not durable before sync. On an error any part of the range may have been written.
+  virtual Task<Result<void>> write(DataFileId file, uint64_t offset, Bytes from) = 0;
+  /// The range reads back as zeros and its space is given back (block-aligned ranges). Not durable before sync.
+  virtual Task<Result<void>> punch(DataFileId file, uint64_t offset, uint64_t length) = 0;
+  /// The range reads back as zeros and its space stays (or becomes) allocated.
+  virtual Task<Result<void>> write_zeroes(DataFileId file, uint64_t offset, uint64_t length) = 0;
+  /// Everything written to the file before this call is durable when it answers. After a failure the bytes written since
+  /// the last good sync are in doubt (invariant I6); the engine stops trusting the resource.
+  virtual Task<Result<void>> sync(DataFileId file) = 0;
+  /// Gives all space back. A file that is not there is no error.
+  virtual Task<Result<void>> remove(DataFileId file) = 0;
+  /// Bytes allocated on the device, for usage and check; 0 when not there.
+  virtual Task<Result<uint64_t>> allocated_bytes(DataFileId file) = 0;
+
+  // ---- content chunks: immutable, named by their SHA-256 ----
+
+  /// Durable when it answers, whole or not there. A chunk that is there already is left as it is.
+  virtual Task<Result<void>> put_content(const Digest& digest, Bytes bytes) = 0;
+  /// Fills `into` from `offset` of the chunk; what lies past its end is zeros. `not_found` when there is no such chunk.
+  virtual Task<Result<void>> read_content(const Digest& digest, uint64_t offset, MutableBytes into) = 0;
+  virtual Task<Result<void>> drop_content(const Digest& digest) = 0;
+  /// The chunk's length in bytes; `not_found` when there is none.
+  virtual Task<Result<uint64_t>> content_bytes(const Digest& digest) = 0;
+
+  // ---- for check: what is really there ----
+  virtual Task<Result<void>> list_files(std::function<void(DataFileId)> visit) = 0;
+  virtual Task<Result<void>> list_content(std::function<void(const Digest&)> visit) = 0;
+
+  /// Monotonic counts since start, readable from any thread.
+  struct Counters {
+    uint64_t bytes_written = 0;   // data files
+    uint64_t bytes_read = 0;      // data files and content
+    uint64_t content_bytes_written = 0;
+    uint64_t syncs = 0;
+    uint64_t bytes_punched = 0;
+  };
+  virtual Counters counters() const = 0;
+};
+
+}  // namespace atl

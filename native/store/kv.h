@@ -1,0 +1,42 @@
+// kv.h: the ordered, durable key-value map under the record store. RocksDB implements it (rocks_kv.cc), the simulator does
+// in memory (sim/sim_kv.cc). Keys are compared as bytes.
+//
+// All calls block; the record store makes them from its own worker, never from a reactor.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/result.h"
+
+namespace atl {
+
+struct KvMutation {
+  std::string key;
+  std::optional<std::string> value;  // none: delete
+};
+
+/// One instant of the map; reads through it see nothing later.
+class KvSnapshot {
+ public:
+  virtual ~KvSnapshot() = default;
+};
+
+class Kv {
+ public:
+  virtual ~Kv() = default;
+  /// No value: nullopt. `snapshot` may be null (the latest). Thread-safe.
+  virtual Result<std::optional<std::string>> get(std::string_view key, const KvSnapshot* snapshot) = 0;
+  /// Visits keys in [from, to) in order until visit answers false. An empty `to` means the end. Thread-safe.
+  virtual Result<void> scan(std::string_view from, std::string_view to, const KvSnapshot* snapshot,
+                            const std::function<bool(std::string_view key, std::string_view value)>& visit) = 0;
+  virtual std::unique_ptr<KvSnapshot> snapshot() = 0;
+  /// All or nothing. durable: on the device when it answers. After a failed write the state is as before it; no_space may be tried again.
+  virtual Result<void> write(const std::vector<KvMutation>& mutations, bool durable) = 0;
+};
+
+}  // namespace atl

@@ -1,0 +1,214 @@
+/**
+ * The boundary: what the C++ addon (`native/node`) offers. Plain data crosses it once per call; TypeScript has judged
+ * the arguments before. Everything that can take time answers by a promise. A failure rejects with an `Error` whose
+ * `code` is one of {@link NativeErrorCode} and whose message says what is wrong with what.
+ *
+ * Only `src/engine` imports this file; the rest of the house uses the typed façade.
+ */
+
+/** `code_name()` of native/base/result.h. */
+export type NativeErrorCode =
+  | 'invalid'
+  | 'not_found'
+  | 'exists'
+  | 'read_only'
+  | 'out_of_range'
+  | 'no_space'
+  | 'io'
+  | 'corrupt'
+  | 'busy'
+  | 'cancelled'
+  | 'shutdown'
+  | 'unsupported'
+  | 'too_large'
+
+/** One layer of a chain. `parentLimitBlocks`: how many 4 KiB blocks, from the start, of its parent show through it. */
+export interface NativeLayer {
+  id: number
+  parentLimitBlocks: number
+}
+
+/** What the engine must know to open a resource; the catalog is where it comes from. */
+export interface NativeResourceSpec {
+  /** UUID of the resource. */
+  id: string
+  sizeBytes: number
+  readOnly: boolean
+  /** Head first, root last. Never empty. */
+  layers: NativeLayer[]
+}
+
+export interface NativeEngineOptions {
+  /** Holds `data/`, `content/` and `records/`; made when absent. */
+  storeDir: string
+  cache: 'buffered' | 'direct'
+  io: 'auto' | 'uring' | 'threads'
+  /** Threads that serve NBD and the block maps; 0: one for each core, at most 8. */
+  reactors: number
+}
+
+export interface NativeEngineInfo {
+  io: 'uring' | 'threads'
+  cache: 'buffered' | 'direct'
+  reactors: number
+  formatVersion: number
+}
+
+/** Monotonic since start, except the gauges `openResources`, `connections` and `garbageEntries`. Bytes are numbers (below 2^53). */
+export interface NativeCounters {
+  bytesWritten: number
+  bytesRead: number
+  contentBytesWritten: number
+  bytesPunched: number
+  dataSyncs: number
+  recordsCommitted: number
+  recordCommits: number
+  regionsResolved: number
+  openResources: number
+  connections: number
+  /** Space that is unreachable but not yet given back to the file system. 0: nothing is pending. */
+  garbageEntries: number
+}
+
+export interface NativeExtent {
+  lengthBytes: number
+  hole: boolean
+  zero: boolean
+}
+
+export interface NativeIngestResult {
+  sizeBytes: number
+  /** Of all the bytes, 32 lower-case hexadecimal digits. */
+  md5: string
+  /** Of all the bytes, 64 lower-case hexadecimal digits. */
+  sha256: string
+  /** Content chunks that were new to the store; the rest were there already (deduplicated) or zero. */
+  newChunks: number
+}
+
+/** Bytes of a closed or open resource. `referenced`: what its chain maps; `exclusive`: what would come back if it were deleted. */
+export interface NativeUsage {
+  virtualBytes: number
+  referencedBytes: number
+  exclusiveBytes: number
+}
+
+export type NbdDoor = 'operator' | 'tenant'
+
+/** The answer to a client that names an export. The server holds one lease on the resource while the connection lives. */
+export interface NativeExport {
+  /** The resource, opened (leased once) by the resolver for this connection. */
+  resourceId: string
+  readOnly: boolean
+  description: string
+}
+
+export interface NativeNbdOptions {
+  /** `HOST:PORT` (IPv6 hosts in brackets; port 0 picks one) or `unix:PATH`. */
+  address: string
+  door: NbdDoor
+  /** Mode of the socket file; only for `unix:`. */
+  mode?: number
+}
+
+export interface NativeNbdCallbacks {
+  /** Answers null when there is no such export (or this door may not see it). A rejection is logged and answered as ERR_UNKNOWN. */
+  open(door: NbdDoor, name: string): Promise<NativeExport | null>
+  /** The names that LIST shows at this door. */
+  list(door: NbdDoor): Promise<string[]>
+}
+
+export interface NativeLayerRecords {
+  layer: number
+  regions: number
+}
+
+/** A finding of `check`. `fatal`: data is damaged; otherwise it is a leak or an oddity that loses nothing. */
+export interface NativeFinding {
+  fatal: boolean
+  message: string
+  layer?: number
+}
+
+export interface NativeEngine {
+  info(): NativeEngineInfo
+  counters(): NativeCounters
+
+  /**
+   * Opens a resource, or takes one more lease of it when it is open (the spec of the first one holds then).
+   * Each open is paired with one close. The last close flushes and forgets it; NBD connections hold leases of their own.
+   */
+  open(spec: NativeResourceSpec): Promise<void>
+  close(resourceId: string): Promise<void>
+  /** Is any lease held? */
+  isOpen(resourceId: string): boolean
+
+  // ---- on an open resource; `not_found` otherwise ----
+  read(resourceId: string, offset: number, length: number): Promise<Buffer>
+  write(resourceId: string, offset: number, data: Uint8Array): Promise<void>
+  writeZeroes(resourceId: string, offset: number, length: number): Promise<void>
+  trim(resourceId: string, offset: number, length: number): Promise<void>
+  flush(resourceId: string): Promise<void>
+  extents(resourceId: string, offset: number, length: number, max: number): Promise<NativeExtent[]>
+
+  /**
+   * Holds new writes back, waits for those in flight and makes everything durable. Reads go on.
+   * True: the resource is open and now held: `resume` must follow. False: it is not open, nothing is to be done.
+   */
+  quiesce(resourceId: string): Promise<boolean>
+  /** Goes on with this chain and size (a new head after a snapshot, a new size after a resize) or with the old one. */
+  resume(resourceId: string, spec: { sizeBytes: number; layers: NativeLayer[] }): Promise<void>
+
+  // ---- layers ----
+  /** Removes all records of a layer and gives its space back. Idempotent. `busy` while an open resource's chain holds it. */
+  dropLayer(layer: number): Promise<void>
+  /**
+   * Moves up to `maxRegions` of the parent's records (blocks below `limitBlocks`) into its only child, from region `cursor` on.
+   * Answers the next cursor, or -1 when nothing is left to move. Idempotent; safe while the child is the live head of an open resource.
+   */
+  mergeStep(step: {
+    parent: number
+    child: number
+    limitBlocks: number
+    cursor: number
+    maxRegions: number
+  }): Promise<number>
+  /** After the catalog has linked `child` to the parent's parent: open resources forget `parent`; `limitBlocks` is the child's new limit. */
+  unlinkLayer(step: { parent: number; child: number; limitBlocks: number }): Promise<void>
+  /** Layers that have records or a data file, for the orphan sweep. */
+  layers(): Promise<NativeLayerRecords[]>
+
+  // ---- upload ----
+  /** Starts an upload into a new layer. Answers a handle (a small number). */
+  ingestStart(layer: number): number
+  /** Resolves when the engine can take more (bounded memory: back-pressure). The bytes are copied or consumed before it resolves. One call at a time per handle. */
+  ingestWrite(handle: number, data: Uint8Array): Promise<void>
+  /** Everything is durable when it resolves. */
+  ingestFinish(handle: number): Promise<NativeIngestResult>
+  /** Gives back everything the upload stored. Also right after a failed write or finish. Idempotent. */
+  ingestAbort(handle: number): Promise<void>
+
+  usage(spec: NativeResourceSpec): Promise<NativeUsage>
+  /**
+   * Checks records, references, data files and content chunks against the layers that the catalog knows.
+   * `data`: also the digests of all content chunks.
+   */
+  check(options: { layers: number[]; data: boolean }): Promise<NativeFinding[]>
+  /** Resolves when no garbage is left to give back (for tests, and for `du`). */
+  reclaimed(): Promise<void>
+
+  // ---- NBD ----
+  /** Once, before the first listen. */
+  nbdCallbacks(callbacks: NativeNbdCallbacks): void
+  /** Answers the bound address (the real port). */
+  nbdListen(options: NativeNbdOptions): Promise<string>
+  /** Ends every connection that came by this export name (its attachment is deleted): drained, then closed. */
+  nbdDisconnect(name: string): Promise<void>
+
+  /** Stops listening, drains and ends the connections, flushes and closes everything. */
+  shutdown(): Promise<void>
+}
+
+export interface NativeAddon {
+  openEngine(options: NativeEngineOptions): Promise<NativeEngine>
+}
