@@ -1,0 +1,8 @@
+import type { Core } from '../core/core.js'
+import type { UrlSettings } from './base_url.js'
+
+/** What every API plugin is given when app.ts registers it. */
+export interface ApiOptions {
+  core: Core
+  urls: UrlSettings
+}

@@ -1,0 +1,114 @@
+/**
+ * One HTTP server for all APIs on one port.
+ *
+ *   /v3 identity (and GET /) · /auth/v1.0, /v1, /info object storage · /image Glance · /volume Cinder · /healthcheck
+ *
+ * Each API is an encapsulated plugin with its own error handler, not-found answer and body of errors. What they share
+ * lies beside this file: auth.ts (who calls), base_url.ts, body.ts (bodies; nothing is parsed for a handler that does not ask),
+ * request_id.ts, errors.ts.
+ *
+ * To add an API: a plugin `(app, { core, urls })` registered in `createApp`. It gets `request.caller` (auth.ts), calls
+ * `requireProject(request)` where one is needed, reads bodies by `readJson`/`bodyChunks`, and sets its own error handler
+ * with `describeError`.
+ */
+
+import type { Server } from 'node:http'
+import Fastify, { type FastifyInstance } from 'fastify'
+import type { Core } from '../core/core.js'
+import type { Logger } from '../lib/log.js'
+import type { ApiOptions } from './api.js'
+import { addAuthentication } from './auth.js'
+import type { UrlSettings } from './base_url.js'
+import { cinder } from './cinder/plugin.js'
+import { describeError } from './errors.js'
+import { glance } from './glance/plugin.js'
+import { identity } from './identity/plugin.js'
+import { newRequestId } from './request_id.js'
+import { logRequests } from './request_log.js'
+import { cutStalledConnections } from './stalled.js'
+import { swift } from './swift/plugin.js'
+import { handleUnreadBodies } from './unread_body.js'
+
+export interface AppOptions {
+  core: Core
+  log: Logger
+  urls?: UrlSettings
+  /** After how long without a byte a client that owes us some is cut off. */
+  idleMs?: number
+  /** How long `close()` waits for requests that are being answered. */
+  closeGraceMs?: number
+}
+
+// An object's name may be 1024 bytes (3 KiB percent-encoded), its metadata 4 KiB, and there are a dozen other headers.
+const headerBytesMax = 32 << 10
+const headersMs = 20_000
+const keepAliveMs = 65_000
+
+export async function createApp(options: AppOptions): Promise<FastifyInstance> {
+  const { core, log, urls = {}, idleMs = 60_000, closeGraceMs = 10_000 } = options
+  const app = Fastify({
+    loggerInstance: log,
+    disableRequestLogging: true,
+    genReqId: newRequestId,
+    requestIdHeader: false,
+    http: { maxHeaderSize: headerBytesMax, headersTimeout: headersMs },
+    // An upload takes as long as it takes; cutStalledConnections ends the ones that stand still.
+    requestTimeout: 0,
+    keepAliveTimeout: keepAliveMs,
+    forceCloseConnections: 'idle',
+    routerOptions: { maxParamLength: 4096, ignoreTrailingSlash: true },
+    rewriteUrl: (request) => routedUrl(request.url ?? '/'),
+    frameworkErrors: (error, _request, reply) => {
+      void reply.code(error.statusCode ?? 400).send({ error: { code: 400, title: 'Bad Request', message: error.message } })
+    },
+  }) as unknown as FastifyInstance
+
+  takeBodiesAsStreams(app)
+  ;(app.server as Server).maxHeadersCount = 0 // bounded by bytes; a count would drop headers in silence
+  handleUnreadBodies(app)
+  cutStalledConnections(app, idleMs)
+  logRequests(app)
+  endSlowCloses(app, closeGraceMs)
+
+  app.addHook('onRequest', async (request, reply) => {
+    void reply.header('x-openstack-request-id', request.id)
+  })
+  addAuthentication(app, core)
+
+  app.setErrorHandler((error, request, reply) => {
+    const { status, message } = describeError(error, request)
+    return reply.code(status).send({ error: { code: status, message } })
+  })
+  app.get('/healthcheck', async (_request, reply) => reply.type('text/plain; charset=UTF-8').send('OK'))
+
+  const api: ApiOptions = { core, urls }
+  await app.register(identity, api)
+  await app.register(swift, api)
+  await app.register(glance, { ...api, prefix: '/image' })
+  await app.register(cinder, { ...api, prefix: '/volume' })
+  return app
+}
+
+/** The path of object storage is Swift's to decode (swift/path.ts); the router sees one fixed name. The original is `request.originalUrl`. */
+function routedUrl(url: string): string {
+  return /^\/v1(\.0)?\//.test(url) ? '/v1/path' : url
+}
+
+/**
+ * No body is read before a handler asks for it, and no Content-Type is judged: clients send `application/octet-stream`
+ * on bodyless requests, and object storage takes any type. For Fastify, then, no method has a body.
+ */
+function takeBodiesAsStreams(app: FastifyInstance): void {
+  for (const method of ['POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS', 'COPY']) {
+    app.addHttpMethod(method, { hasBody: false, overrideExisting: true })
+  }
+}
+
+/** What is being answered when the server closes may finish, for a while. */
+function endSlowCloses(app: FastifyInstance, graceMs: number): void {
+  let timer: NodeJS.Timeout | undefined
+  app.addHook('preClose', async () => {
+    timer = setTimeout(() => (app.server as Server).closeAllConnections(), graceMs)
+  })
+  app.addHook('onClose', async () => clearTimeout(timer))
+}

@@ -1,0 +1,90 @@
+/**
+ * Request bodies. Fastify parses none (see app.ts): a handler that wants the body takes it from here, as a stream or,
+ * bounded in size and time, as JSON.
+ */
+
+import type { IncomingMessage } from 'node:http'
+import type { FastifyRequest } from 'fastify'
+import { BodyTooLarge, BodyTooSlow, ClientGone, MalformedBody } from './errors.js'
+import { sendContinue } from './unread_body.js'
+
+const jsonBytesMax = 1 << 20
+const wholeBodyMs = 30_000
+
+/** Is there a body at all (RFC 9112, 6.3)? */
+export function hasBody(request: FastifyRequest): boolean {
+  const { headers } = request.raw
+  return headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0
+}
+
+/** Content-Length in bytes; undefined when the body is chunked or there is no such header. */
+export function contentLength(request: FastifyRequest): number | undefined {
+  const { headers } = request.raw
+  if (headers['transfer-encoding'] !== undefined || headers['content-length'] === undefined) return undefined
+  return Number(headers['content-length'])
+}
+
+/**
+ * The body as it comes in. Nothing is read ahead of the consumer beyond the socket's buffers. Throws `ClientGone` when
+ * the client disconnects before the body is complete; leaving the loop early leaves the rest unread.
+ */
+export async function* bodyChunks(request: FastifyRequest): AsyncGenerator<Buffer> {
+  const { raw } = request
+  sendContinue(raw)
+  try {
+    for await (const chunk of raw.iterator({ destroyOnReturn: false })) yield chunk as Buffer
+  } catch (error) {
+    throw isDisconnect(error, raw) ? new ClientGone() : error
+  }
+  if (!raw.complete) throw new ClientGone()
+}
+
+/** Throws 413 beyond `maxBytes`, 408 when it takes longer than half a minute. */
+export async function readBody(request: FastifyRequest, maxBytes: number): Promise<Buffer> {
+  if ((contentLength(request) ?? 0) > maxBytes) throw new BodyTooLarge(maxBytes)
+  const chunks: Buffer[] = []
+  let lengthBytes = 0
+  let tooSlow = false
+  const timer = setTimeout(() => {
+    tooSlow = true
+    request.raw.destroy(new BodyTooSlow())
+  }, wholeBodyMs)
+  try {
+    for await (const chunk of bodyChunks(request)) {
+      lengthBytes += chunk.length
+      if (lengthBytes > maxBytes) throw new BodyTooLarge(maxBytes)
+      chunks.push(chunk)
+    }
+  } catch (error) {
+    throw tooSlow ? new BodyTooSlow() : error
+  } finally {
+    clearTimeout(timer)
+  }
+  return Buffer.concat(chunks)
+}
+
+/** Whatever the Content-Type says. Throws 400 when it is not JSON. */
+export async function readJson(request: FastifyRequest, maxBytes = jsonBytesMax): Promise<unknown> {
+  const text = (await readBody(request, maxBytes)).toString('utf8')
+  try {
+    return JSON.parse(text)
+  } catch {
+    throw new MalformedBody('the request body is not valid JSON')
+  }
+}
+
+/** Like `readJson`, and it must be an object. */
+export async function readJsonObject(request: FastifyRequest, maxBytes = jsonBytesMax): Promise<Record<string, unknown>> {
+  const value = await readJson(request, maxBytes)
+  if (!isJsonObject(value)) throw new MalformedBody('the request body must be a JSON object')
+  return value
+}
+
+export function isJsonObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}
+
+function isDisconnect(error: unknown, raw: IncomingMessage): boolean {
+  const code = (error as NodeJS.ErrnoException | undefined)?.code
+  return raw.destroyed && (code === 'ECONNRESET' || code === 'ERR_STREAM_PREMATURE_CLOSE')
+}

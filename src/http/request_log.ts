@@ -1,0 +1,29 @@
+/** One line for each answered request. Never a query (it may hold a signature), a header or a body. */
+
+import type { FastifyInstance } from 'fastify'
+
+export function logRequests(app: FastifyInstance): void {
+  app.addHook('onResponse', async (request, reply) => {
+    const { caller } = request
+    request.log.info(
+      {
+        method: request.method,
+        path: pathOf(request.originalUrl),
+        status: reply.statusCode,
+        ms: Math.round(reply.elapsedTime),
+        from: request.ip,
+        user: caller?.user.id,
+        project: caller?.project?.id,
+      },
+      'request',
+    )
+  })
+  app.addHook('onRequestAbort', async (request) => {
+    request.log.info({ method: request.method, path: pathOf(request.originalUrl), from: request.ip }, 'client disconnected')
+  })
+}
+
+function pathOf(url: string): string {
+  const query = url.indexOf('?')
+  return query < 0 ? url : url.slice(0, query)
+}

@@ -1,0 +1,25 @@
+/**
+ * Clients that stop: a sender that sends no more of its body, a reader that reads no more of its answer. Either is cut
+ * off after a time without a byte in either direction. A request that waits for *us* (its body complete, its answer not
+ * begun) is left alone, however long an fsync takes.
+ */
+
+import type { Server, ServerResponse } from 'node:http'
+import type { Socket } from 'node:net'
+import type { FastifyInstance } from 'fastify'
+
+export function cutStalledConnections(app: FastifyInstance, idleMs: number): void {
+  const server = app.server as Server
+  // With a listener on every response Node leaves the decision to it; a connection between two requests is ended by
+  // keepAliveTimeout, one that never sends its headers by headersTimeout.
+  server.setTimeout(idleMs)
+  app.addHook('onRequest', async (request, reply) => {
+    reply.raw.on('timeout', (socket: Socket) => {
+      if (!request.raw.complete || hasUnsentBytes(reply.raw, socket)) socket.destroy()
+    })
+  })
+}
+
+function hasUnsentBytes(response: ServerResponse, socket: Socket): boolean {
+  return response.writableLength > 0 || socket.writableLength > 0
+}

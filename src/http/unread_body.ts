@@ -1,0 +1,39 @@
+/**
+ * Answers that are given before the request's body was read (refusals, mostly).
+ *
+ * A client that asked `Expect: 100-continue` and got a final answer instead may or may not send the body after all: the
+ * connection cannot be used again and is closed (RFC 9110, 10.1.1). Other clients are in the middle of sending; closing
+ * at once would reset the connection and lose the answer, so what they send is thrown away for a bounded time.
+ */
+
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { FastifyInstance } from 'fastify'
+
+const lingerMs = 30_000
+const awaitingContinue = new WeakMap<IncomingMessage, ServerResponse>()
+
+export function handleUnreadBodies(app: FastifyInstance): void {
+  app.server.on('checkContinue', (request: IncomingMessage, response: ServerResponse) => {
+    awaitingContinue.set(request, response)
+    app.server.emit('request', request, response)
+  })
+
+  app.addHook('onSend', async (request, reply) => {
+    if (awaitingContinue.has(request.raw)) void reply.header('connection', 'close')
+  })
+
+  app.addHook('onResponse', async (request) => {
+    const { raw } = request
+    if (raw.complete || raw.destroyed) return
+    const linger = setTimeout(() => raw.socket.destroy(), lingerMs).unref()
+    raw.once('close', () => clearTimeout(linger))
+  })
+}
+
+/** To be called before the first byte of a body is waited for. */
+export function sendContinue(request: IncomingMessage): void {
+  const response = awaitingContinue.get(request)
+  if (response === undefined) return
+  awaitingContinue.delete(request)
+  response.writeContinue()
+}
