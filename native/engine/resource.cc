@@ -1,0 +1,499 @@
+#include "engine/resource.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "base/aligned_buffer.h"
+
+namespace atl {
+namespace {
+
+constexpr size_t dirty_regions_max = 16384;
+
+constexpr RegionIndex region_of(uint64_t offset) { return RegionIndex{static_cast<uint32_t>(offset / region_bytes)}; }
+
+/// Calls visit(RegionIndex, BlockRange) for each region that blocks [first, end) of a resource touch.
+template <class Visit>
+void for_regions(uint64_t first, uint64_t end, Visit visit) {
+  while (first < end) {
+    const auto region = static_cast<uint32_t>(first / blocks_per_region);
+    const uint64_t region_first = uint64_t{region} * blocks_per_region;
+    const uint64_t stop = std::min(end, region_first + blocks_per_region);
+    visit(RegionIndex{region},
+          BlockRange{static_cast<uint32_t>(first - region_first), static_cast<uint32_t>(stop - region_first)});
+    first = stop;
+  }
+}
+
+}  // namespace
+
+Result<void> judge(const ResourceSpec& spec) {
+  if (spec.layers.empty()) return Error{Code::invalid, "resource " + spec.id + ": a chain has at least one layer"};
+  if (spec.size_bytes > max_resource_bytes)
+    return Error{Code::too_large, "resource " + spec.id + ": larger than 8 PiB"};
+  if (!spec.read_only && spec.size_bytes % block_bytes != 0)
+    return Error{Code::invalid, "resource " + spec.id + ": a writable resource's size is a multiple of 4096"};
+  std::vector<LayerId> ids;
+  for (const ChainLayer& layer : spec.layers) ids.push_back(layer.id);
+  std::sort(ids.begin(), ids.end());
+  if (ids.front() == LayerId::none || std::adjacent_find(ids.begin(), ids.end()) != ids.end())
+    return Error{Code::invalid, "resource " + spec.id + ": layer 0, or one layer twice in the chain"};
+  return {};
+}
+
+Resource::Resource(ResourceSpec spec, StoreAccess stores, Executor& home, ReadEpochs& epochs)
+    : id_(std::move(spec.id)),
+      read_only_(spec.read_only),
+      size_bytes_(spec.size_bytes),
+      stores_(stores),
+      home_(home),
+      epochs_(epochs),
+      chain_(std::make_shared<RetainedChain>(stores.records.index(), std::move(spec.layers))) {}
+
+Error Resource::failed() const {
+  return Error{Code::io, "resource " + id_ + ": a sync failed; detach and attach it again to go on from what is durable"};
+}
+
+Result<void> Resource::within(uint64_t offset, uint64_t length) const {
+  if (offset <= size_bytes_ && length <= size_bytes_ - offset) return {};
+  return Error{Code::out_of_range, "resource " + id_ + ": the request ends past its " + std::to_string(size_bytes_) + " bytes"};
+}
+
+// ---- the map ----
+
+Task<Result<void>> Resource::resolve_region(RegionIndex region) {
+  while (!map_.resolved(region)) {
+    if (auto walking = resolving_.find(region); walking != resolving_.end()) {
+      co_await walking->second->wait();
+      continue;  // resolved now, or that walk failed and ours may not
+    }
+    resolving_.emplace(region, std::make_unique<Waiters>());
+    Result<RegionRecord> record = co_await stores_.records.resolve(chain_, region);
+    auto walked = resolving_.extract(region);
+    if (record) map_.install(region, *record);
+    walked.mapped()->wake_all();
+    if (!record) co_return record.error();
+  }
+  co_return Result<void>{};
+}
+
+Task<Result<void>> Resource::resolve(uint64_t offset, uint64_t length) {
+  VERIFY(home_.on_thread());
+  if (length == 0) co_return Result<void>{};
+  const uint32_t last = number(region_of(offset + length - 1));
+  for (uint32_t at = number(region_of(offset)); at <= last; at++) {
+    if (map_.resolved(RegionIndex{at})) continue;
+    Result<void> resolved = co_await resolve_region(RegionIndex{at});
+    if (!resolved) co_return resolved;
+  }
+  co_return Result<void>{};
+}
+
+// ---- reading ----
+
+void Resource::plan(uint64_t offset, uint64_t length, std::vector<Segment>& segments) const {
+  const uint64_t end = offset + length;
+  for_regions(offset / block_bytes, (end + block_bytes - 1) / block_bytes, [&](RegionIndex region, BlockRange range) {
+    const uint64_t base = uint64_t{number(region)} * region_bytes;
+    map_.for_runs(region, range, [&](BlockRange run, const Source& source) {
+      const uint64_t from = std::max(offset, base + uint64_t{run.first} * block_bytes);
+      const uint64_t to = std::min(end, base + uint64_t{run.end} * block_bytes);
+      // One data file goes on from region to region at its natural offset: one read.
+      const bool same_file = !segments.empty() && source.kind == SourceKind::private_data &&
+                             segments.back().source.kind == SourceKind::private_data &&
+                             segments.back().source.file == source.file;
+      if (same_file)
+        segments.back().length += to - from;
+      else
+        segments.push_back(Segment{from, to - from, source});
+    });
+  });
+}
+
+Task<Result<void>> Resource::read_segment(const Segment& segment, MutableBytes into) {
+  switch (segment.source.kind) {
+    case SourceKind::none:
+    case SourceKind::zero: std::memset(into.data(), 0, into.size()); break;
+    case SourceKind::private_data: {
+      Result<void> read = co_await stores_.data.read(segment.source.file, segment.offset, into);
+      co_return read;
+    }
+    case SourceKind::content: {
+      const Digest digest = segment.source.digest;
+      Result<void> read = co_await stores_.data.read_content(digest, segment.offset % region_bytes, into);
+      co_return read;
+    }
+    case SourceKind::inline_bytes: {
+      const std::string& bytes = segment.source.inline_bytes;
+      const uint64_t from = std::min<uint64_t>(segment.offset % region_bytes, bytes.size());
+      const uint64_t have = std::min<uint64_t>(bytes.size() - from, into.size());
+      std::memcpy(into.data(), bytes.data() + from, have);
+      std::memset(into.data() + have, 0, into.size() - have);
+      break;
+    }
+  }
+  co_return Result<void>{};
+}
+
+Task<Result<void>> Resource::read_mapped(uint64_t offset, MutableBytes into) {
+  const ReadEpochs::Reading reading{epochs_};
+  // The common case allocates nothing: all in one data file.
+  const BlockRange range{static_cast<uint32_t>(offset % region_bytes / block_bytes),
+                         static_cast<uint32_t>((offset % region_bytes + into.size() + block_bytes - 1) / block_bytes)};
+  if (range.end <= blocks_per_region && map_.all_from(region_of(offset), range, head_file())) {
+    Result<void> read = co_await stores_.data.read(head_file(), offset, into);
+    co_return read;
+  }
+  std::vector<Segment> segments;
+  plan(offset, into.size(), segments);
+  if (segments.size() == 1) {
+    Result<void> read = co_await read_segment(segments.front(), into);
+    co_return read;
+  }
+  std::vector<Task<Result<void>>> parts;
+  parts.reserve(segments.size());
+  for (const Segment& segment : segments)
+    parts.push_back(read_segment(segment, into.subspan(segment.offset - offset, segment.length)));
+  Result<void> read = co_await when_all(std::move(parts));
+  co_return read;
+}
+
+Task<Result<void>> Resource::read(uint64_t offset, MutableBytes into) {
+  VERIFY(home_.on_thread());
+  if (Result<void> inside = within(offset, into.size()); !inside) co_return inside;
+  if (into.empty()) co_return Result<void>{};
+  Result<void> resolved = co_await resolve(offset, into.size());
+  if (!resolved) co_return resolved;
+  Result<void> read = co_await read_mapped(offset, into);
+  co_return read;
+}
+
+Task<Result<void>> Resource::cache(uint64_t offset, uint64_t length) {
+  if (Result<void> inside = within(offset, length); !inside) co_return inside;
+  Result<void> resolved = co_await resolve(offset, length);
+  co_return resolved;
+}
+
+Task<Result<std::vector<Extent>>> Resource::extents(uint64_t offset, uint64_t length, uint32_t max_extents) {
+  VERIFY(home_.on_thread() && length > 0 && max_extents > 0);
+  if (Result<void> inside = within(offset, length); !inside) co_return inside.error();
+  std::vector<Extent> found;
+  // Region by region: a query over a whole terabyte that is cut short by max_extents must not resolve it all.
+  for (uint64_t at = offset; at < offset + length;) {
+    const uint64_t end = std::min(offset + length, (at / region_bytes + 1) * region_bytes);
+    Result<void> resolved = co_await resolve(at, end - at);
+    if (!resolved) co_return resolved.error();
+    std::vector<Segment> segments;
+    plan(at, end - at, segments);
+    for (const Segment& segment : segments) {
+      const bool zero = segment.source.kind == SourceKind::zero;
+      if (!found.empty() && found.back().zero == zero) {
+        found.back().length += segment.length;
+      } else {
+        if (found.size() == max_extents) co_return found;
+        found.push_back(Extent{segment.length, zero, zero});
+      }
+    }
+    at = end;
+  }
+  co_return found;
+}
+
+// ---- changing ----
+
+Task<Result<void>> Resource::begin_change(uint64_t offset, uint64_t length) {
+  VERIFY(home_.on_thread() && !read_only_);
+  while (held_) co_await released_.wait();
+  if (failed_) co_return failed();
+  if (Result<void> inside = within(offset, length); !inside) co_return inside;
+  changes_in_flight_++;
+  if (!file_intended_) {
+    // Before the file can exist: a crash must not leave a file that nobody knows of.
+    RecordBatch intent{IntendFile{head_file()}};
+    Result<void> intended = co_await stores_.records.commit(std::move(intent), Durability::lazy);
+    if (!intended) {
+      end_change();
+      co_return intended;
+    }
+    file_intended_ = true;
+  }
+  co_return Result<void>{};
+}
+
+void Resource::end_change() {
+  if (--changes_in_flight_ == 0) drained_.wake_all();
+}
+
+Task<Result<void>> Resource::end_with(Result<void> result, WriteFlags flags) {
+  end_change();
+  if (result && flags.fua) result = co_await flush();
+  co_return result;
+}
+
+void Resource::own(RegionIndex region, BlockRange range) {
+  map_.assign(region, range, Source::private_data(head_file()));
+  Dirty& dirty = dirty_[region];
+  dirty.owned.add(range);
+  dirty.zeroed.remove(range);
+  // A client that never flushes must not make the list of dirty regions grow without bound.
+  if (dirty_.size() >= dirty_regions_max && flushes_started_ == flushes_ended_) spawn(flush_in_background());
+}
+
+Task<void> Resource::flush_in_background() {
+  // Whoever is promised durability asks again; an error stays with the blocks (they stay dirty) or with the resource (I6).
+  (void)co_await flush();
+}
+
+Task<Result<void>> Resource::write(uint64_t offset, Bytes from, WriteFlags flags) {
+  Result<void> result = co_await begin_change(offset, from.size());
+  if (!result) co_return result;
+  result = co_await resolve(offset, from.size());
+  if (result) {
+    const uint64_t end = offset + from.size();
+    const uint64_t whole_from = (offset + block_bytes - 1) / block_bytes * block_bytes;
+    const uint64_t whole_to = end / block_bytes * block_bytes;
+    if (whole_from > whole_to) {  // inside one block
+      result = co_await write_partial(offset, from);
+    } else {
+      if (whole_from < whole_to) result = co_await write_blocks(whole_from, from.subspan(whole_from - offset, whole_to - whole_from));
+      if (result && offset < whole_from) result = co_await write_partial(offset, from.first(whole_from - offset));
+      if (result && whole_to < end) result = co_await write_partial(whole_to, from.last(end - whole_to));
+    }
+  }
+  result = co_await end_with(std::move(result), flags);
+  co_return result;
+}
+
+Task<Result<void>> Resource::write_blocks(uint64_t offset, Bytes from) {
+  const uint64_t first = offset / block_bytes;
+  const uint64_t end = first + from.size() / block_bytes;
+  BlockLocks::Claim claim{locks_, first, end, false};
+  while (!locks_.try_acquire(claim)) co_await locks_.changed();
+  Result<void> written = co_await stores_.data.write(head_file(), offset, from);
+  unsynced_ = true;  // also after an error: part of it may be there
+  if (!written) co_return written;
+  for_regions(first, end, [&](RegionIndex region, BlockRange range) {
+    if (!map_.all_from(region, range, head_file())) own(region, range);
+  });
+  co_return Result<void>{};
+}
+
+Task<Result<void>> Resource::write_partial(uint64_t offset, Bytes from) {
+  if (from.empty()) co_return Result<void>{};
+  const uint64_t block = offset / block_bytes;
+  VERIFY((offset + from.size() - 1) / block_bytes == block);
+  const RegionIndex region = region_of(offset);
+  const auto in_region = static_cast<uint32_t>(block % blocks_per_region);
+  const BlockRange range{in_region, in_region + 1};
+  const uint32_t alignment = stores_.data.write_alignment();
+  const bool aligned = offset % alignment == 0 && from.size() % alignment == 0;
+
+  BlockLocks::Claim claim{locks_, block, block + 1, true};
+  while (!locks_.try_acquire(claim)) co_await locks_.changed();
+  if (aligned && map_.all_from(region, range, head_file())) {
+    Result<void> written = co_await stores_.data.write(head_file(), offset, from);
+    unsynced_ = true;
+    co_return written;
+  }
+  const AlignedBuffer whole{block_bytes};
+  Result<void> read = co_await read_mapped(block * block_bytes, whole.bytes());
+  if (!read) co_return read;
+  std::memcpy(whole.data() + offset % block_bytes, from.data(), from.size());
+  Result<void> written = co_await stores_.data.write(head_file(), block * block_bytes, whole.bytes());
+  unsynced_ = true;
+  if (!written) co_return written;
+  if (!map_.all_from(region, range, head_file())) own(region, range);
+  co_return Result<void>{};
+}
+
+Task<Result<void>> Resource::zero_region(RegionIndex region, BlockRange range, bool keep_allocated) {
+  const uint64_t first = uint64_t{number(region)} * blocks_per_region + range.first;
+  const uint64_t offset = first * block_bytes;
+  const uint64_t length = uint64_t{range.count()} * block_bytes;
+  BlockLocks::Claim claim{locks_, first, first + range.count(), false};
+  while (!locks_.try_acquire(claim)) co_await locks_.changed();
+  if (keep_allocated) {
+    Result<void> zeroed = co_await stores_.data.write_zeroes(head_file(), offset, length);
+    unsynced_ = true;
+    if (!zeroed) co_return zeroed;
+    if (!map_.all_from(region, range, head_file())) own(region, range);
+    co_return Result<void>{};
+  }
+  BlockSet own_blocks;
+  BlockSet others;
+  map_.for_runs(region, range, [&](BlockRange run, const Source& source) {
+    if (source.kind == SourceKind::zero) return;
+    const bool ours = source.kind == SourceKind::private_data && source.file == head_file();
+    (ours ? own_blocks : others).add(run);
+  });
+  const BlockSet gone = own_blocks | others;
+  if (gone.empty()) co_return Result<void>{};
+  // Our own blocks are punched where they lie, at once: the record that maps them may still be the durable one, and then a
+  // crash shows zeros, which is what was asked for.
+  std::vector<BlockRange> runs;
+  own_blocks.for_runs([&](BlockRange run) { runs.push_back(run); });
+  for (const BlockRange& run : runs) {
+    const uint64_t at = uint64_t{number(region)} * region_bytes + uint64_t{run.first} * block_bytes;
+    Result<void> punched = co_await stores_.data.punch(head_file(), at, uint64_t{run.count()} * block_bytes);
+    unsynced_ = true;
+    if (!punched) co_return punched;
+  }
+  gone.for_runs([&](BlockRange run) { map_.assign(region, run, Source::zero()); });
+  Dirty& dirty = dirty_[region];
+  dirty.owned -= gone;
+  dirty.zeroed |= gone;
+  co_return Result<void>{};
+}
+
+Task<Result<void>> Resource::zero_blocks(uint64_t first_block, uint64_t end_block, bool keep_allocated) {
+  while (first_block < end_block) {
+    const auto region = static_cast<uint32_t>(first_block / blocks_per_region);
+    const uint64_t region_first = uint64_t{region} * blocks_per_region;
+    const uint64_t stop = std::min(end_block, region_first + blocks_per_region);
+    Result<void> done = co_await resolve_region(RegionIndex{region});
+    if (!done) co_return done;
+    const BlockRange range{static_cast<uint32_t>(first_block - region_first), static_cast<uint32_t>(stop - region_first)};
+    done = co_await zero_region(RegionIndex{region}, range, keep_allocated);
+    if (!done) co_return done;
+    first_block = stop;
+  }
+  co_return Result<void>{};
+}
+
+Task<Result<void>> Resource::write_zeroes(uint64_t offset, uint64_t length, WriteFlags flags) {
+  Result<void> result = co_await begin_change(offset, length);
+  if (!result) co_return result;
+  const uint64_t end = offset + length;
+  const uint64_t whole_from = (offset + block_bytes - 1) / block_bytes * block_bytes;
+  const uint64_t whole_to = end / block_bytes * block_bytes;
+  static constexpr std::array<std::byte, block_bytes> zeros{};
+  if (whole_from > whole_to) {
+    result = co_await resolve(offset, length);
+    if (result) result = co_await write_partial(offset, Bytes{zeros}.first(length));
+  } else {
+    if (offset < whole_from) {
+      result = co_await resolve(offset, 1);
+      if (result) result = co_await write_partial(offset, Bytes{zeros}.first(whole_from - offset));
+    }
+    if (result) result = co_await zero_blocks(whole_from / block_bytes, whole_to / block_bytes, flags.no_hole);
+    if (result && whole_to < end) {
+      result = co_await resolve(whole_to, 1);
+      if (result) result = co_await write_partial(whole_to, Bytes{zeros}.first(end - whole_to));
+    }
+  }
+  result = co_await end_with(std::move(result), flags);
+  co_return result;
+}
+
+Task<Result<void>> Resource::trim(uint64_t offset, uint64_t length, WriteFlags flags) {
+  Result<void> result = co_await begin_change(offset, length);
+  if (!result) co_return result;
+  const uint64_t first = (offset + block_bytes - 1) / block_bytes;
+  const uint64_t end = (offset + length) / block_bytes;
+  if (first < end) result = co_await zero_blocks(first, end, false);
+  result = co_await end_with(std::move(result), flags);
+  co_return result;
+}
+
+// ---- making durable ----
+
+RecordBatch Resource::batch_of(const std::unordered_map<RegionIndex, Dirty>& dirty) const {
+  RecordBatch batch;
+  // With no parent below there is nothing for a zero to hide: the block is given back instead.
+  const Source nothing = chain_->layers().size() == 1 ? Source::none() : Source::zero();
+  for (const auto& [region, blocks] : dirty) {
+    if (!blocks.owned.empty())
+      batch.push_back(AssignBlocks{head(), region, Source::private_data(head_file()), blocks.owned});
+    if (!blocks.zeroed.empty()) batch.push_back(AssignBlocks{head(), region, nothing, blocks.zeroed});
+  }
+  return batch;
+}
+
+Task<Result<void>> Resource::flush_once() {
+  if (failed_) co_return failed();
+  std::unordered_map<RegionIndex, Dirty> dirty = std::exchange(dirty_, {});
+  if (std::exchange(unsynced_, false)) {
+    Result<void> synced = co_await stores_.data.sync(head_file());
+    if (!synced) {
+      failed_ = true;
+      co_return synced;
+    }
+  }
+  if (dirty.empty()) co_return Result<void>{};
+  Result<void> committed = co_await stores_.records.commit(batch_of(dirty));
+  if (committed) co_return committed;
+  if (committed.error().code == Code::io) failed_ = true;
+  // Not durable, but not lost: the next flush tries again, and what was written meanwhile wins.
+  for (const auto& [region, old] : dirty) {
+    Dirty& now = dirty_[region];
+    now.owned |= old.owned - now.zeroed;
+    now.zeroed |= old.zeroed - now.owned;
+  }
+  co_return committed;
+}
+
+Task<Result<void>> Resource::flush() {
+  VERIFY(home_.on_thread());
+  if (read_only_) co_return Result<void>{};
+  // A flush that began before this call may have missed writes answered since; the next one covers them, for all who wait.
+  const uint64_t mine = flushes_started_ + 1;
+  while (flushes_ended_ < mine) {
+    if (flushes_started_ > flushes_ended_) {
+      co_await flushed_.wait();
+      continue;
+    }
+    flushes_started_++;
+    Result<void> flushed = co_await flush_once();
+    last_flush_ = std::move(flushed);
+    flushes_ended_++;
+    flushed_.wake_all();
+  }
+  co_return last_flush_;
+}
+
+Task<Result<void>> Resource::settle() {
+  VERIFY(home_.on_thread());
+  while (changes_in_flight_ > 0) co_await drained_.wait();
+  Result<void> flushed = co_await flush();
+  co_return flushed;
+}
+
+Task<Result<void>> Resource::quiesce() {
+  VERIFY(home_.on_thread());
+  if (held_) co_return Error{Code::busy, "resource " + id_ + ": is quiesced already"};
+  held_ = true;
+  Result<void> flushed = co_await settle();
+  if (!flushed) {
+    held_ = false;
+    released_.wake_all();
+  }
+  co_return flushed;
+}
+
+void Resource::resume(uint64_t size_bytes, std::vector<ChainLayer> layers) {
+  VERIFY(home_.on_thread() && held_ && !layers.empty() && changes_in_flight_ == 0);
+  if (layers.front().id != head()) file_intended_ = false;
+  if (size_bytes < size_bytes_) {
+    // What lay beyond the new end must not come back from the map when the resource grows again.
+    const uint64_t regions = (size_bytes_ + region_bytes - 1) / region_bytes;
+    for (uint64_t at = size_bytes / region_bytes; at < regions; at++) map_.forget(RegionIndex{static_cast<uint32_t>(at)});
+  }
+  size_bytes_ = size_bytes;
+  if (layers != chain_->layers()) chain_ = std::make_shared<RetainedChain>(stores_.records.index(), std::move(layers));
+  held_ = false;
+  released_.wake_all();
+}
+
+void Resource::unlink(LayerId parent, LayerId child, uint64_t child_limit_blocks) {
+  VERIFY(home_.on_thread());
+  std::vector<ChainLayer> layers = chain_->layers();
+  for (size_t i = 0; i + 1 < layers.size(); i++)
+    if (layers[i].id == child && layers[i + 1].id == parent) {
+      layers[i].parent_limit_blocks = child_limit_blocks;
+      layers.erase(layers.begin() + static_cast<ptrdiff_t>(i) + 1);
+      chain_ = std::make_shared<RetainedChain>(stores_.records.index(), std::move(layers));
+      return;
+    }
+}
+
+}  // namespace atl

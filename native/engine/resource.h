@@ -1,0 +1,140 @@
+// resource.h: an open resource: its chain, its block map, and the rules by which reads and writes are safe.
+//
+// Lives on its home executor; nothing here is locked. Invariants (design.md, "Writing safely"):
+//   I2  a dirty block joins `dirty_` only after its bytes were written to the head's data file; flush() syncs that file before it
+//       commits what it took from `dirty_`.
+//   I3  flush() answers after both. I4: block_locks.h. I5: RegionMap::all_from(head's file).
+//   I6  after a failed sync `failed_` is set: every later write and flush answers `io` until the resource is closed and reopened.
+//   I8  a block that is not the head's own is always written whole.
+// A write's head does not change under it: quiesce() waits for writes in flight.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "base/async.h"
+#include "engine/block_device.h"
+#include "engine/block_locks.h"
+#include "engine/read_epochs.h"
+#include "engine/region_map.h"
+#include "store/data_store.h"
+#include "store/record_store.h"
+
+namespace atl {
+
+/// What the catalog says of a resource.
+struct ResourceSpec {
+  std::string id;
+  uint64_t size_bytes = 0;
+  bool read_only = false;
+  std::vector<ChainLayer> layers;  // head first, never empty
+};
+
+/// `invalid` when a spec breaks a rule (no layer, too large, an rw size that is no multiple of block_bytes, a layer twice).
+Result<void> judge(const ResourceSpec& spec);
+
+struct StoreAccess {
+  DataStore& data;
+  RecordStore& records;
+};
+
+class Resource final : public BlockDevice {
+ public:
+  Resource(ResourceSpec spec, StoreAccess stores, Executor& home, ReadEpochs& epochs);
+
+  const std::string& id() const { return id_; }
+  std::shared_ptr<const RetainedChain> chain() const { return chain_; }
+
+  Executor& home() const override { return home_; }
+  uint64_t size_bytes() const override { return size_bytes_; }
+  bool read_only() const override { return read_only_; }
+  Task<Result<void>> read(uint64_t offset, MutableBytes into) override;
+  Task<Result<void>> write(uint64_t offset, Bytes from, WriteFlags flags) override;
+  Task<Result<void>> write_zeroes(uint64_t offset, uint64_t length, WriteFlags flags) override;
+  Task<Result<void>> trim(uint64_t offset, uint64_t length, WriteFlags flags) override;
+  Task<Result<void>> flush() override;
+  Task<Result<void>> cache(uint64_t offset, uint64_t length) override;
+  Task<Result<std::vector<Extent>>> extents(uint64_t offset, uint64_t length, uint32_t max_extents) override;
+
+  /// Waits for changes in flight and makes them durable.
+  Task<Result<void>> settle();
+  /// Holds new writes back, waits for those in flight, makes all durable. After an error writes go on as before.
+  Task<Result<void>> quiesce();
+  bool held() const { return held_; }
+  /// Ends a quiesce: from now on this chain and size hold. What the blocks read as must be unchanged (snapshot, grow) or be
+  /// hidden by a new head's limit (shrink).
+  void resume(uint64_t size_bytes, std::vector<ChainLayer> layers);
+  /// A merge moved all of `parent` into `child`: the chain, if it has them, goes on without the parent.
+  void unlink(LayerId parent, LayerId child, uint64_t child_limit_blocks);
+
+  size_t memory_bytes() const { return map_.memory_bytes(); }
+
+ private:
+  struct Dirty {
+    BlockSet owned;   // written into the head's file, not in its record yet
+    BlockSet zeroed;  // trimmed or zeroed, likewise
+  };
+  struct Segment {
+    uint64_t offset;  // of the resource
+    uint64_t length;
+    Source source;
+  };
+
+  LayerId head() const { return chain_->layers().front().id; }
+  DataFileId head_file() const { return data_file_of(head()); }
+  Error failed() const;
+  /// The wire judged the range, but a shrink may have come between.
+  Result<void> within(uint64_t offset, uint64_t length) const;
+
+  Task<Result<void>> resolve(uint64_t offset, uint64_t length);
+  Task<Result<void>> resolve_region(RegionIndex region);
+  void plan(uint64_t offset, uint64_t length, std::vector<Segment>& segments) const;
+  Task<Result<void>> read_segment(const Segment& segment, MutableBytes into);
+  Task<Result<void>> read_mapped(uint64_t offset, MutableBytes into);
+
+  /// Every change goes through here: waits while writes are held, counts the change in flight, and makes the head's file known.
+  Task<Result<void>> begin_change(uint64_t offset, uint64_t length);
+  void end_change();
+  Task<Result<void>> end_with(Result<void> result, WriteFlags flags);
+
+  Task<Result<void>> write_blocks(uint64_t offset, Bytes from);
+  Task<Result<void>> write_partial(uint64_t offset, Bytes from);
+  Task<Result<void>> zero_blocks(uint64_t first_block, uint64_t end_block, bool keep_allocated);
+  Task<Result<void>> zero_region(RegionIndex region, BlockRange range, bool keep_allocated);
+  void own(RegionIndex region, BlockRange range);
+
+  Task<void> flush_in_background();
+  Task<Result<void>> flush_once();
+  RecordBatch batch_of(const std::unordered_map<RegionIndex, Dirty>& dirty) const;
+
+  const std::string id_;
+  const bool read_only_;
+  uint64_t size_bytes_;
+  StoreAccess stores_;
+  Executor& home_;
+  ReadEpochs& epochs_;
+  std::shared_ptr<const RetainedChain> chain_;
+
+  RegionMap map_;
+  std::unordered_map<RegionIndex, std::unique_ptr<Waiters>> resolving_;
+  BlockLocks locks_;
+
+  std::unordered_map<RegionIndex, Dirty> dirty_;
+  bool unsynced_ = false;      // bytes went to the head's file since its last sync
+  bool file_intended_ = false; // the record store knows that the head's file may exist
+  bool failed_ = false;
+
+  bool held_ = false;
+  uint64_t changes_in_flight_ = 0;
+  Waiters released_;  // held_ became false
+  Waiters drained_;   // changes_in_flight_ became zero
+
+  uint64_t flushes_started_ = 0;
+  uint64_t flushes_ended_ = 0;
+  Waiters flushed_;
+  Result<void> last_flush_;
+};
+
+}  // namespace atl
