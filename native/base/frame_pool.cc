@@ -7,8 +7,8 @@ namespace atl {
 namespace {
 
 constexpr size_t class_bytes = 128;
-constexpr size_t classes = 32;            // frames up to 4 KiB are pooled
-constexpr size_t kept_per_class = 1024;   // bounds what an idle thread holds: 1024 x 4 KiB at the most per class
+constexpr size_t classes = 32;           // frames up to 4 KiB are pooled
+constexpr size_t kept_per_class = 1024;  // bounds what an idle thread holds: 1024 x 4 KiB at the most per class
 
 struct Free {
   Free* next;
@@ -48,7 +48,7 @@ void* FramePool::allocate(size_t bytes) {
     lists.count[at]--;
     return frame;
   }
-  return ::operator new(at * class_bytes);
+  return ::operator new(at* class_bytes);
 }
 
 void FramePool::release(void* frame, size_t bytes) noexcept {

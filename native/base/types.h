@@ -10,8 +10,8 @@
 
 namespace atl {
 
-constexpr uint32_t block_bytes = 4096;          // the unit of copy-on-write
-constexpr uint32_t region_bytes = 4u << 20;     // the unit of metadata records
+constexpr uint32_t block_bytes = 4096;       // the unit of copy-on-write
+constexpr uint32_t region_bytes = 4u << 20;  // the unit of metadata records
 constexpr uint32_t blocks_per_region = region_bytes / block_bytes;
 static_assert(region_bytes % block_bytes == 0 && blocks_per_region == 1024);
 

@@ -54,8 +54,8 @@ class DataStore {
 
   /// Monotonic counts since start, readable from any thread.
   struct Counters {
-    uint64_t bytes_written = 0;   // data files
-    uint64_t bytes_read = 0;      // data files and content
+    uint64_t bytes_written = 0;  // data files
+    uint64_t bytes_read = 0;     // data files and content
     uint64_t content_bytes_written = 0;
     uint64_t syncs = 0;
     uint64_t bytes_punched = 0;

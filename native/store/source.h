@@ -19,10 +19,10 @@ enum class SourceKind : uint8_t {
 
 struct Source {
   SourceKind kind = SourceKind::none;
-  uint32_t length = 0;                     // content: bytes of the chunk, 1..region_bytes
-  DataFileId file = DataFileId::none;      // private_data
-  Digest digest{};                         // content
-  std::string inline_bytes;                // inline_bytes: 1..inline_bytes_max
+  uint32_t length = 0;                 // content: bytes of the chunk, 1..region_bytes
+  DataFileId file = DataFileId::none;  // private_data
+  Digest digest{};                     // content
+  std::string inline_bytes;            // inline_bytes: 1..inline_bytes_max
 
   static Source none() { return {}; }
   static Source zero() {
