@@ -4,6 +4,19 @@
 //
 // An operation is an awaitable that answers what its system call would: >= 0, or -errno. Nothing throws, nothing allocates.
 // Short reads and writes are the caller's business (the stores and the NBD server loop). The buffer must stay until the answer.
+//
+// Rules
+//   1. One turn of a loop runs a bounded batch of jobs and then looks at files, sockets and timers: jobs that post jobs starve
+//      nobody. Posted jobs, due timers and answered operations wait in one FIFO.
+//   2. An operation never resumes its awaiter before submit() returns, even if the kernel had the answer at once.
+//   3. Any number of operations may be in flight, also on one descriptor. Two of the same direction on one socket are
+//      answered in an order of the loop's choice. A descriptor is closed only when no operation is in flight on it.
+//   4. A listener given to accept() may be made non-blocking; other descriptors are never changed.
+//   5. stop(): what is posted, answered and in flight still runs to its end; timers not yet due, and those set from then on, fire
+//      at once so that sleepers can notice (stopping() is true by then, a sleeper in a cycle must look at it). Waits on sockets
+//      are ended by their owner with ::shutdown().
+//   6. A loop runs once. Nothing may be posted to it after run() has returned (checked at its destruction); a task that is away
+//      on another sink is not known to the loop, so its owner waits for it before stop().
 #pragma once
 
 #include <sys/socket.h>
@@ -25,7 +38,7 @@ enum class IoKind : uint8_t { automatic, uring, threads };
 struct LoopOptions {
   IoKind kind = IoKind::automatic;
   std::string name = "atoll";   // of the thread, for ps and perf; at most 15 bytes are shown
-  uint32_t file_threads = 4;    // of the fallback: how many files operations run at once
+  uint32_t file_threads = 4;    // of the fallback: how many file operations run at once
 };
 
 class Loop : public Executor {
@@ -42,7 +55,7 @@ class Loop : public Executor {
     uint64_t offset = 0;
     const iovec* iov = nullptr;   // readv, writev
     const msghdr* message = nullptr;
-    int32_t result = 0;
+    int32_t result = 0;           // the answer; the loop's own note while in flight
     std::coroutine_handle<> handle{};
 
     Op(Loop& on, Verb what, int of) : loop(on), verb(what), fd(of) {}
@@ -65,8 +78,10 @@ class Loop : public Executor {
   virtual IoKind kind() const = 0;
   /// Owns the calling thread until stop(). Operations still in flight at stop() are completed first.
   virtual void run() = 0;
-  /// Thread-safe: run() returns once the queue is empty and nothing is in flight.
+  /// Thread-safe: run() returns once the queue is empty and nothing is in flight (rule 5).
   virtual void stop() = 0;
+  /// Thread-safe: stop() was called.
+  virtual bool stopping() const = 0;
 
   // All only from the loop's own thread.
   Op read(int fd, MutableBytes into, uint64_t offset);
@@ -82,6 +97,7 @@ class Loop : public Executor {
   Op recv(int fd, MutableBytes into, int flags = 0);
   /// MSG_NOSIGNAL is added.
   Op sendmsg(int fd, const msghdr* message, int flags = 0);
+  /// Answers the ready events (POLLIN, perhaps with POLLHUP or POLLERR) once there is something to read.
   Op poll_in(int fd);
 
  protected:

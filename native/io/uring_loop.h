@@ -1,0 +1,45 @@
+// uring_loop.h: the loop over io_uring: one ring, one system call per turn for everything that is new and everything answered.
+//
+// Invariants
+//   1. No system call is made to begin an operation: it becomes an entry of the submission ring or, when that is full, waits in
+//      backlog_ for the next turn. Nothing is lost or refused, however many are in flight.
+//   2. A read of the eventfd is in flight whenever the loop waits, and at no time after run().
+#pragma once
+
+#include <liburing.h>
+
+#include "io/reactor.h"
+
+namespace atl {
+
+class UringLoop final : public Reactor {
+ public:
+  /// Asks the kernel for a ring and for every operation the loop needs; `unsupported` says what is missing.
+  static Result<std::unique_ptr<Loop>> create();
+  ~UringLoop() override;
+
+  IoKind kind() const override { return IoKind::uring; }
+
+ protected:
+  void begin(Op& op) override;
+  void poll(uint64_t wait_ns) override;
+  void on_start() override;
+  void on_end() override;
+
+ private:
+  UringLoop(int wake_fd, io_uring ring, bool disabled) : Reactor(wake_fd), ring_(ring), disabled_(disabled) {}
+
+  bool prepare(Op& op);
+  void arm_wake();
+  void reap();
+  void answered(uint64_t user_data, int32_t result);
+
+  io_uring ring_;
+  bool disabled_;           // until run(), whose thread becomes the ring's only issuer
+  bool ending_ = false;
+  bool wake_armed_ = false;
+  uint64_t wake_writes_ = 0;  // the eventfd is read into this
+  JobList backlog_;
+};
+
+}  // namespace atl
