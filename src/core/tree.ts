@@ -1,0 +1,2 @@
+/** The layer tree. Not for the HTTP doors. */
+export declare class Tree {}
