@@ -31,9 +31,7 @@ int32_t run_file(const Loop::Op& op) {
       case Verb::writev: result = answer(::pwritev(op.fd, op.iov, static_cast<int>(op.length), offset)); break;
       case Verb::fsync: result = answer(::fsync(op.fd)); break;
       case Verb::fdatasync: result = answer(::fdatasync(op.fd)); break;
-      case Verb::fallocate:
-        result = answer(::fallocate(op.fd, op.flags, offset, static_cast<off_t>(op.length)));
-        break;
+      case Verb::fallocate: result = answer(::fallocate(op.fd, op.flags, offset, static_cast<off_t>(op.length))); break;
       default: VERIFY(!"not a file operation");
     }
   } while (result == -EINTR);
@@ -166,15 +164,10 @@ void EpollLoop::poll(uint64_t wait_ns) {
   VERIFY(count >= 0 || errno == EINTR);
   for (int i = 0; i < count; i++) {
     if (events[i].data.fd == wake_fd())
-      drain_wakes();
+      take_wakes();
     else
       report(events[i].data.fd, events[i].events);
   }
-}
-
-void EpollLoop::drain_wakes() {
-  uint64_t writes = 0;
-  if (::read(wake_fd(), &writes, sizeof writes) == sizeof writes) woken(writes);
 }
 
 void EpollLoop::report(int fd, uint32_t events) {
@@ -201,6 +194,8 @@ void EpollLoop::retry(JobList& list, uint32_t events) {
       result = static_cast<int32_t>(events & (POLLIN | POLLHUP | POLLERR));
     else
       result = try_socket(op);
+    // A unix listener that was shut down says "nothing yet" for ever to those who do not block; the others are told EINVAL.
+    if (result == -EAGAIN && op.verb == Verb::accept && events & EPOLLHUP) result = -EINVAL;
     if (result == -EAGAIN) return list.push_front(op);
     finish(op, result);
   }

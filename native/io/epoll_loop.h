@@ -32,8 +32,8 @@ class EpollLoop final : public Reactor {
 
   /// Who waits on one descriptor: in order, tried again when epoll reports.
   struct Waiting {
-    JobList in;   // recv, accept, poll_in
-    JobList out;  // sendmsg
+    JobList in;          // recv, accept, poll_in
+    JobList out;         // sendmsg
     bool known = false;  // a guess: is it in epoll's set?
   };
 
@@ -42,7 +42,6 @@ class EpollLoop final : public Reactor {
   void report(int fd, uint32_t events);
   void retry(JobList& list, uint32_t events);
   void fail_all(JobList& list, int error);
-  void drain_wakes();
 
   int epoll_fd_;
   std::unique_ptr<BlockingPool> files_;

@@ -37,8 +37,8 @@ enum class IoKind : uint8_t { automatic, uring, threads };
 
 struct LoopOptions {
   IoKind kind = IoKind::automatic;
-  std::string name = "atoll";   // of the thread, for ps and perf; at most 15 bytes are shown
-  uint32_t file_threads = 4;    // of the fallback: how many file operations run at once
+  std::string name = "atoll";  // of the thread, for ps and perf; at most 15 bytes are shown
+  uint32_t file_threads = 4;   // of the fallback: how many file operations run at once
 };
 
 class Loop : public Executor {
@@ -49,13 +49,13 @@ class Loop : public Executor {
     Loop& loop;
     Verb verb;
     int fd;
-    int flags = 0;                // fallocate: mode; recv, sendmsg: flags
-    void* buffer = nullptr;       // read, write, recv
-    uint64_t length = 0;          // bytes; readv, writev: count of iov; fallocate: length
+    int flags = 0;           // fallocate: mode; recv, sendmsg: flags
+    void* buffer = nullptr;  // read, write, recv
+    uint64_t length = 0;     // bytes; readv, writev: count of iov; fallocate: length
     uint64_t offset = 0;
-    const iovec* iov = nullptr;   // readv, writev
+    const iovec* iov = nullptr;  // readv, writev
     const msghdr* message = nullptr;
-    int32_t result = 0;           // the answer; the loop's own note while in flight
+    int32_t result = 0;  // the answer; the loop's own note while in flight
     std::coroutine_handle<> handle{};
 
     Op(Loop& on, Verb what, int of) : loop(on), verb(what), fd(of) {}

@@ -28,6 +28,11 @@ void Reactor::wake() {
   VERIFY(::write(wake_fd_, &one, sizeof one) == sizeof one);
 }
 
+void Reactor::take_wakes() {
+  uint64_t writes = 0;
+  if (::read(wake_fd_, &writes, sizeof writes) == sizeof writes) wakes_owed_ -= static_cast<int64_t>(writes);
+}
+
 void Reactor::stop() {
   if (!stopping_.exchange(true, std::memory_order_acq_rel)) wake();
 }
@@ -131,7 +136,6 @@ void Reactor::run() {
     poll(next_wait());
   }
   while (wakes_owed_ > 0) poll(forever);
-  on_end();
   set_current(nullptr);
 }
 

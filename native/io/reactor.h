@@ -29,7 +29,7 @@ class Reactor : public Loop {
   static constexpr uint64_t no_wait = 0;
   static constexpr uint64_t forever = UINT64_MAX;
 
-  /// Takes an eventfd over.
+  /// Takes a non-blocking eventfd over.
   explicit Reactor(int wake_fd) : wake_fd_(wake_fd) {}
 
   void submit(Op& op) final;
@@ -37,20 +37,19 @@ class Reactor : public Loop {
   virtual void begin(Op& op) = 0;
   /// Hands new operations to the kernel, waits at most wait_ns for an answer or a wake-up, and finishes what was answered.
   virtual void poll(uint64_t wait_ns) = 0;
-  /// First and last thing of run(), on its thread.
+  /// First thing of run(), on its thread.
   virtual void on_start() {}
-  virtual void on_end() {}
 
   /// The operation's awaiter runs in one of the next batches.
   void finish(Op& op, int32_t result);
   /// The same from another thread. The operation, and the loop, may be gone when it returns.
   static void finish_from_thread(Op& op, int32_t result);
-  /// `writes` were read from the eventfd.
-  void woken(uint64_t writes) { wakes_owed_ -= static_cast<int64_t>(writes); }
+  /// The eventfd, to be watched whenever poll() waits; take_wakes() when it is readable.
   int wake_fd() const { return wake_fd_; }
-  void wake();
+  void take_wakes();
 
  private:
+  void wake();
   static void resume_op(Job& job) noexcept;
   struct Timer {
     uint64_t due_ns;

@@ -1,25 +1,24 @@
 #include "io/uring_loop.h"
 
-#include <fcntl.h>
 #include <poll.h>
 #include <sys/eventfd.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <cstring>
 
 namespace atl {
 namespace {
 
-constexpr uint64_t wake_tag = 0;   // user_data of the eventfd's read; operations have their address
+constexpr uint64_t wake_tag = 0;               // user_data of the wait for the eventfd; operations have their address
 constexpr uint64_t max_io_bytes = 0x7ffff000;  // the kernel's own limit of one call (MAX_RW_COUNT)
 
 // What prepare() does with an operation, noted in Op::result while it is in flight.
 enum Phase : int32_t {
   plain = 0,
   wait_ready = 1,  // the socket answered EAGAIN: wait until it is ready, then try again
-  in_worker = 2,   // the file answered EAGAIN: let a kernel worker do it, which may block
+  last_try = 2,    // the listener was shut down: EAGAIN now means that nobody will come
+  in_worker = 3,   // the file answered EAGAIN: let a kernel worker do it, which may block
 };
 
 // Kernels differ in the flags they know; each set is tried where the one before is refused.
@@ -40,8 +39,9 @@ struct RingSize {
 // The rings count as locked memory before 5.12, where the usual limit is 64 KiB: a smaller one may still fit.
 constexpr RingSize sizes[] = {{256, 4096}, {64, 256}};
 
-constexpr int needed_ops[] = {IORING_OP_READ,  IORING_OP_WRITE,     IORING_OP_READV,  IORING_OP_WRITEV, IORING_OP_FSYNC,
-                              IORING_OP_FALLOCATE, IORING_OP_ACCEPT, IORING_OP_RECV, IORING_OP_SENDMSG, IORING_OP_POLL_ADD};
+constexpr int needed_ops[] = {IORING_OP_READ,    IORING_OP_WRITE,     IORING_OP_READV,  IORING_OP_WRITEV,
+                              IORING_OP_FSYNC,   IORING_OP_FALLOCATE, IORING_OP_ACCEPT, IORING_OP_RECV,
+                              IORING_OP_SENDMSG, IORING_OP_POLL_ADD};
 
 // No lost completions (5.5), sockets without worker threads (5.7), waiting with a time limit (5.11).
 constexpr unsigned needed_features = IORING_FEAT_NODROP | IORING_FEAT_FAST_POLL | IORING_FEAT_EXT_ARG;
@@ -88,8 +88,7 @@ Result<std::unique_ptr<Loop>> UringLoop::create() {
   Result<unsigned> flags = open_ring(ring);
   if (!flags) return std::move(flags.error());
   Result<void> probed = probe_ops(ring);
-  // Blocking: the ring waits for the eventfd by itself, but hands EAGAIN back when the descriptor is non-blocking.
-  const int wake_fd = probed ? ::eventfd(0, EFD_CLOEXEC) : -1;
+  const int wake_fd = probed ? ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK) : -1;
   if (wake_fd < 0) {
     const int error = errno;
     io_uring_queue_exit(&ring);
@@ -103,15 +102,8 @@ UringLoop::~UringLoop() { io_uring_queue_exit(&ring_); }
 
 void UringLoop::on_start() {
   // By hand: liburing 2.3 declares io_uring_enable_rings() but does not export it.
-  if (disabled_) VERIFY(::syscall(__NR_io_uring_register, ring_.ring_fd, IORING_REGISTER_ENABLE_RINGS, nullptr, 0) == 0);
-}
-
-void UringLoop::on_end() {
-  // The kernel must not write to wake_writes_ once it is gone: the read in flight gets its answer.
-  ending_ = true;
-  if (!wake_armed_) return;
-  wake();
-  while (wake_armed_) poll(forever);
+  if (disabled_)
+    VERIFY(::syscall(__NR_io_uring_register, ring_.ring_fd, IORING_REGISTER_ENABLE_RINGS, nullptr, 0) == 0);
 }
 
 void UringLoop::begin(Op& op) {
@@ -148,10 +140,11 @@ bool UringLoop::prepare(Op& op) {
 }
 
 void UringLoop::arm_wake() {
-  if (wake_armed_ || ending_) return;
+  if (wake_armed_) return;
   io_uring_sqe* sqe = io_uring_get_sqe(&ring_);
   if (sqe == nullptr) return;
-  io_uring_prep_read(sqe, wake_fd(), &wake_writes_, sizeof wake_writes_, 0);
+  // Not a read: one that is cut off at the end of the loop would leave the kernel with a pointer into it.
+  io_uring_prep_poll_add(sqe, wake_fd(), POLLIN);
   sqe->user_data = wake_tag;
   wake_armed_ = true;
 }
@@ -165,7 +158,7 @@ void UringLoop::poll(uint64_t wait_ns) {
     break;
   }
   // Never wait with something left to hand over, nor deaf to posts.
-  if (!backlog_.empty() || !(wake_armed_ || ending_)) wait_ns = no_wait;
+  if (!backlog_.empty() || !wake_armed_) wait_ns = no_wait;
 
   int error;
   if (wait_ns == no_wait) {
@@ -197,15 +190,15 @@ void UringLoop::reap() {
 void UringLoop::answered(uint64_t user_data, int32_t result) {
   if (user_data == wake_tag) {
     wake_armed_ = false;
-    if (result == sizeof wake_writes_) woken(wake_writes_);
-    return;
+    return take_wakes();
   }
   Op& op = *reinterpret_cast<Op*>(user_data);
   if (op.result == wait_ready && result >= 0) {
-    op.result = plain;
+    op.result = op.verb == Verb::accept && result & POLLHUP ? last_try : plain;
     backlog_.push(op);
     return;
   }
+  if (op.result == last_try && result == -EAGAIN) result = -EINVAL;
   // Kernels before 5.19 do not wait on a non-blocking listener by themselves; direct I/O may run out of request slots.
   if (result == -EAGAIN && op.result == plain && !(op.flags & MSG_DONTWAIT && on_socket(op.verb))) {
     op.result = on_socket(op.verb) ? wait_ready : in_worker;

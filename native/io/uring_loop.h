@@ -3,7 +3,7 @@
 // Invariants
 //   1. No system call is made to begin an operation: it becomes an entry of the submission ring or, when that is full, waits in
 //      backlog_ for the next turn. Nothing is lost or refused, however many are in flight.
-//   2. A read of the eventfd is in flight whenever the loop waits, and at no time after run().
+//   2. The ring watches the eventfd whenever the loop waits.
 #pragma once
 
 #include <liburing.h>
@@ -24,7 +24,6 @@ class UringLoop final : public Reactor {
   void begin(Op& op) override;
   void poll(uint64_t wait_ns) override;
   void on_start() override;
-  void on_end() override;
 
  private:
   UringLoop(int wake_fd, io_uring ring, bool disabled) : Reactor(wake_fd), ring_(ring), disabled_(disabled) {}
@@ -35,10 +34,8 @@ class UringLoop final : public Reactor {
   void answered(uint64_t user_data, int32_t result);
 
   io_uring ring_;
-  bool disabled_;           // until run(), whose thread becomes the ring's only issuer
-  bool ending_ = false;
+  bool disabled_;  // until run(), whose thread becomes the ring's only issuer
   bool wake_armed_ = false;
-  uint64_t wake_writes_ = 0;  // the eventfd is read into this
   JobList backlog_;
 };
 

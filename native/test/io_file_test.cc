@@ -11,98 +11,103 @@ using namespace atl::test;
 TEST_CASE("loop: what is written to a file is read back, and the end of the file reads short") {
   IoKind kind{};
   FOR_BOTH_LOOPS(kind);
-  on_loop(kind, +[](Loop& loop) -> Task<void> {
-    Fd file = temporary_file();
-    const std::string written(10'000, 'w');
-    int32_t count = co_await loop.write(file.get(), bytes_of(written), 4096);
-    CHECK(count == 10'000);
-    std::string back(20'000, '?');
-    count = co_await loop.read(file.get(), bytes_of(back), 4096);
-    CHECK(count == 10'000);
-    CHECK(back.substr(0, 10'000) == written);
-    count = co_await loop.read(file.get(), bytes_of(back), 0);
-    CHECK(count == 14'096);
-    CHECK(back.substr(0, 4096) == std::string(4096, '\0'));
-    count = co_await loop.read(file.get(), bytes_of(back), 14'096);
-    CHECK(count == 0);
-  });
+  on_loop(
+      kind, +[](Loop& loop) -> Task<void> {
+        Fd file = temporary_file();
+        const std::string written(10'000, 'w');
+        int32_t count = co_await loop.write(file.get(), bytes_of(written), 4096);
+        CHECK(count == 10'000);
+        std::string back(20'000, '?');
+        count = co_await loop.read(file.get(), bytes_of(back), 4096);
+        CHECK(count == 10'000);
+        CHECK(back.substr(0, 10'000) == written);
+        count = co_await loop.read(file.get(), bytes_of(back), 0);
+        CHECK(count == 14'096);
+        CHECK(back.substr(0, 4096) == std::string(4096, '\0'));
+        count = co_await loop.read(file.get(), bytes_of(back), 14'096);
+        CHECK(count == 0);
+      });
 }
 
 TEST_CASE("loop: readv and writev scatter and gather in order") {
   IoKind kind{};
   FOR_BOTH_LOOPS(kind);
-  on_loop(kind, +[](Loop& loop) -> Task<void> {
-    Fd file = temporary_file();
-    std::string one = "one", two = "two", three = "three";
-    iovec parts[] = {{one.data(), 3}, {two.data(), 3}, {three.data(), 5}};
-    int32_t count = co_await loop.writev(file.get(), parts, 3, 7);
-    CHECK(count == 11);
-    std::string head(4, '?'), tail(100, '?');
-    iovec into[] = {{head.data(), 4}, {tail.data(), 100}};
-    count = co_await loop.readv(file.get(), into, 2, 7);
-    CHECK(count == 11);
-    CHECK(head == "onet");
-    CHECK(tail.substr(0, 7) == "wothree");
-  });
+  on_loop(
+      kind, +[](Loop& loop) -> Task<void> {
+        Fd file = temporary_file();
+        std::string one = "one", two = "two", three = "three";
+        iovec parts[] = {{one.data(), 3}, {two.data(), 3}, {three.data(), 5}};
+        int32_t count = co_await loop.writev(file.get(), parts, 3, 7);
+        CHECK(count == 11);
+        std::string head(4, '?'), tail(100, '?');
+        iovec into[] = {{head.data(), 4}, {tail.data(), 100}};
+        count = co_await loop.readv(file.get(), into, 2, 7);
+        CHECK(count == 11);
+        CHECK(head == "onet");
+        CHECK(tail.substr(0, 7) == "wothree");
+      });
 }
 
 TEST_CASE("loop: fsync, fdatasync and fallocate answer zero and do their work") {
   IoKind kind{};
   FOR_BOTH_LOOPS(kind);
-  on_loop(kind, +[](Loop& loop) -> Task<void> {
-    Fd file = temporary_file();
-    int32_t result = co_await loop.fallocate(file.get(), 0, 0, 1 << 20);
-    CHECK(result == 0);
-    struct stat status{};
-    CHECK(::fstat(file.get(), &status) == 0);
-    CHECK(status.st_size == 1 << 20);
-    CHECK(status.st_blocks * 512 >= 1 << 20);
-    const std::string text(8192, 't');
-    result = co_await loop.write(file.get(), bytes_of(text), 0);
-    CHECK(result == 8192);
-    result = co_await loop.fsync(file.get());
-    CHECK(result == 0);
-    result = co_await loop.fdatasync(file.get());
-    CHECK(result == 0);
-    result = co_await loop.fallocate(file.get(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, 4096);
-    CHECK(result == 0);
-    std::string back(8192, '?');
-    result = co_await loop.read(file.get(), bytes_of(back), 0);
-    CHECK(result == 8192);
-    CHECK(back == std::string(4096, '\0') + std::string(4096, 't'));
-  });
+  on_loop(
+      kind, +[](Loop& loop) -> Task<void> {
+        Fd file = temporary_file();
+        int32_t result = co_await loop.fallocate(file.get(), 0, 0, 1 << 20);
+        CHECK(result == 0);
+        struct stat status {};
+        CHECK(::fstat(file.get(), &status) == 0);
+        CHECK(status.st_size == 1 << 20);
+        CHECK(status.st_blocks * 512 >= 1 << 20);
+        const std::string text(8192, 't');
+        result = co_await loop.write(file.get(), bytes_of(text), 0);
+        CHECK(result == 8192);
+        result = co_await loop.fsync(file.get());
+        CHECK(result == 0);
+        result = co_await loop.fdatasync(file.get());
+        CHECK(result == 0);
+        result = co_await loop.fallocate(file.get(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, 4096);
+        CHECK(result == 0);
+        std::string back(8192, '?');
+        result = co_await loop.read(file.get(), bytes_of(back), 0);
+        CHECK(result == 8192);
+        CHECK(back == std::string(4096, '\0') + std::string(4096, 't'));
+      });
 }
 
 TEST_CASE("loop: a failed file operation answers its errno, negative") {
   IoKind kind{};
   FOR_BOTH_LOOPS(kind);
-  on_loop(kind, +[](Loop& loop) -> Task<void> {
-    std::string buffer(16, '?');
-    int32_t result = co_await loop.read(-1, bytes_of(buffer), 0);
-    CHECK(result == -EBADF);
-    result = co_await loop.fsync(-1);
-    CHECK(result == -EBADF);
-    Fd file = temporary_file();
-    Fd read_only{::open("/dev/null", O_RDONLY | O_CLOEXEC)};
-    result = co_await loop.write(read_only.get(), bytes_of(std::as_const(buffer)), 0);
-    CHECK(result == -EBADF);
-    result = co_await loop.fallocate(file.get(), 0, 0, 0);
-    CHECK(result == -EINVAL);
-    result = co_await loop.recv(file.get(), bytes_of(buffer));
-    CHECK(result == -ENOTSOCK);
-    result = co_await loop.accept(file.get());
-    CHECK(result == -ENOTSOCK);
-  });
+  on_loop(
+      kind, +[](Loop& loop) -> Task<void> {
+        std::string buffer(16, '?');
+        int32_t result = co_await loop.read(-1, bytes_of(buffer), 0);
+        CHECK(result == -EBADF);
+        result = co_await loop.fsync(-1);
+        CHECK(result == -EBADF);
+        Fd file = temporary_file();
+        Fd read_only{::open("/dev/null", O_RDONLY | O_CLOEXEC)};
+        result = co_await loop.write(read_only.get(), bytes_of(std::as_const(buffer)), 0);
+        CHECK(result == -EBADF);
+        result = co_await loop.fallocate(file.get(), 0, 0, 0);
+        CHECK(result == -EINVAL);
+        result = co_await loop.recv(file.get(), bytes_of(buffer));
+        CHECK(result == -ENOTSOCK);
+        result = co_await loop.accept(file.get());
+        CHECK(result == -ENOTSOCK);
+      });
 }
 
 TEST_CASE("loop: poll_in on a regular file is ready at once") {
   IoKind kind{};
   FOR_BOTH_LOOPS(kind);
-  on_loop(kind, +[](Loop& loop) -> Task<void> {
-    Fd file = temporary_file();
-    const int32_t result = co_await loop.poll_in(file.get());
-    CHECK((result & 1) == 1);
-  });
+  on_loop(
+      kind, +[](Loop& loop) -> Task<void> {
+        Fd file = temporary_file();
+        const int32_t result = co_await loop.poll_in(file.get());
+        CHECK((result & 1) == 1);
+      });
 }
 
 namespace {

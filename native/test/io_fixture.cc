@@ -28,7 +28,8 @@ Listener listen_on(int family, const sockaddr* address, socklen_t bytes) {
   REQUIRE(::bind(listener.fd.get(), address, bytes) == 0);
   REQUIRE(::listen(listener.fd.get(), 512) == 0);
   listener.address_bytes = sizeof listener.address;
-  REQUIRE(::getsockname(listener.fd.get(), reinterpret_cast<sockaddr*>(&listener.address), &listener.address_bytes) == 0);
+  REQUIRE(::getsockname(listener.fd.get(), reinterpret_cast<sockaddr*>(&listener.address), &listener.address_bytes) ==
+          0);
   return listener;
 }
 

@@ -15,8 +15,8 @@ namespace atl::test {
 
 /// Starts a subcase per kind of loop; answers the kind of the one that runs.
 /// Usage: IoKind kind; FOR_BOTH_LOOPS(kind);
-#define FOR_BOTH_LOOPS(kind)               \
-  SUBCASE("uring") kind = IoKind::uring;   \
+#define FOR_BOTH_LOOPS(kind)             \
+  SUBCASE("uring") kind = IoKind::uring; \
   SUBCASE("threads") kind = IoKind::threads
 
 inline std::unique_ptr<Loop> make_loop(IoKind kind) {
@@ -77,7 +77,9 @@ Listener listen_unix();
 std::pair<Fd, Fd> socket_pair();
 
 inline MutableBytes bytes_of(std::string& text) { return {reinterpret_cast<std::byte*>(text.data()), text.size()}; }
-inline Bytes bytes_of(const std::string& text) { return {reinterpret_cast<const std::byte*>(text.data()), text.size()}; }
+inline Bytes bytes_of(const std::string& text) {
+  return {reinterpret_cast<const std::byte*>(text.data()), text.size()};
+}
 
 /// Sends all of it; answers 0 or -errno.
 Task<int32_t> send_all(Loop& loop, int fd, Bytes bytes);
