@@ -1,0 +1,168 @@
+#include "store/rocks_kv.h"
+
+#include <rocksdb/cache.h>
+#include <rocksdb/convenience.h>
+#include <rocksdb/db.h>
+#include <rocksdb/filter_policy.h>
+#include <rocksdb/listener.h>
+#include <rocksdb/options.h>
+#include <rocksdb/table.h>
+#include <rocksdb/write_batch.h>
+
+#include <algorithm>
+
+namespace atl {
+namespace {
+
+rocksdb::Slice slice(std::string_view text) { return {text.data(), text.size()}; }
+std::string_view view(const rocksdb::Slice& text) { return {text.data(), text.size()}; }
+
+Error error_of(const rocksdb::Status& status, const std::string& what) {
+  Code code = Code::io;
+  if (status.IsNoSpace()) code = Code::no_space;
+  if (status.IsCorruption()) code = Code::corrupt;
+  return Error{code, "records: " + what + ": " + status.ToString()};
+}
+
+class RocksSnapshot final : public KvSnapshot {
+ public:
+  explicit RocksSnapshot(rocksdb::DB& db) : db_(db), snapshot_(db.GetSnapshot()) {}
+  ~RocksSnapshot() override { db_.ReleaseSnapshot(snapshot_); }
+  const rocksdb::Snapshot* get() const { return snapshot_; }
+
+ private:
+  rocksdb::DB& db_;
+  const rocksdb::Snapshot* snapshot_;
+};
+
+rocksdb::ReadOptions read_options(const KvSnapshot* snapshot) {
+  rocksdb::ReadOptions options;
+  options.verify_checksums = true;
+  if (snapshot != nullptr) options.snapshot = static_cast<const RocksSnapshot*>(snapshot)->get();
+  return options;
+}
+
+rocksdb::CompressionType compression() {
+  const std::vector<rocksdb::CompressionType> built_in = rocksdb::GetSupportedCompressions();
+  const bool lz4 = std::find(built_in.begin(), built_in.end(), rocksdb::kLZ4Compression) != built_in.end();
+  return lz4 ? rocksdb::kLZ4Compression : rocksdb::kNoCompression;
+}
+
+// RocksDB would look for space by itself, every five seconds, and refuse a Resume() meanwhile. Ours comes with the next write.
+class NoOwnRecovery final : public rocksdb::EventListener {
+ public:
+  void OnErrorRecoveryBegin(rocksdb::BackgroundErrorReason, rocksdb::Status, bool* by_itself) override { *by_itself = false; }
+};
+
+rocksdb::Options rocks_options(const RocksKvOptions& from) {
+  rocksdb::Options options;
+  options.create_if_missing = !from.read_only;
+  options.paranoid_checks = true;
+  options.wal_recovery_mode = rocksdb::WALRecoveryMode::kPointInTimeRecovery;
+  options.track_and_verify_wals_in_manifest = true;  // a lost log is damage, not an early end
+
+  options.listeners.push_back(std::make_shared<NoOwnRecovery>());
+
+  // Memory: the memtables' budget, the cache's, and nothing mapped.
+  options.db_write_buffer_size = from.write_buffer_bytes;
+  options.write_buffer_size = from.write_buffer_bytes / 4;
+  options.max_write_buffer_number = 4;
+  options.max_total_wal_size = from.write_buffer_bytes;
+  options.max_open_files = from.max_open_files;
+  options.allow_mmap_reads = false;
+  options.allow_mmap_writes = false;
+  rocksdb::BlockBasedTableOptions table;
+  table.block_cache = rocksdb::NewLRUCache(from.cache_bytes);
+  table.cache_index_and_filter_blocks = true;
+  table.cache_index_and_filter_blocks_with_high_priority = true;
+  table.pin_l0_filter_and_index_blocks_in_cache = true;
+  table.filter_policy.reset(rocksdb::NewBloomFilterPolicy(10));
+  table.format_version = 5;
+  options.table_factory.reset(rocksdb::NewBlockBasedTableFactory(table));
+  options.compression = compression();
+  options.level_compaction_dynamic_level_bytes = true;
+  options.max_background_jobs = 2;
+  options.bytes_per_sync = 1 << 20;  // tables go to the disk as they are written, so that no log sync waits for them
+
+  // Its own log: little, and not for ever.
+  options.info_log_level = rocksdb::InfoLogLevel::WARN_LEVEL;
+  options.keep_log_file_num = 2;
+  options.max_log_file_size = 1 << 20;
+  options.stats_dump_period_sec = 0;
+  options.stats_persist_period_sec = 0;
+  options.max_manifest_file_size = 16 << 20;
+  options.skip_stats_update_on_db_open = true;  // start-up must not read every table
+  return options;
+}
+
+}  // namespace
+
+RocksKv::RocksKv(std::unique_ptr<rocksdb::DB> db, bool read_only) : db_(std::move(db)), read_only_(read_only) {}
+
+RocksKv::~RocksKv() = default;
+
+Result<std::unique_ptr<RocksKv>> RocksKv::open(const std::string& directory, const RocksKvOptions& options) {
+  rocksdb::DB* db = nullptr;
+  const rocksdb::Options from = rocks_options(options);
+  const rocksdb::Status status = options.read_only ? rocksdb::DB::OpenForReadOnly(from, directory, &db)
+                                                   : rocksdb::DB::Open(from, directory, &db);
+  if (status.ok()) return std::unique_ptr<RocksKv>{new RocksKv{std::unique_ptr<rocksdb::DB>{db}, options.read_only}};
+  // RocksDB has no code of its own for it; both messages (this process, another one) name its lock file.
+  if (status.IsIOError() && status.ToString().find(directory + "/LOCK") != std::string::npos &&
+      status.ToString().find("lock") != std::string::npos)
+    return Error{Code::busy, "records: " + directory + " is in use by another process (" + status.ToString() + ")"};
+  return error_of(status, "opening " + directory);
+}
+
+Result<std::optional<std::string>> RocksKv::get(std::string_view key, const KvSnapshot* snapshot) {
+  std::string value;
+  const rocksdb::Status status = db_->Get(read_options(snapshot), slice(key), &value);
+  if (status.IsNotFound()) return std::optional<std::string>{};
+  if (!status.ok()) return error_of(status, "get");
+  return std::optional<std::string>{std::move(value)};
+}
+
+Result<void> RocksKv::scan(std::string_view from, std::string_view to, const KvSnapshot* snapshot,
+                           const std::function<bool(std::string_view key, std::string_view value)>& visit) {
+  rocksdb::ReadOptions options = read_options(snapshot);
+  const rocksdb::Slice end = slice(to);
+  if (!to.empty()) options.iterate_upper_bound = &end;
+  const std::unique_ptr<rocksdb::Iterator> at{db_->NewIterator(options)};
+  for (at->Seek(slice(from)); at->Valid(); at->Next())
+    if (!visit(view(at->key()), view(at->value()))) return {};
+  if (!at->status().ok()) return error_of(at->status(), "scan");
+  return {};
+}
+
+std::unique_ptr<KvSnapshot> RocksKv::snapshot() { return std::make_unique<RocksSnapshot>(*db_); }
+
+Result<void> RocksKv::recover_space() {
+  const std::scoped_lock lock{recovering_};
+  if (!out_of_space_) return {};
+  const rocksdb::Status status = db_->Resume();
+  if (!status.ok()) return error_of(status, "recovering from a full file system");
+  out_of_space_ = false;
+  return {};
+}
+
+Result<void> RocksKv::write(const std::vector<KvMutation>& mutations, bool durable) {
+  if (read_only_) return Error{Code::read_only, "records: opened for reading only"};
+  if (failed_) return Error{Code::io, "records: an earlier write failed; nothing is written until they are opened again"};
+  if (out_of_space_)
+    if (Result<void> recovered = recover_space(); !recovered) return recovered;
+
+  rocksdb::WriteBatch batch;
+  for (const KvMutation& mutation : mutations) {
+    const rocksdb::Status added =
+        mutation.value ? batch.Put(slice(mutation.key), slice(*mutation.value)) : batch.Delete(slice(mutation.key));
+    if (!added.ok()) return error_of(added, "batch");
+  }
+  rocksdb::WriteOptions options;
+  options.sync = durable;
+  const rocksdb::Status status = db_->Write(options, &batch);
+  if (status.ok()) return {};
+  (status.IsNoSpace() ? out_of_space_ : failed_) = true;
+  return error_of(status, "write");
+}
+
+}  // namespace atl
