@@ -1,0 +1,93 @@
+// machine.ts: a QEMU guest: boots from its first disk or from a kernel, and obeys through its serial line.
+
+import { execa, type ResultPromise } from 'execa'
+import { accelerator } from './accelerator.js'
+import { SerialShell } from './serial_shell.js'
+
+export interface MachineOptions {
+  /** NBD URIs or paths of raw files; /dev/vda, /dev/vdb, … in this order. Without `kernel` the BIOS boots the first. */
+  disks: string[]
+  kernel?: { image: string; initramfs: string }
+  /** A user-mode network; the host's 127.0.0.1 is 10.0.2.2 in it. */
+  network?: boolean
+  memoryMiB?: number
+  bootLimitMs?: number
+}
+
+export class Machine {
+  readonly #process: ResultPromise
+  readonly #shell: SerialShell
+
+  private constructor(process: ResultPromise, shell: SerialShell) {
+    this.#process = process
+    this.#shell = shell
+  }
+
+  /** Resolves when the guest's init takes commands. */
+  static async boot(options: MachineOptions): Promise<Machine> {
+    const qemu = execa('qemu-system-x86_64', await qemuArguments(options), {
+      stdin: 'pipe',
+      buffer: { stdout: false },
+      reject: false,
+      forceKillAfterDelay: 2000,
+    })
+    const machine = new Machine(qemu, new SerialShell(qemu.stdout, qemu.stdin))
+    try {
+      await machine.#shell.ready(options.bootLimitMs ?? 180_000)
+    } catch (error) {
+      const { stderr } = await machine.kill()
+      throw new Error(`${(error as Error).message}\n${stderr}`)
+    }
+    return machine
+  }
+
+  get console(): string {
+    return this.#shell.console
+  }
+
+  /** Runs one line of shell as root in the guest; answers its output, rejects when it fails. */
+  run(command: string, limitMs?: number): Promise<string> {
+    return this.#shell.run(command, limitMs)
+  }
+
+  /** The guest syncs and turns itself off. */
+  async powerOff(limitMs = 60_000): Promise<void> {
+    // The answer to this command never comes: the machine ends.
+    this.#shell.run('sync; poweroff -f', limitMs).catch(() => {})
+    const timer = setTimeout(() => this.#process.kill('SIGKILL'), limitMs)
+    const { exitCode, stderr } = await this.#process
+    clearTimeout(timer)
+    if (exitCode !== 0) throw new Error(`the guest did not turn itself off: ${stderr}\n${this.console.slice(-2000)}`)
+  }
+
+  /** Pulls the plug. Also right when the guest has ended. */
+  async kill(): Promise<{ stderr: string }> {
+    this.#process.kill('SIGKILL')
+    const { stderr } = await this.#process
+    return { stderr: String(stderr) }
+  }
+}
+
+async function qemuArguments({ disks, kernel, network, memoryMiB = 512 }: MachineOptions): Promise<string[]> {
+  const args = [...(await accelerator()), '-M', 'q35,hpet=off', '-m', String(memoryMiB), '-smp', '2']
+  args.push('-nodefaults', '-no-user-config', '-no-reboot', '-display', 'none', '-vga', 'none')
+  args.push('-chardev', 'stdio,id=serial,signal=off', '-serial', 'chardev:serial')
+  args.push('-device', 'virtio-rng-pci')
+  for (const [index, disk] of disks.entries()) {
+    // QEMU takes a comma for the end of an option's value unless it is doubled.
+    const file = disk.replaceAll(',', ',,')
+    args.push('-drive', `if=none,id=disk${index},format=raw,discard=unmap,detect-zeroes=off,file=${file}`)
+    args.push('-device', `virtio-blk-pci,drive=disk${index},bootindex=${index}`)
+  }
+  if (network) args.push('-netdev', 'user,id=net', '-device', 'virtio-net-pci,netdev=net,romfile=')
+  if (kernel)
+    args.push(
+      '-kernel',
+      kernel.image,
+      '-initrd',
+      kernel.initramfs,
+      '-append',
+      'console=ttyS0 quiet panic=-1 tsc=reliable',
+    )
+  return args
+}

@@ -1,0 +1,30 @@
+// nbd_guest.ts: a guest with the kernel's own NBD client: no disk, a network, nbd-client, and tools for ext4.
+
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { initramfs } from './initramfs.js'
+import { guestKernel } from './kernel.js'
+import { Machine } from './machine.js'
+import { serialShell } from './serial_shell.js'
+
+/** The host's 127.0.0.1, as seen from a guest. */
+export const hostAddress = '10.0.2.2'
+
+const network = `
+ip link set lo up; ip link set eth0 up; ip addr add 10.0.2.15/24 dev eth0; ip route add default via 10.0.2.2`
+
+/** Resolves when the guest takes commands. */
+export async function bootNbdGuest(): Promise<Machine> {
+  const kernel = await guestKernel()
+  const dir = await mkdtemp(join(tmpdir(), 'atoll-nbd-guest-'))
+  try {
+    const image = join(dir, 'initramfs')
+    const programs = ['nbd-client', 'mkfs.ext4', 'e2fsck']
+    const files = ['/etc/mke2fs.conf']
+    await writeFile(image, await initramfs({ kernel, programs, files, init: `${network}\n${serialShell}` }))
+    return await Machine.boot({ disks: [], kernel: { image: kernel.image, initramfs: image }, network: true })
+  } finally {
+    await rm(dir, { recursive: true }) // QEMU has read it
+  }
+}
