@@ -118,11 +118,6 @@ export interface NativeNbdCallbacks {
   list(door: NbdDoor): Promise<string[]>
 }
 
-export interface NativeLayerRecords {
-  layer: number
-  regions: number
-}
-
 /** A finding of `check`. `fatal`: data is damaged; otherwise it is a leak or an oddity that loses nothing. */
 export interface NativeFinding {
   fatal: boolean
@@ -176,7 +171,7 @@ export interface NativeEngine {
   /** After the catalog has linked `child` to the parent's parent: open resources forget `parent`; `limitBlocks` is the child's new limit. */
   unlinkLayer(step: { parent: number; child: number; limitBlocks: number }): Promise<void>
   /** Layers that have records or a data file, for the orphan sweep. */
-  layers(): Promise<NativeLayerRecords[]>
+  layers(): Promise<number[]>
 
   // ---- upload ----
   /** Starts an upload into a new layer. Answers a handle (a small number). */

@@ -1,0 +1,257 @@
+#include "engine/engine.h"
+
+#include <algorithm>
+#include <map>
+
+namespace atl {
+namespace {
+
+constexpr uint32_t regions_per_drop = 1024;
+
+std::vector<std::unique_ptr<ReadEpochs>> make_epochs(size_t count) {
+  std::vector<std::unique_ptr<ReadEpochs>> epochs;
+  for (size_t i = 0; i < count; i++) epochs.push_back(std::make_unique<ReadEpochs>());
+  return epochs;
+}
+
+std::vector<Home> pair_up(const std::vector<Executor*>& executors, const std::vector<std::unique_ptr<ReadEpochs>>& epochs) {
+  VERIFY(!executors.empty());
+  std::vector<Home> homes;
+  for (size_t i = 0; i < executors.size(); i++) homes.push_back({executors[i], epochs[i].get()});
+  return homes;
+}
+
+Error not_open(const std::string& id) { return Error{Code::not_found, "resource " + id + ": is not open"}; }
+
+}  // namespace
+
+Engine::Engine(StoreAccess stores, JobSink& workers, std::vector<Executor*> homes)
+    : stores_(stores),
+      workers_(workers),
+      epochs_(make_epochs(homes.size())),
+      homes_(pair_up(homes, epochs_)),
+      reclaimer_(stores, *homes_.front().executor, homes_, pins_) {
+  stores_.records.on_garbage([this] { reclaimer_.notify(); });
+}
+
+Engine::~Engine() { stores_.records.on_garbage(nullptr); }
+
+Engine::Open* Engine::entry(const std::string& id) {
+  VERIFY(registrar().on_thread());
+  auto found = open_.find(id);
+  return found == open_.end() || found->second.closing ? nullptr : &found->second;
+}
+
+std::shared_ptr<Resource> Engine::find(const std::string& id) const {
+  const std::scoped_lock lock{mutex_};
+  auto found = open_.find(id);
+  return found == open_.end() ? nullptr : found->second.resource;
+}
+
+size_t Engine::open_resources() const {
+  const std::scoped_lock lock{mutex_};
+  return open_.size();
+}
+
+Task<Result<void>> Engine::open(ResourceSpec spec) { return run_on(registrar(), open_here(std::move(spec))); }
+Task<Result<void>> Engine::close(std::string id) { return run_on(registrar(), close_here(std::move(id), false)); }
+Task<Result<bool>> Engine::quiesce(std::string id) { return run_on(registrar(), quiesce_here(std::move(id))); }
+Task<Result<void>> Engine::resume(std::string id, uint64_t size_bytes, std::vector<ChainLayer> layers) {
+  return run_on(registrar(), resume_here(std::move(id), size_bytes, std::move(layers)));
+}
+Task<Result<void>> Engine::drop_layer(LayerId layer) { return run_on(registrar(), drop_here(layer)); }
+Task<Result<void>> Engine::unlink_layer(LayerId parent, LayerId child, uint64_t child_limit_blocks) {
+  return run_on(registrar(), unlink_here(parent, child, child_limit_blocks));
+}
+Task<Result<void>> Engine::reclaimed() { return run_on(registrar(), reclaimer_.idle()); }
+Task<Result<void>> Engine::shutdown() { return run_on(registrar(), shutdown_here()); }
+
+Task<Result<void>> Engine::open_here(ResourceSpec spec) {
+  Result<void> judged = judge(spec);
+  if (!judged) co_return judged;
+  for (auto found = open_.find(spec.id); found != open_.end(); found = open_.find(spec.id)) {
+    if (!found->second.closing) {
+      found->second.leases++;
+      co_return Result<void>{};
+    }
+    co_await closed_.wait();
+  }
+  const Home& home = homes_[next_home_++ % homes_.size()];
+  Open opened;
+  opened.layers = spec.layers;
+  const std::string id = spec.id;
+  opened.resource = std::make_shared<Resource>(std::move(spec), stores_, *home.executor, *home.epochs);
+  const std::scoped_lock lock{mutex_};
+  open_.emplace(id, std::move(opened));
+  co_return Result<void>{};
+}
+
+Task<Result<void>> Engine::close_here(std::string id, bool all_leases) {
+  Open* open = entry(id);
+  if (open == nullptr) co_return not_open(id);
+  open->leases = all_leases ? 0 : open->leases - 1;
+  if (open->leases > 0) co_return Result<void>{};
+  open->closing = true;
+  const std::shared_ptr<Resource> resource = open->resource;
+  Result<void> settled;
+  if (!resource->read_only()) settled = co_await run_on(resource->home(), resource->settle());
+  {
+    const std::scoped_lock lock{mutex_};
+    open_.erase(id);
+  }
+  closed_.wake_all();
+  co_return settled;
+}
+
+std::shared_ptr<BlockDevice> Engine::adopt_lease(const std::string& id) {
+  std::shared_ptr<Resource> resource = find(id);
+  if (!resource) return nullptr;
+  struct Release {
+    static Task<void> run(Engine* engine, std::string id) {
+      (void)co_await engine->close_here(std::move(id), false);  // the client was answered; what failed stays failed at its next open
+    }
+  };
+  BlockDevice* device = resource.get();
+  return std::shared_ptr<BlockDevice>(device, [this, resource = std::move(resource)](BlockDevice*) mutable {
+    std::string released = resource->id();
+    resource.reset();
+    spawn_on(registrar(), Release::run(this, std::move(released)));
+  });
+}
+
+Task<Result<bool>> Engine::quiesce_here(std::string id) {
+  Open* open = entry(id);
+  if (open == nullptr || open->resource->read_only()) co_return false;
+  open->leases++;  // until resume(): the last connection may leave meanwhile
+  const std::shared_ptr<Resource> resource = open->resource;
+  Result<void> quiet = co_await run_on(resource->home(), resource->quiesce());
+  if (quiet) co_return true;
+  (void)co_await close_here(id, false);
+  co_return quiet.error();
+}
+
+Task<Result<void>> Engine::resume_here(std::string id, uint64_t size_bytes, std::vector<ChainLayer> layers) {
+  Result<void> judged = judge(ResourceSpec{id, size_bytes, false, layers});
+  if (!judged) co_return judged;
+  Open* open = entry(id);
+  if (open == nullptr) co_return not_open(id);
+  open->layers = layers;
+  const std::shared_ptr<Resource> resource = open->resource;
+  struct Resume {
+    static Task<Result<void>> run(Resource* resource, uint64_t size_bytes, std::vector<ChainLayer> layers) {
+      if (!resource->held()) co_return Error{Code::invalid, "resource " + resource->id() + ": is not quiesced"};
+      resource->resume(size_bytes, std::move(layers));
+      co_return Result<void>{};
+    }
+  };
+  Result<void> resumed = co_await run_on(resource->home(), Resume::run(resource.get(), size_bytes, std::move(layers)));
+  if (!resumed) co_return resumed;
+  Result<void> closed = co_await close_here(std::move(id), false);  // the lease of quiesce()
+  co_return closed;
+}
+
+Task<Result<void>> Engine::drop_here(LayerId layer) {
+  for (const auto& [id, open] : open_)
+    for (const ChainLayer& link : open.layers)
+      if (link.id == layer)
+        co_return Error{Code::busy, "layer " + std::to_string(number(layer)) + ": resource " + id + " is open on it"};
+  for (;;) {
+    Result<std::vector<RegionIndex>> regions = co_await stores_.records.regions(layer, RegionIndex{0}, regions_per_drop);
+    if (!regions) co_return regions.error();
+    if (regions->empty()) break;
+    RecordBatch batch;
+    for (RegionIndex region : *regions) batch.push_back(DropRegion{layer, region});
+    Result<void> dropped = co_await stores_.records.commit(std::move(batch));
+    if (!dropped) co_return dropped;
+  }
+  RecordBatch last{RetireFile{data_file_of(layer)}};
+  Result<void> retired = co_await stores_.records.commit(std::move(last));
+  co_return retired;
+}
+
+Task<Result<uint64_t>> Engine::merge_step(MergeStep step) {
+  if (step.cursor > UINT32_MAX || step.max_regions == 0) co_return Error{Code::invalid, "merge: the cursor is out of range"};
+  const RegionIndex from{static_cast<uint32_t>(step.cursor)};
+  Result<std::vector<RegionIndex>> regions = co_await stores_.records.regions(step.parent, from, step.max_regions);
+  if (!regions) co_return regions.error();
+  if (regions->empty()) co_return no_more_regions;
+  RecordBatch batch;
+  for (RegionIndex region : *regions) {
+    const uint64_t first = uint64_t{number(region)} * blocks_per_region;
+    const uint64_t visible = step.limit_blocks <= first ? 0 : std::min<uint64_t>(step.limit_blocks - first, blocks_per_region);
+    batch.push_back(AbsorbRegion{step.parent, step.child, region, static_cast<uint32_t>(visible)});
+  }
+  const uint64_t next = uint64_t{number(regions->back())} + 1;
+  Result<void> moved = co_await stores_.records.commit(std::move(batch));
+  if (!moved) co_return moved.error();
+  co_return regions->size() < step.max_regions ? no_more_regions : next;
+}
+
+Task<Result<void>> Engine::unlink_here(LayerId parent, LayerId child, uint64_t child_limit_blocks) {
+  std::vector<std::shared_ptr<Resource>> touched;
+  for (auto& [id, open] : open_)
+    for (size_t i = 0; i + 1 < open.layers.size(); i++)
+      if (open.layers[i].id == child && open.layers[i + 1].id == parent) {
+        open.layers[i].parent_limit_blocks = child_limit_blocks;
+        open.layers.erase(open.layers.begin() + static_cast<ptrdiff_t>(i) + 1);
+        touched.push_back(open.resource);
+        break;
+      }
+  struct Unlink {
+    static Task<void> run(Resource* resource, LayerId parent, LayerId child, uint64_t limit) {
+      resource->unlink(parent, child, limit);
+      co_return;
+    }
+  };
+  for (const auto& resource : touched)
+    co_await run_on(resource->home(), Unlink::run(resource.get(), parent, child, child_limit_blocks));
+  co_return Result<void>{};
+}
+
+Task<Result<Usage>> Engine::usage(ResourceSpec spec) {
+  Result<void> judged = judge(spec);
+  if (!judged) co_return judged.error();
+  Executor& home = Executor::here();
+  co_await stores_.records.readers().schedule();
+  Usage usage;
+  usage.virtual_bytes = spec.size_bytes;
+  std::map<RegionIndex, BlockSet> seen;
+  uint64_t limit = (spec.size_bytes + block_bytes - 1) / block_bytes;
+  Result<void> visited;
+  for (size_t i = 0; visited && i < spec.layers.size(); i++) {
+    visited = stores_.records.visit_records(spec.layers[i].id, [&](RegionIndex region, const RegionRecord& record) {
+      const uint64_t first = uint64_t{number(region)} * blocks_per_region;
+      if (first >= limit) return;
+      BlockSet& known = seen[region];
+      const BlockSet visible = BlockSet{BlockRange{0, static_cast<uint32_t>(std::min<uint64_t>(limit - first, blocks_per_region))}};
+      for (const auto& [source, blocks] : record.sources()) {
+        const BlockSet fresh = (blocks & visible) - known;
+        known |= fresh;
+        if (source.kind == SourceKind::zero) continue;
+        usage.referenced_bytes += uint64_t{fresh.count()} * block_bytes;
+        if (i == 0) usage.exclusive_bytes += uint64_t{fresh.count()} * block_bytes;
+      }
+    });
+    limit = std::min(limit, spec.layers[i].parent_limit_blocks);
+  }
+  co_await home.schedule();
+  if (!visited) co_return visited.error();
+  co_return usage;
+}
+
+Task<Result<void>> Engine::shutdown_here() {
+  Result<void> result;
+  for (;;) {
+    std::string id;
+    for (const auto& [open_id, open] : open_)
+      if (!open.closing) id = open_id;
+    if (id.empty()) break;
+    Result<void> closed = co_await close_here(id, true);
+    if (!closed && result) result = closed;
+  }
+  while (!open_.empty()) co_await closed_.wait();
+  co_await reclaimer_.stop();
+  co_return result;
+}
+
+}  // namespace atl

@@ -1,0 +1,110 @@
+// engine.h: the operations of the engine (design.md, section 2) over open resources and layers. The tree itself (which layer
+// hangs on which, which resource has which head) is the catalog's; the engine is told chains.
+//
+// Every public task may be awaited on any executor. What must be one after the other (open, close, chain changes, drop checks)
+// runs on the first home, the registrar; data runs on each resource's own home.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "engine/ingest.h"
+#include "engine/reclaimer.h"
+#include "engine/resource.h"
+
+namespace atl {
+
+struct MergeStep {
+  LayerId parent;
+  LayerId child;
+  uint64_t limit_blocks;  // the child's parent limit: the parent's blocks beyond it go
+  uint64_t cursor;        // first region to look at
+  uint32_t max_regions;
+};
+
+struct Usage {
+  uint64_t virtual_bytes = 0;
+  uint64_t referenced_bytes = 0;  // what the chain maps, zeros not counted
+  uint64_t exclusive_bytes = 0;   // what the head layer itself supplies
+};
+
+class Engine {
+ public:
+  /// Blocking store work runs on `workers`. There is at least one home; they outlive the engine.
+  Engine(StoreAccess stores, JobSink& workers, std::vector<Executor*> homes);
+  ~Engine();
+
+  // ---- resources ----
+
+  /// Opens a resource or takes one more lease. The spec of the first open holds.
+  Task<Result<void>> open(ResourceSpec spec);
+  /// Gives one lease back; the last one waits for changes in flight, flushes, and forgets the resource whatever that answers.
+  Task<Result<void>> close(std::string id);
+  /// Null when not open. From any thread. The caller holds a lease for as long as it uses the resource.
+  std::shared_ptr<Resource> find(const std::string& id) const;
+  /// A lease taken by open() becomes a device that gives it back when its last owner drops it. Null when not open.
+  std::shared_ptr<BlockDevice> adopt_lease(const std::string& id);
+
+  /// False: not open. True: held, and durable; resume() must follow.
+  Task<Result<bool>> quiesce(std::string id);
+  Task<Result<void>> resume(std::string id, uint64_t size_bytes, std::vector<ChainLayer> layers);
+
+  // ---- layers ----
+
+  /// `busy` while the layer is in the chain of an open resource.
+  Task<Result<void>> drop_layer(LayerId layer);
+  /// The next cursor, or no_more_regions.
+  Task<Result<uint64_t>> merge_step(MergeStep step);
+  static constexpr uint64_t no_more_regions = UINT64_MAX;
+  Task<Result<void>> unlink_layer(LayerId parent, LayerId child, uint64_t child_limit_blocks);
+
+  // ---- uploads, space ----
+
+  std::unique_ptr<Ingest> ingest(LayerId layer) { return std::make_unique<Ingest>(layer, stores_, workers_, pins_); }
+  /// Where an Ingest lives.
+  Executor& registrar() const { return *homes_.front().executor; }
+  Task<Result<Usage>> usage(ResourceSpec spec);
+  Reclaimer& reclaimer() { return reclaimer_; }
+  Task<Result<void>> reclaimed();
+
+  StoreAccess stores() const { return stores_; }
+  size_t open_resources() const;
+
+  /// Flushes and closes everything that is still open, and stops the reclaimer. Nobody may use the engine afterwards.
+  Task<Result<void>> shutdown();
+
+ private:
+  struct Open {
+    std::shared_ptr<Resource> resource;
+    std::vector<ChainLayer> layers;
+    uint32_t leases = 1;
+    bool closing = false;
+  };
+
+  Task<Result<void>> open_here(ResourceSpec spec);
+  Task<Result<void>> close_here(std::string id, bool all_leases);
+  Task<Result<bool>> quiesce_here(std::string id);
+  Task<Result<void>> resume_here(std::string id, uint64_t size_bytes, std::vector<ChainLayer> layers);
+  Task<Result<void>> drop_here(LayerId layer);
+  Task<Result<void>> unlink_here(LayerId parent, LayerId child, uint64_t child_limit_blocks);
+  Task<Result<void>> shutdown_here();
+  Open* entry(const std::string& id);
+
+  StoreAccess stores_;
+  JobSink& workers_;
+  std::vector<std::unique_ptr<ReadEpochs>> epochs_;
+  std::vector<Home> homes_;
+  size_t next_home_ = 0;
+  ContentPins pins_;
+  Reclaimer reclaimer_;
+
+  mutable std::mutex mutex_;  // guards the map's structure for find(); entries change on the registrar only
+  std::unordered_map<std::string, Open> open_;
+  Waiters closed_;
+};
+
+}  // namespace atl

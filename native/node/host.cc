@@ -1,0 +1,74 @@
+#include "node/host.h"
+
+#include <algorithm>
+#include <thread>
+
+namespace atl::node {
+namespace {
+
+constexpr uint32_t reactors_max = 8;
+constexpr uint32_t worker_threads = 4;  // record reads and hashing; two uploads hash in parallel
+
+}  // namespace
+
+Result<std::unique_ptr<Host>> Host::start(const HostOptions& options) {
+  std::unique_ptr<Host> host{new Host()};
+  host->direct_ = options.direct;
+  LocalStoreOptions store_options;
+  store_options.direct = options.direct;
+  Result<LocalStore> store = open_local_store(options.store_dir, store_options);
+  if (!store) return store.error();
+  host->store_ = std::move(*store);
+
+  Result<std::unique_ptr<BlockingPool>> committer = BlockingPool::create("atoll-commit", 1);
+  if (!committer) return committer.error();
+  host->committer_ = std::move(*committer);
+  Result<std::unique_ptr<BlockingPool>> workers = BlockingPool::create("atoll-work", worker_threads);
+  if (!workers) return workers.error();
+  host->workers_ = std::move(*workers);
+
+  host->records_ = std::make_unique<RecordStore>(*host->store_.kv, *host->committer_, *host->workers_);
+  if (Result<void> recovered = host->records_->recover(); !recovered) return recovered.error();
+
+  const uint32_t cores = std::max(1u, std::thread::hardware_concurrency());
+  const uint32_t reactors = std::min(reactors_max, options.reactors == 0 ? cores : options.reactors);
+  std::vector<Executor*> homes;
+  for (uint32_t i = 0; i < reactors; i++) {
+    LoopOptions loop_options;
+    loop_options.kind = options.io;
+    loop_options.name = "atoll-io-" + std::to_string(i);
+    Result<std::unique_ptr<LoopThread>> loop = LoopThread::start(loop_options);
+    if (!loop) return loop.error();
+    homes.push_back(&(*loop)->loop());
+    host->loops_.push_back(std::move(*loop));
+  }
+  host->engine_ = std::make_unique<Engine>(StoreAccess{*host->store_.data, *host->records_}, *host->workers_, homes);
+  host->engine_->reclaimer().notify();  // what the last run left
+  return host;
+}
+
+void Host::start_nbd(ExportResolver& resolver) {
+  std::vector<Loop*> loops;
+  for (const auto& thread : loops_) loops.push_back(&thread->loop());
+  nbd_ = std::make_unique<NbdServer>(std::move(loops), resolver, NbdLimits{});
+}
+
+Task<Result<void>> Host::shutdown() {
+  if (nbd_) co_await nbd_->shutdown();
+  Result<void> closed = co_await engine_->shutdown();
+  co_return closed;
+}
+
+Host::~Host() {
+  // Threads first, in the order of who posts to whom; then what they used.
+  workers_.reset();
+  for (const auto& loop : loops_) loop->stop();
+  for (const auto& loop : loops_) loop->join();
+  committer_.reset();
+  nbd_.reset();
+  engine_.reset();
+  records_.reset();
+  loops_.clear();
+}
+
+}  // namespace atl::node

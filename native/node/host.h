@@ -1,0 +1,58 @@
+// host.h: everything native that one `serve` runs: reactors, pools, stores, engine, NBD server. No JavaScript in here.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "engine/engine.h"
+#include "io/blocking_pool.h"
+#include "io/loop_thread.h"
+#include "nbd/server.h"
+#include "store/local_store.h"
+
+namespace atl::node {
+
+struct HostOptions {
+  std::string store_dir;
+  bool direct = false;
+  IoKind io = IoKind::automatic;
+  uint32_t reactors = 0;  // 0: one for each core, at most 8
+};
+
+class Host {
+ public:
+  /// Blocks while RocksDB opens and recovers.
+  static Result<std::unique_ptr<Host>> start(const HostOptions& options);
+  ~Host();
+
+  Engine& engine() { return *engine_; }
+  RecordStore& records() { return *records_; }
+  DataStore& data() { return *store_.data; }
+  Loop& loop(size_t at) { return loops_[at]->loop(); }
+  size_t reactors() const { return loops_.size(); }
+  IoKind io_kind() { return loops_.front()->loop().kind(); }
+  bool direct() const { return direct_; }
+
+  /// The resolver outlives the host.
+  void start_nbd(ExportResolver& resolver);
+  /// Null before start_nbd.
+  NbdServer* nbd() { return nbd_.get(); }
+
+  /// On loop 0: connections drained, resources flushed and closed. The destructor then stops the threads.
+  Task<Result<void>> shutdown();
+
+ private:
+  Host() = default;
+
+  bool direct_ = false;
+  LocalStore store_;
+  std::unique_ptr<BlockingPool> committer_;
+  std::unique_ptr<BlockingPool> workers_;
+  std::vector<std::unique_ptr<LoopThread>> loops_;
+  std::unique_ptr<RecordStore> records_;
+  std::unique_ptr<Engine> engine_;
+  std::unique_ptr<NbdServer> nbd_;
+};
+
+}  // namespace atl::node

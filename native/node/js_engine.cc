@@ -1,0 +1,480 @@
+#include "node/js_engine.h"
+
+#include <thread>
+
+#include "node/js_values.h"
+
+namespace atl::node {
+namespace {
+
+constexpr uint64_t io_bytes_max = 64u << 20;
+constexpr uint32_t extents_max = 1u << 20;
+
+// ObjectWrap constructs from JavaScript; the host travels to its constructor as an External.
+struct Opened {
+  std::shared_ptr<Host> host;
+  std::shared_ptr<JsQueue> queue;
+};
+
+Napi::FunctionReference& constructor_of(Napi::Env env) {
+  auto* reference = env.GetInstanceData<Napi::FunctionReference>();
+  VERIFY(reference != nullptr);
+  return *reference;
+}
+
+[[noreturn]] void refuse(Napi::Env env, Code code, std::string message) {
+  throw to_js_error(env, Error{code, std::move(message)});
+}
+
+/// Bytes of a JavaScript buffer, kept from the collector until the task has ended.
+struct HeldBytes {
+  Napi::Reference<Napi::Uint8Array> reference;
+  Bytes bytes;
+  explicit HeldBytes(const Napi::Value& value) {
+    if (!value.IsTypedArray() || value.As<Napi::TypedArray>().TypedArrayType() != napi_uint8_array)
+      throw Napi::TypeError::New(value.Env(), "Expected a Uint8Array for data");
+    const auto array = value.As<Napi::Uint8Array>();
+    reference = Napi::Reference<Napi::Uint8Array>::New(array, 1);
+    bytes = Bytes{reinterpret_cast<const std::byte*>(array.Data()), array.ByteLength()};
+  }
+};
+
+/// Keeps `owned` until the JavaScript side has its answer.
+template <class Owned>
+auto undefined_after(Owned owned) {
+  return [owned = std::move(owned)](Napi::Env env) -> Napi::Value { return env.Undefined(); };
+}
+
+Task<Result<void>> writable_then(Resource* resource, Task<Result<void>> change) {
+  if (resource->read_only()) co_return Error{Code::read_only, "resource " + resource->id() + ": is read-only"};
+  Result<void> changed = co_await change;
+  co_return changed;
+}
+
+}  // namespace
+
+Napi::Function JsEngine::define(Napi::Env env) {
+  Napi::Function constructor = DefineClass(
+      env, "Engine",
+      {InstanceMethod<&JsEngine::info>("info"),
+       InstanceMethod<&JsEngine::counters>("counters"),
+       InstanceMethod<&JsEngine::open>("open"),
+       InstanceMethod<&JsEngine::close>("close"),
+       InstanceMethod<&JsEngine::is_open>("isOpen"),
+       InstanceMethod<&JsEngine::read>("read"),
+       InstanceMethod<&JsEngine::write>("write"),
+       InstanceMethod<&JsEngine::write_zeroes>("writeZeroes"),
+       InstanceMethod<&JsEngine::trim>("trim"),
+       InstanceMethod<&JsEngine::flush>("flush"),
+       InstanceMethod<&JsEngine::extents>("extents"),
+       InstanceMethod<&JsEngine::quiesce>("quiesce"),
+       InstanceMethod<&JsEngine::resume>("resume"),
+       InstanceMethod<&JsEngine::drop_layer>("dropLayer"),
+       InstanceMethod<&JsEngine::merge_step>("mergeStep"),
+       InstanceMethod<&JsEngine::unlink_layer>("unlinkLayer"),
+       InstanceMethod<&JsEngine::layers>("layers"),
+       InstanceMethod<&JsEngine::ingest_start>("ingestStart"),
+       InstanceMethod<&JsEngine::ingest_write>("ingestWrite"),
+       InstanceMethod<&JsEngine::ingest_finish>("ingestFinish"),
+       InstanceMethod<&JsEngine::ingest_abort>("ingestAbort"),
+       InstanceMethod<&JsEngine::usage>("usage"),
+       InstanceMethod<&JsEngine::check>("check"),
+       InstanceMethod<&JsEngine::reclaimed>("reclaimed"),
+       InstanceMethod<&JsEngine::nbd_callbacks>("nbdCallbacks"),
+       InstanceMethod<&JsEngine::nbd_listen>("nbdListen"),
+       InstanceMethod<&JsEngine::nbd_disconnect>("nbdDisconnect"),
+       InstanceMethod<&JsEngine::shutdown>("shutdown")});
+  auto* reference = new Napi::FunctionReference(Napi::Persistent(constructor));
+  env.SetInstanceData(reference);  // freed by node with the environment
+  return constructor;
+}
+
+Napi::Value JsEngine::open_engine(const Napi::CallbackInfo& info) {
+  Napi::Env env = info.Env();
+  const Napi::Object given = object(info[0], "options");
+  HostOptions options;
+  options.store_dir = text(given.Get("storeDir"), "storeDir");
+  options.direct = text(given.Get("cache"), "cache") == "direct";
+  const std::string io = text(given.Get("io"), "io");
+  options.io = io == "uring" ? IoKind::uring : io == "threads" ? IoKind::threads : IoKind::automatic;
+  options.reactors = static_cast<uint32_t>(std::min<uint64_t>(whole_number(given.Get("reactors"), "reactors"), UINT32_MAX));
+
+  auto queue = std::make_shared<JsQueue>(env);
+  const Napi::Promise::Deferred deferred = Napi::Promise::Deferred::New(env);
+  queue->begin(env);
+  // RocksDB may replay a log: not on the JavaScript thread, and there is no other yet.
+  std::thread([queue, deferred, options] {
+    auto started = std::make_shared<Result<std::unique_ptr<Host>>>(Host::start(options));
+    queue->post_run([queue, deferred, started](Napi::Env in) {
+      if (*started) {
+        Opened opened{std::shared_ptr<Host>(std::move(**started)), queue};
+        deferred.Resolve(constructor_of(in).New({Napi::External<Opened>::New(in, &opened)}));
+      } else {
+        deferred.Reject(to_js_error(in, started->error()).Value());
+      }
+      queue->end(in);
+      if (!*started) queue->close();
+    });
+  }).detach();
+  return deferred.Promise();
+}
+
+JsEngine::JsEngine(const Napi::CallbackInfo& info) : Napi::ObjectWrap<JsEngine>(info) {
+  if (info.Length() != 1 || !info[0].IsExternal())
+    throw Napi::TypeError::New(info.Env(), "Engine is made by openEngine()");
+  auto* opened = info[0].As<Napi::External<Opened>>().Data();
+  host_ = opened->host;
+  queue_ = opened->queue;
+}
+
+JsEngine::~JsEngine() {
+  // Collected (or the process ends) without shutdown(): its threads may be in the middle of anything, and what was flushed
+  // is durable. Taking it apart here could hang; leaving it is safe.
+  if (host_) new std::pair{std::move(host_), queue_};
+}
+
+Host& JsEngine::host(Napi::Env env) {
+  if (!host_) refuse(env, Code::shutdown, "the engine was shut down");
+  return *host_;
+}
+
+std::shared_ptr<Resource> JsEngine::resource(Info info) {
+  const std::string id = text(info[0], "resourceId");
+  std::shared_ptr<Resource> found = host(info.Env()).engine().find(id);
+  if (!found) refuse(info.Env(), Code::not_found, "resource " + id + ": is not open");
+  return found;
+}
+
+std::shared_ptr<Ingest> JsEngine::ingest(Info info) {
+  host(info.Env());
+  const auto found = ingests_.find(static_cast<uint32_t>(whole_number(info[0], "handle")));
+  if (found == ingests_.end()) refuse(info.Env(), Code::not_found, "upload: no such handle");
+  return found->second;
+}
+
+// ---- about ----
+
+Napi::Value JsEngine::info(Info info) {
+  Napi::Env env = info.Env();
+  Host& running = host(env);
+  Napi::Object about = Napi::Object::New(env);
+  about.Set("io", running.io_kind() == IoKind::uring ? "uring" : "threads");
+  about.Set("cache", running.direct() ? "direct" : "buffered");
+  about.Set("reactors", number_value(env, running.reactors()));
+  about.Set("formatVersion", number_value(env, RecordStore::format_version));
+  return about;
+}
+
+Napi::Value JsEngine::counters(Info info) {
+  Napi::Env env = info.Env();
+  Host& running = host(env);
+  const DataStore::Counters data = running.data().counters();
+  const RecordStore::Counters records = running.records().counters();
+  Napi::Object all = Napi::Object::New(env);
+  all.Set("bytesWritten", number_value(env, data.bytes_written));
+  all.Set("bytesRead", number_value(env, data.bytes_read));
+  all.Set("contentBytesWritten", number_value(env, data.content_bytes_written));
+  all.Set("bytesPunched", number_value(env, data.bytes_punched));
+  all.Set("dataSyncs", number_value(env, data.syncs));
+  all.Set("recordsCommitted", number_value(env, records.records));
+  all.Set("recordCommits", number_value(env, records.commits));
+  all.Set("regionsResolved", number_value(env, records.resolved));
+  all.Set("openResources", number_value(env, running.engine().open_resources()));
+  all.Set("connections", number_value(env, running.nbd() ? running.nbd()->counters().connections : 0));
+  all.Set("garbageEntries", number_value(env, running.engine().reclaimer().pending()));
+  return all;
+}
+
+// ---- resources ----
+
+Napi::Value JsEngine::open(Info info) {
+  Engine& engine = host(info.Env()).engine();
+  return promise_of(info.Env(), *queue_, engine.registrar(), engine.open(resource_spec(info[0])));
+}
+
+Napi::Value JsEngine::close(Info info) {
+  Engine& engine = host(info.Env()).engine();
+  return promise_of(info.Env(), *queue_, engine.registrar(), engine.close(text(info[0], "resourceId")));
+}
+
+Napi::Value JsEngine::is_open(Info info) {
+  return Napi::Boolean::New(info.Env(), host(info.Env()).engine().find(text(info[0], "resourceId")) != nullptr);
+}
+
+Napi::Value JsEngine::read(Info info) {
+  Napi::Env env = info.Env();
+  const std::shared_ptr<Resource> from = resource(info);
+  const uint64_t offset = whole_number(info[1], "offset");
+  const uint64_t length = whole_number(info[2], "length");
+  if (length > io_bytes_max) refuse(env, Code::too_large, "read: more than 64 MiB at once");
+  const auto buffer = Napi::Buffer<uint8_t>::New(env, length);
+  const MutableBytes into{reinterpret_cast<std::byte*>(buffer.Data()), length};
+  auto reference = std::make_shared<Napi::Reference<Napi::Buffer<uint8_t>>>(Napi::Persistent(buffer));
+  return promise_of<void>(env, *queue_, from->home(), from->read(offset, into),
+                          [reference, from](Napi::Env) -> Napi::Value { return reference->Value(); });
+}
+
+Napi::Value JsEngine::write(Info info) {
+  Napi::Env env = info.Env();
+  const std::shared_ptr<Resource> to = resource(info);
+  const uint64_t offset = whole_number(info[1], "offset");
+  auto held = std::make_shared<HeldBytes>(info[2]);
+  Task<Result<void>> task = writable_then(to.get(), to->write(offset, held->bytes, {}));
+  return promise_of<void>(env, *queue_, to->home(), std::move(task), undefined_after(std::pair{held, to}));
+}
+
+Napi::Value JsEngine::write_zeroes(Info info) {
+  const std::shared_ptr<Resource> to = resource(info);
+  Task<Result<void>> task = writable_then(
+      to.get(), to->write_zeroes(whole_number(info[1], "offset"), whole_number(info[2], "length"), {}));
+  return promise_of<void>(info.Env(), *queue_, to->home(), std::move(task), undefined_after(to));
+}
+
+Napi::Value JsEngine::trim(Info info) {
+  const std::shared_ptr<Resource> to = resource(info);
+  Task<Result<void>> task =
+      writable_then(to.get(), to->trim(whole_number(info[1], "offset"), whole_number(info[2], "length"), {}));
+  return promise_of<void>(info.Env(), *queue_, to->home(), std::move(task), undefined_after(to));
+}
+
+Napi::Value JsEngine::flush(Info info) {
+  const std::shared_ptr<Resource> of = resource(info);
+  return promise_of<void>(info.Env(), *queue_, of->home(), of->flush(), undefined_after(of));
+}
+
+Napi::Value JsEngine::extents(Info info) {
+  const std::shared_ptr<Resource> of = resource(info);
+  const uint64_t offset = whole_number(info[1], "offset");
+  const uint64_t length = whole_number(info[2], "length");
+  const uint64_t max = whole_number(info[3], "max");
+  if (length == 0 || max == 0 || max > extents_max) refuse(info.Env(), Code::invalid, "extents: an empty or boundless question");
+  return promise_of<std::vector<Extent>>(
+      info.Env(), *queue_, of->home(), of->extents(offset, length, static_cast<uint32_t>(max)),
+      [of](Napi::Env env, const std::vector<Extent>& found) -> Napi::Value {
+        Napi::Array list = Napi::Array::New(env, found.size());
+        for (uint32_t i = 0; i < found.size(); i++) {
+          Napi::Object extent = Napi::Object::New(env);
+          extent.Set("lengthBytes", number_value(env, found[i].length));
+          extent.Set("hole", found[i].hole);
+          extent.Set("zero", found[i].zero);
+          list.Set(i, extent);
+        }
+        return list;
+      });
+}
+
+Napi::Value JsEngine::quiesce(Info info) {
+  Engine& engine = host(info.Env()).engine();
+  return promise_of<bool>(info.Env(), *queue_, engine.registrar(), engine.quiesce(text(info[0], "resourceId")),
+                          [](Napi::Env env, bool open) -> Napi::Value { return Napi::Boolean::New(env, open); });
+}
+
+Napi::Value JsEngine::resume(Info info) {
+  Engine& engine = host(info.Env()).engine();
+  const Napi::Object spec = object(info[1], "spec");
+  return promise_of(info.Env(), *queue_, engine.registrar(),
+                    engine.resume(text(info[0], "resourceId"), whole_number(spec.Get("sizeBytes"), "spec.sizeBytes"),
+                                  chain(spec.Get("layers"))));
+}
+
+// ---- layers ----
+
+Napi::Value JsEngine::drop_layer(Info info) {
+  Engine& engine = host(info.Env()).engine();
+  return promise_of(info.Env(), *queue_, engine.registrar(), engine.drop_layer(layer_id(info[0], "layer")));
+}
+
+Napi::Value JsEngine::merge_step(Info info) {
+  Engine& engine = host(info.Env()).engine();
+  const Napi::Object given = object(info[0], "step");
+  MergeStep step{layer_id(given.Get("parent"), "parent"), layer_id(given.Get("child"), "child"),
+                 whole_number(given.Get("limitBlocks"), "limitBlocks"), whole_number(given.Get("cursor"), "cursor"),
+                 static_cast<uint32_t>(std::min<uint64_t>(whole_number(given.Get("maxRegions"), "maxRegions"), 65536))};
+  return promise_of<uint64_t>(info.Env(), *queue_, engine.registrar(), engine.merge_step(step),
+                              [](Napi::Env env, uint64_t next) -> Napi::Value {
+                                return next == Engine::no_more_regions ? Napi::Number::New(env, -1) : number_value(env, next);
+                              });
+}
+
+Napi::Value JsEngine::unlink_layer(Info info) {
+  Engine& engine = host(info.Env()).engine();
+  const Napi::Object step = object(info[0], "step");
+  return promise_of(info.Env(), *queue_, engine.registrar(),
+                    engine.unlink_layer(layer_id(step.Get("parent"), "parent"), layer_id(step.Get("child"), "child"),
+                                        whole_number(step.Get("limitBlocks"), "limitBlocks")));
+}
+
+Napi::Value JsEngine::layers(Info info) {
+  Host& running = host(info.Env());
+  return promise_of<std::vector<LayerId>>(info.Env(), *queue_, running.engine().registrar(), running.records().layers(),
+                                          [](Napi::Env env, const std::vector<LayerId>& ids) -> Napi::Value {
+                                            Napi::Array list = Napi::Array::New(env, ids.size());
+                                            for (uint32_t i = 0; i < ids.size(); i++)
+                                              list.Set(i, number_value(env, number(ids[i])));
+                                            return list;
+                                          });
+}
+
+// ---- uploads ----
+
+Napi::Value JsEngine::ingest_start(Info info) {
+  Engine& engine = host(info.Env()).engine();
+  const LayerId layer = layer_id(info[0], "layer");
+  while (next_ingest_ == 0 || ingests_.contains(next_ingest_)) next_ingest_++;
+  const uint32_t handle = next_ingest_++;
+  ingests_.emplace(handle, engine.ingest(layer));
+  return number_value(info.Env(), handle);
+}
+
+Napi::Value JsEngine::ingest_write(Info info) {
+  const std::shared_ptr<Ingest> upload = ingest(info);
+  auto held = std::make_shared<HeldBytes>(info[1]);
+  Executor& registrar = host_->engine().registrar();
+  return promise_of<void>(info.Env(), *queue_, registrar, upload->write(held->bytes),
+                          undefined_after(std::pair{held, upload}));
+}
+
+Napi::Value JsEngine::ingest_finish(Info info) {
+  const std::shared_ptr<Ingest> upload = ingest(info);
+  const auto handle = static_cast<uint32_t>(whole_number(info[0], "handle"));
+  auto self = std::make_shared<Napi::ObjectReference>(Napi::Persistent(info.This().As<Napi::Object>()));
+  return promise_of<IngestResult>(info.Env(), *queue_, host_->engine().registrar(), upload->finish(),
+                                  [this, self, handle, upload](Napi::Env env, const IngestResult& done) -> Napi::Value {
+                                    ingests_.erase(handle);
+                                    Napi::Object result = Napi::Object::New(env);
+                                    result.Set("sizeBytes", number_value(env, done.size_bytes));
+                                    result.Set("md5", done.md5);
+                                    result.Set("sha256", done.sha256);
+                                    result.Set("newChunks", number_value(env, done.new_chunks));
+                                    return result;
+                                  });
+}
+
+Napi::Value JsEngine::ingest_abort(Info info) {
+  const auto handle = static_cast<uint32_t>(whole_number(info[0], "handle"));
+  host(info.Env());
+  const auto found = ingests_.find(handle);
+  const std::shared_ptr<Ingest> upload = found == ingests_.end() ? nullptr : found->second;
+  if (found != ingests_.end()) ingests_.erase(found);
+  struct Abort {
+    static Task<Result<void>> run(std::shared_ptr<Ingest> upload) {
+      if (!upload) co_return Result<void>{};  // finished or aborted already
+      Result<void> aborted = co_await upload->abort();
+      co_return aborted;
+    }
+  };
+  return promise_of(info.Env(), *queue_, host_->engine().registrar(), Abort::run(upload));
+}
+
+// ---- space ----
+
+Napi::Value JsEngine::usage(Info info) {
+  Engine& engine = host(info.Env()).engine();
+  return promise_of<Usage>(info.Env(), *queue_, engine.registrar(), engine.usage(resource_spec(info[0])),
+                           [](Napi::Env env, const Usage& usage) -> Napi::Value {
+                             Napi::Object result = Napi::Object::New(env);
+                             result.Set("virtualBytes", number_value(env, usage.virtual_bytes));
+                             result.Set("referencedBytes", number_value(env, usage.referenced_bytes));
+                             result.Set("exclusiveBytes", number_value(env, usage.exclusive_bytes));
+                             return result;
+                           });
+}
+
+Napi::Value JsEngine::check(Info info) {
+  Engine& engine = host(info.Env()).engine();
+  const Napi::Object given = object(info[0], "options");
+  CheckOptions options;
+  options.data = truth(given.Get("data"), "data");
+  if (!given.Get("layers").IsArray()) throw Napi::TypeError::New(info.Env(), "Expected an array for layers");
+  const auto ids = given.Get("layers").As<Napi::Array>();
+  for (uint32_t i = 0; i < ids.Length(); i++) options.layers.push_back(layer_id(ids.Get(i), "layers[]"));
+  return promise_of<std::vector<Finding>>(
+      info.Env(), *queue_, engine.registrar(), atl::check(engine.stores(), std::move(options)),
+      [](Napi::Env env, const std::vector<Finding>& findings) -> Napi::Value {
+        Napi::Array list = Napi::Array::New(env, findings.size());
+        for (uint32_t i = 0; i < findings.size(); i++) {
+          Napi::Object finding = Napi::Object::New(env);
+          finding.Set("fatal", findings[i].fatal);
+          finding.Set("message", findings[i].message);
+          if (findings[i].layer != LayerId::none) finding.Set("layer", number_value(env, number(findings[i].layer)));
+          list.Set(i, finding);
+        }
+        return list;
+      });
+}
+
+Napi::Value JsEngine::reclaimed(Info info) {
+  Engine& engine = host(info.Env()).engine();
+  return promise_of(info.Env(), *queue_, engine.registrar(), engine.reclaimed());
+}
+
+// ---- NBD ----
+
+Napi::Value JsEngine::nbd_callbacks(Info info) {
+  Host& running = host(info.Env());
+  if (resolver_) refuse(info.Env(), Code::exists, "nbdCallbacks: was called already");
+  resolver_ = std::make_unique<JsResolver>(*queue_, object(info[0], "callbacks"));
+  resolver_->serve(running.engine());
+  running.start_nbd(*resolver_);
+  return info.Env().Undefined();
+}
+
+Napi::Value JsEngine::nbd_listen(Info info) {
+  Host& running = host(info.Env());
+  if (running.nbd() == nullptr) refuse(info.Env(), Code::invalid, "nbdListen: call nbdCallbacks first");
+  const Napi::Object given = object(info[0], "options");
+  ListenOptions options;
+  options.address = text(given.Get("address"), "address");
+  options.door = text(given.Get("door"), "door") == "operator" ? Door::operator_door : Door::tenant;
+  if (given.Has("mode") && !given.Get("mode").IsUndefined())
+    options.mode = static_cast<uint32_t>(whole_number(given.Get("mode"), "mode")) & 0777;
+  return promise_of<std::string>(info.Env(), *queue_, running.loop(0), running.nbd()->listen(std::move(options)),
+                                 [](Napi::Env env, const std::string& bound) -> Napi::Value {
+                                   return Napi::String::New(env, bound);
+                                 });
+}
+
+Napi::Value JsEngine::nbd_disconnect(Info info) {
+  Host& running = host(info.Env());
+  struct Disconnect {
+    static Task<Result<void>> run(NbdServer* server, std::string name) {
+      if (server != nullptr) co_await server->disconnect(std::move(name));
+      co_return Result<void>{};
+    }
+  };
+  return promise_of(info.Env(), *queue_, running.loop(0), Disconnect::run(running.nbd(), text(info[0], "name")));
+}
+
+Napi::Value JsEngine::shutdown(Info info) {
+  host(info.Env());
+  if (!ingests_.empty()) refuse(info.Env(), Code::busy, "shutdown: uploads are under way; abort them first");
+  std::shared_ptr<Host> going = std::move(host_);
+  const std::shared_ptr<JsQueue> queue = queue_;
+  const Napi::Promise::Deferred deferred = Napi::Promise::Deferred::New(info.Env());
+  queue->begin(info.Env());
+  struct Shutdown {
+    static Task<void> run(Host* host, std::function<void(Result<void>)> done) {
+      Result<void> result = co_await host->shutdown();
+      done(std::move(result));
+    }
+  };
+  Host* host = going.get();
+  auto done = [queue, deferred, going](Result<void> result) mutable {
+    // We are on one of the threads that must be joined: the last step is another thread's.
+    std::thread([queue, deferred, going = std::move(going), result = std::move(result)]() mutable {
+      going.reset();
+      queue->post_run([queue, deferred, result = std::move(result)](Napi::Env env) {
+        if (result)
+          deferred.Resolve(env.Undefined());
+        else
+          deferred.Reject(to_js_error(env, result.error()).Value());
+        queue->end(env);
+        queue->close();
+      });
+    }).detach();
+  };
+  spawn_on(host->loop(0), Shutdown::run(host, std::move(done)));
+  return deferred.Promise();
+}
+
+}  // namespace atl::node

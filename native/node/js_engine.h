@@ -1,0 +1,69 @@
+// js_engine.h: the engine as JavaScript sees it (src/engine/native.ts is its contract, method by method).
+#pragma once
+
+#include <napi.h>
+
+#include <memory>
+#include <unordered_map>
+
+#include "node/host.h"
+#include "node/js_queue.h"
+#include "node/js_resolver.h"
+
+namespace atl::node {
+
+class JsEngine : public Napi::ObjectWrap<JsEngine> {
+ public:
+  static Napi::Function define(Napi::Env env);
+  /// `openEngine(options)` of the addon: a promise of a JsEngine.
+  static Napi::Value open_engine(const Napi::CallbackInfo& info);
+
+  explicit JsEngine(const Napi::CallbackInfo& info);
+  ~JsEngine() override;
+
+ private:
+  using Info = const Napi::CallbackInfo&;
+
+  Napi::Value info(Info info);
+  Napi::Value counters(Info info);
+  Napi::Value open(Info info);
+  Napi::Value close(Info info);
+  Napi::Value is_open(Info info);
+  Napi::Value read(Info info);
+  Napi::Value write(Info info);
+  Napi::Value write_zeroes(Info info);
+  Napi::Value trim(Info info);
+  Napi::Value flush(Info info);
+  Napi::Value extents(Info info);
+  Napi::Value quiesce(Info info);
+  Napi::Value resume(Info info);
+  Napi::Value drop_layer(Info info);
+  Napi::Value merge_step(Info info);
+  Napi::Value unlink_layer(Info info);
+  Napi::Value layers(Info info);
+  Napi::Value ingest_start(Info info);
+  Napi::Value ingest_write(Info info);
+  Napi::Value ingest_finish(Info info);
+  Napi::Value ingest_abort(Info info);
+  Napi::Value usage(Info info);
+  Napi::Value check(Info info);
+  Napi::Value reclaimed(Info info);
+  Napi::Value nbd_callbacks(Info info);
+  Napi::Value nbd_listen(Info info);
+  Napi::Value nbd_disconnect(Info info);
+  Napi::Value shutdown(Info info);
+
+  /// Throws a JavaScript error when the engine was shut down.
+  Host& host(Napi::Env env);
+  std::shared_ptr<Resource> resource(Info info);
+  std::shared_ptr<Ingest> ingest(Info info);
+
+  /// Tasks hold it too: the engine must not go while one of them runs.
+  std::shared_ptr<Host> host_;
+  std::shared_ptr<JsQueue> queue_;
+  std::unique_ptr<JsResolver> resolver_;
+  std::unordered_map<uint32_t, std::shared_ptr<Ingest>> ingests_;
+  uint32_t next_ingest_ = 1;
+};
+
+}  // namespace atl::node

@@ -1,0 +1,116 @@
+#include "node/js_resolver.h"
+
+#include <functional>
+
+#include "node/js_values.h"
+
+namespace atl::node {
+namespace {
+
+const char* door_name(Door door) { return door == Door::operator_door ? "operator" : "tenant"; }
+
+/// Calls a JavaScript function that answers a promise, and resumes the asking task on its own executor with what it became.
+template <class T>
+struct Ask : Job {
+  using Call = std::function<Napi::Value(Napi::Env)>;
+  using Convert = std::function<T(const Napi::Value&)>;
+
+  JsQueue& queue;
+  Call call;
+  Convert convert;
+  Executor& home = Executor::here();
+  std::coroutine_handle<> handle{};
+  std::optional<Result<T>> answer{};
+
+  Ask(JsQueue& to, Call what, Convert how) : queue(to), call(std::move(what)), convert(std::move(how)) {
+    run = [](Job& job) noexcept { static_cast<Ask&>(job).handle.resume(); };
+  }
+  bool await_ready() const noexcept { return false; }
+  void await_suspend(std::coroutine_handle<> awaiter) {
+    handle = awaiter;
+    queue.post_run([this](Napi::Env env) { ask(env); });
+  }
+  Result<T> await_resume() { return std::move(*answer); }
+
+  void finish(Result<T> result) {
+    answer.emplace(std::move(result));
+    home.post(*this);
+  }
+  void fail(const Napi::Value& reason) {
+    const std::string words = reason.IsObject() ? reason.As<Napi::Object>().Get("message").ToString().Utf8Value()
+                                                : reason.ToString().Utf8Value();
+    finish(Error{Code::io, "export: " + words});
+  }
+  void settle(const Napi::Value& value) {
+    try {
+      finish(convert(value));
+    } catch (const Napi::Error& error) {
+      fail(error.Value());
+    }
+  }
+  void ask(Napi::Env env) {
+    try {
+      const Napi::Value value = call(env);
+      if (!value.IsPromise()) return settle(value);
+      const auto promise = value.As<Napi::Object>();
+      const auto then = promise.Get("then").As<Napi::Function>();
+      then.Call(promise, {Napi::Function::New(env, [this](const Napi::CallbackInfo& info) { settle(info[0]); }),
+                          Napi::Function::New(env, [this](const Napi::CallbackInfo& info) { fail(info[0]); })});
+    } catch (const Napi::Error& error) {
+      fail(error.Value());
+    }
+  }
+};
+
+struct Answer {
+  std::string resource_id;
+  bool read_only = false;
+  std::string description;
+};
+
+}  // namespace
+
+JsResolver::JsResolver(JsQueue& queue, Napi::Object callbacks)
+    : queue_(queue),
+      open_(Napi::Persistent(callbacks.Get("open").As<Napi::Function>())),
+      list_(Napi::Persistent(callbacks.Get("list").As<Napi::Function>())) {}
+
+Task<Result<std::optional<OpenExport>>> JsResolver::open(Door door, std::string name) {
+  Ask<std::optional<Answer>> ask{
+      queue_,
+      [this, door, &name](Napi::Env env) {
+        return open_.Value().Call({Napi::String::New(env, door_name(door)), Napi::String::New(env, name)});
+      },
+      [](const Napi::Value& value) -> std::optional<Answer> {
+        if (value.IsNull() || value.IsUndefined()) return std::nullopt;
+        const Napi::Object answer = object(value, "the answer of open()");
+        return Answer{text(answer.Get("resourceId"), "resourceId"), truth(answer.Get("readOnly"), "readOnly"),
+                      text(answer.Get("description"), "description")};
+      }};
+  Result<std::optional<Answer>> answered = co_await ask;
+  if (!answered) co_return answered.error();
+  if (!answered->has_value()) co_return std::optional<OpenExport>{};
+  OpenExport opened;
+  opened.device = engine_->adopt_lease((*answered)->resource_id);
+  if (!opened.device) co_return Error{Code::not_found, "export: resource " + (*answered)->resource_id + " is not open"};
+  opened.read_only = (*answered)->read_only;
+  opened.description = (*answered)->description;
+  co_return std::optional<OpenExport>{std::move(opened)};
+}
+
+Task<Result<std::vector<std::string>>> JsResolver::list(Door door) {
+  Ask<std::vector<std::string>> ask{
+      queue_,
+      [this, door](Napi::Env env) { return list_.Value().Call({Napi::String::New(env, door_name(door))}); },
+      [](const Napi::Value& value) {
+        std::vector<std::string> names;
+        if (!value.IsArray()) throw Napi::TypeError::New(value.Env(), "Expected an array of names from list()");
+        const auto array = value.As<Napi::Array>();
+        for (uint32_t i = 0; i < array.Length(); i++) names.push_back(text(array.Get(i), "an export's name"));
+        return names;
+      }};
+  Result<std::vector<std::string>> names = co_await ask;
+  co_return names;
+}
+
+}  // namespace atl::node

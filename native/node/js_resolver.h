@@ -1,0 +1,30 @@
+// js_resolver.h: asks TypeScript which export is behind a name. The one place where a connection waits for JavaScript; its
+// reactor goes on meanwhile.
+#pragma once
+
+#include <napi.h>
+
+#include "engine/engine.h"
+#include "nbd/exports.h"
+#include "node/js_queue.h"
+
+namespace atl::node {
+
+class JsResolver final : public ExportResolver {
+ public:
+  JsResolver(JsQueue& queue, Napi::Object callbacks);
+
+  /// Before the first connection.
+  void serve(Engine& engine) { engine_ = &engine; }
+
+  Task<Result<std::optional<OpenExport>>> open(Door door, std::string name) override;
+  Task<Result<std::vector<std::string>>> list(Door door) override;
+
+ private:
+  JsQueue& queue_;
+  Engine* engine_ = nullptr;
+  Napi::FunctionReference open_;  // used on the JavaScript thread only
+  Napi::FunctionReference list_;
+};
+
+}  // namespace atl::node
