@@ -1,7 +1,7 @@
 /** Accounts of object storage: one for each project. The door's name for it is `AUTH_<project id>`. */
 import type { ProjectId } from '../lib/ids.js'
-import type { Account, ContainerSummary, KeptHeaders, Listed, Metadata, ProjectCaller } from './records.js'
 import type { ListingQuery } from './listing.js'
+import type { Account, ContainerSummary, KeptHeaders, Listed, Metadata, ProjectCaller } from './records.js'
 
 /** What a POST changes. Names are lower case; a name in `remove*` goes, one in `set*` is put, the others stay. */
 export interface MetadataChange {

@@ -1,7 +1,8 @@
 /** Containers of an account. */
-import type { Container, KeptHeaders, Listed, Metadata, ObjectSummary, ProjectCaller } from './records.js'
+
 import type { MetadataChange } from './accounts.js'
 import type { ListingQuery } from './listing.js'
+import type { Container, KeptHeaders, Listed, Metadata, ObjectSummary, ProjectCaller } from './records.js'
 
 export interface ContainerRef {
   projectId: string
@@ -13,7 +14,11 @@ export declare class Containers {
   put(
     caller: ProjectCaller,
     ref: ContainerRef,
-    options?: { metadata?: Metadata | undefined; headers?: KeptHeaders | undefined; change?: MetadataChange | undefined },
+    options?: {
+      metadata?: Metadata | undefined
+      headers?: KeptHeaders | undefined
+      change?: MetadataChange | undefined
+    },
   ): Promise<{ created: boolean }>
   /** Throws ContainerNotFound. */
   get(caller: ProjectCaller, ref: ContainerRef): Promise<Container>

@@ -3,7 +3,11 @@
 import { defineError } from '../lib/errors.js'
 
 // Who asks
-export const LoginFailed = defineError('login_failed', 401, 'the user name or password is wrong, or there is no access to the project')
+export const LoginFailed = defineError(
+  'login_failed',
+  401,
+  'the user name or password is wrong, or there is no access to the project',
+)
 export const TokenInvalid = defineError('token_invalid', 401, 'the token is unknown, expired or revoked')
 export const TooManyLogins = defineError('too_many_logins', 429, 'too many logins are being checked; try again')
 export const NotAllowed = defineError('not_allowed', 403, 'this needs the role %s')
@@ -11,16 +15,28 @@ export const ReadAccessOnly = defineError('read_access_only', 403, '%s belongs t
 export const UserNotFound = defineError('user_not_found', 404, 'there is no user %s')
 export const ProjectNotFound = defineError('project_not_found', 404, 'there is no project %s')
 export const RoleNotFound = defineError('role_not_found', 404, 'there is no role %s')
-export const AssignmentNotFound = defineError('assignment_not_found', 404, 'the user does not have this role in this project')
+export const AssignmentNotFound = defineError(
+  'assignment_not_found',
+  404,
+  'the user does not have this role in this project',
+)
 export const NameTaken = defineError('name_taken', 409, 'there is already a %s named %s')
 export const BadPassword = defineError('bad_password', 400, 'a password has 1 to 1024 bytes')
 export const InvalidArgument = defineError('invalid_argument', 400, '%s')
 
 // Resources
 export const ResourceNotFound = defineError('resource_not_found', 404, 'there is no resource %s')
-export const SizeTooSmall = defineError('size_too_small', 400, 'the size of %s bytes is less than the source\'s %s bytes')
+export const SizeTooSmall = defineError(
+  'size_too_small',
+  400,
+  "the size of %s bytes is less than the source's %s bytes",
+)
 export const SizeOutOfRange = defineError('size_out_of_range', 400, 'a size is a whole number of bytes from 0 to %s')
-export const UploadTooLarge = defineError('upload_too_large', 413, 'the upload is longer than the %s bytes that are allowed')
+export const UploadTooLarge = defineError(
+  'upload_too_large',
+  413,
+  'the upload is longer than the %s bytes that are allowed',
+)
 export const UploadTruncated = defineError('upload_truncated', 400, 'the upload ended after %s of %s bytes')
 export const ChecksumMismatch = defineError('checksum_mismatch', 422, 'the upload has the MD5 %s, not %s')
 export const ServerStopping = defineError('server_stopping', 503, 'the server is shutting down')
@@ -39,17 +55,37 @@ export const ImageProtected = defineError('image_protected', 403, 'the image %s 
 export const ImageHasData = defineError('image_has_data', 409, 'the image %s has its data already')
 export const ImageInUse = defineError('image_in_use', 409, 'data is being uploaded to the image %s')
 export const ImageNotReady = defineError('image_not_ready', 409, 'the image %s has no data yet (status %s)')
-export const ImageFormatMissing = defineError('image_format_missing', 400, 'disk_format and container_format must be set before data is given')
-export const ImageFormatNotRaw = defineError('image_format_not_raw', 400, 'the image %s has the format %s; only raw and iso images can become volumes')
+export const ImageFormatMissing = defineError(
+  'image_format_missing',
+  400,
+  'disk_format and container_format must be set before data is given',
+)
+export const ImageFormatNotRaw = defineError(
+  'image_format_not_raw',
+  400,
+  'the image %s has the format %s; only raw and iso images can become volumes',
+)
 export const ImageTooSmallDisk = defineError('image_min_disk', 400, 'the image %s needs a disk of at least %s GiB')
-export const LocationNotServed = defineError('location_not_served', 400, 'the location %s is not one of swift://AUTH_<project>/<container>/<object>, cinder://snapshots/<id> and cinder://volumes/<id>')
-export const LocationMismatch = defineError('location_mismatch', 400, 'the location\'s %s is %s, not %s')
+export const LocationNotServed = defineError(
+  'location_not_served',
+  400,
+  'the location %s is not one of swift://AUTH_<project>/<container>/<object>, cinder://snapshots/<id> and cinder://volumes/<id>',
+)
+export const LocationMismatch = defineError('location_mismatch', 400, "the location's %s is %s, not %s")
 export const ReservedProperty = defineError('reserved_property', 403, 'the property %s cannot be set')
 
 // Volumes
 export const VolumeNotFound = defineError('volume_not_found', 404, 'there is no volume %s')
-export const VolumeStateConflict = defineError('volume_state_conflict', 400, 'the volume %s is %s; this needs it to be %s')
+export const VolumeStateConflict = defineError(
+  'volume_state_conflict',
+  400,
+  'the volume %s is %s; this needs it to be %s',
+)
 export const VolumeHasSnapshots = defineError('volume_has_snapshots', 400, 'the volume %s still has %s snapshots')
 export const SnapshotNotFound = defineError('snapshot_not_found', 404, 'there is no snapshot %s')
 export const AttachmentNotFound = defineError('attachment_not_found', 404, 'there is no attachment %s')
-export const NoTenantDoor = defineError('no_tenant_door', 503, 'the server has no NBD address for attachments (start it with --nbd HOST:PORT)')
+export const NoTenantDoor = defineError(
+  'no_tenant_door',
+  503,
+  'the server has no NBD address for attachments (start it with --nbd HOST:PORT)',
+)

@@ -1,8 +1,8 @@
 /** Images: a ro resource with what Glance says about it. */
 import type { Readable } from 'node:stream'
 import type { ImageId, SnapshotId, VolumeId } from '../lib/ids.js'
-import type { ByteSource, Image, ImageStatus, ImageVisibility, Metadata, Page, ProjectCaller } from './records.js'
 import type { ByteRange } from './objects.js'
+import type { ByteSource, Image, ImageStatus, ImageVisibility, Metadata, Page, ProjectCaller } from './records.js'
 
 export interface NewImage {
   /** A UUID that the client chose; ImageExists when taken. */
@@ -25,8 +25,19 @@ export interface NewImage {
 export type ImageChange = Omit<NewImage, 'id'>
 
 export type ImageSortKey =
-  | 'name' | 'status' | 'id' | 'created_at' | 'updated_at' | 'size' | 'disk_format' | 'container_format'
-  | 'min_disk' | 'min_ram' | 'owner' | 'visibility' | 'protected'
+  | 'name'
+  | 'status'
+  | 'id'
+  | 'created_at'
+  | 'updated_at'
+  | 'size'
+  | 'disk_format'
+  | 'container_format'
+  | 'min_disk'
+  | 'min_ram'
+  | 'owner'
+  | 'visibility'
+  | 'protected'
 
 export type Comparison = { operator: 'gt' | 'gte' | 'lt' | 'lte' | 'eq' | 'neq'; value: number }
 
@@ -94,7 +105,12 @@ export declare class Images {
     location: { url: string; sizeBytes?: number | undefined; md5?: string | undefined; sha256?: string | undefined },
   ): Promise<Image>
   /** A new active image of a volume as it is now (os-volume_upload_image), in O(1). */
-  createFromVolume(caller: ProjectCaller, volumeId: VolumeId | string, image: NewImage, options?: { force?: boolean }): Promise<Image>
+  createFromVolume(
+    caller: ProjectCaller,
+    volumeId: VolumeId | string,
+    image: NewImage,
+    options?: { force?: boolean },
+  ): Promise<Image>
   /** A new active image that shares the snapshot's resource. */
   createFromSnapshot(caller: ProjectCaller, snapshotId: SnapshotId | string, image: NewImage): Promise<Image>
 }

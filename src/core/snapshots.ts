@@ -32,7 +32,11 @@ export declare class Snapshots {
   update(
     caller: ProjectCaller,
     id: string,
-    change: { name?: string | null | undefined; description?: string | null | undefined; metadata?: Metadata | undefined },
+    change: {
+      name?: string | null | undefined
+      description?: string | null | undefined
+      metadata?: Metadata | undefined
+    },
   ): Promise<Snapshot>
   delete(caller: ProjectCaller, id: string): Promise<void>
 }

@@ -20,7 +20,15 @@ export interface NewVolume {
   volumeType?: string | undefined
 }
 
-export type VolumeSortKey = 'id' | 'name' | 'created_at' | 'updated_at' | 'size' | 'status' | 'bootable' | 'availability_zone'
+export type VolumeSortKey =
+  | 'id'
+  | 'name'
+  | 'created_at'
+  | 'updated_at'
+  | 'size'
+  | 'status'
+  | 'bootable'
+  | 'availability_zone'
 
 export interface VolumeQuery extends Page<VolumeId, VolumeSortKey> {
   /** Heeded for admins only. */

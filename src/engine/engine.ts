@@ -1,1 +1,169 @@
-export declare class Engine {}
+/**
+ * The typed façade of the native engine: branded ids, errors of the catalogue, leases and streams.
+ * It adds no policy: which layers there are and who may use them is the business of the floors above.
+ */
+
+import type { LayerId, ResourceId } from '../lib/ids.js'
+import { loadAddon } from './addon.js'
+import { native } from './errors.js'
+import { type IngestOptions, ingest } from './ingest.js'
+import { Lease } from './lease.js'
+import type {
+  NativeAddon,
+  NativeCounters,
+  NativeEngine,
+  NativeEngineInfo,
+  NativeFinding,
+  NativeIngestResult,
+  NativeUsage,
+  NbdDoor,
+} from './native.js'
+import type { Chain, ResourceSpec } from './spec.js'
+
+export type { NativeCounters, NativeEngineInfo, NativeFinding, NbdDoor } from './native.js'
+
+export interface EngineOptions {
+  /** Holds `data/`, `content/` and `records/`; made when absent. */
+  storeDir: string
+  cache?: 'buffered' | 'direct'
+  io?: 'auto' | 'uring' | 'threads'
+  /** Threads that serve NBD; 0: one for each core, at most 8. */
+  reactors?: number
+}
+
+export interface ExportTarget {
+  resourceId: ResourceId
+  readOnly: boolean
+  description: string
+}
+
+export interface ExportResolver {
+  /** Opens the resource once (`Engine.openFor`) for the connection, or answers null. */
+  open(door: NbdDoor, name: string): Promise<ExportTarget | null>
+  list(door: NbdDoor): Promise<string[]>
+}
+
+export interface MergeStep {
+  parent: LayerId
+  child: LayerId
+  limitBlocks: number
+}
+
+export class Engine {
+  readonly #native: NativeEngine
+
+  private constructor(engine: NativeEngine) {
+    this.#native = engine
+  }
+
+  /** Throws AddonMissing, AddonBroken, and the engine's own errors. */
+  static async open(options: EngineOptions, addon: NativeAddon = loadAddon()): Promise<Engine> {
+    const { storeDir, cache = 'buffered', io = 'auto', reactors = 0 } = options
+    return new Engine(await native(() => addon.openEngine({ storeDir, cache, io, reactors })))
+  }
+
+  info(): NativeEngineInfo {
+    return this.#native.info()
+  }
+
+  counters(): NativeCounters {
+    return this.#native.counters()
+  }
+
+  // ---- resources ----
+
+  async lease(spec: ResourceSpec): Promise<Lease> {
+    await native(() => this.#native.open(spec))
+    return new Lease(this.#native, spec)
+  }
+
+  /** Takes a lease that an NBD connection will give back. */
+  async openFor(spec: ResourceSpec): Promise<void> {
+    await native(() => this.#native.open(spec))
+  }
+
+  isOpen(resource: ResourceId): boolean {
+    return this.#native.isOpen(resource)
+  }
+
+  flush(resource: ResourceId): Promise<void> {
+    return native(() => this.#native.flush(resource))
+  }
+
+  /** True: the resource is open and its writes are held until `resume`. False: it is not open. */
+  quiesce(resource: ResourceId): Promise<boolean> {
+    return native(() => this.#native.quiesce(resource))
+  }
+
+  resume(resource: ResourceId, spec: { sizeBytes: number; layers: Chain }): Promise<void> {
+    return native(() => this.#native.resume(resource, spec))
+  }
+
+  usage(spec: ResourceSpec): Promise<NativeUsage> {
+    return native(() => this.#native.usage(spec))
+  }
+
+  // ---- layers ----
+
+  /** Idempotent. Throws EngineBusy while an open resource's chain holds the layer. */
+  dropLayer(layer: LayerId): Promise<void> {
+    return native(() => this.#native.dropLayer(layer))
+  }
+
+  /** Moves up to `maxRegions` records of the parent into its only child. Answers the next cursor, or -1 at the end. */
+  mergeStep(step: MergeStep & { cursor: number; maxRegions: number }): Promise<number> {
+    return native(() => this.#native.mergeStep(step))
+  }
+
+  /** Open resources forget `parent`; `limitBlocks` is the child's new limit. */
+  unlinkLayer(step: MergeStep): Promise<void> {
+    return native(() => this.#native.unlinkLayer(step))
+  }
+
+  /** Those that have records or a data file. */
+  async layers(): Promise<LayerId[]> {
+    return (await native(() => this.#native.layers())) as LayerId[]
+  }
+
+  // ---- upload ----
+
+  ingest(source: AsyncIterable<Uint8Array>, options: IngestOptions): Promise<NativeIngestResult> {
+    return ingest(this.#native, source, options)
+  }
+
+  // ---- health ----
+
+  check(options: { layers: LayerId[]; data: boolean }): Promise<NativeFinding[]> {
+    return native(() => this.#native.check(options))
+  }
+
+  /** Resolves when all space that is unreachable has been given back to the file system. */
+  reclaimed(): Promise<void> {
+    return native(() => this.#native.reclaimed())
+  }
+
+  // ---- NBD ----
+
+  /** Once, before the first `listen`. */
+  resolveExportsBy(resolver: ExportResolver): void {
+    this.#native.nbdCallbacks({
+      open: (door, name) => resolver.open(door, name),
+      list: (door) => resolver.list(door),
+    })
+  }
+
+  /** `HOST:PORT` or `unix:PATH`. Answers the address with the real port. */
+  listen(options: { address: string; door: NbdDoor; mode?: number }): Promise<string> {
+    return native(() => this.#native.nbdListen(options))
+  }
+
+  /** Ends every connection that came by this export name. */
+  disconnect(exportName: string): Promise<void> {
+    return native(() => this.#native.nbdDisconnect(exportName))
+  }
+
+  /** Ends the connections, flushes and closes everything. */
+  shutdown(): Promise<void> {
+    return native(() => this.#native.shutdown())
+  }
+}
