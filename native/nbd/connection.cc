@@ -1,0 +1,208 @@
+#include "nbd/connection.h"
+
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+
+namespace atl::nbd {
+namespace {
+
+// An idle connection holds the small one; it is large enough for one 4 KiB write in one recv.
+constexpr size_t idle_input_bytes = 8u << 10;
+constexpr size_t busy_input_bytes = 64u << 10;
+
+}  // namespace
+
+Connection::Connection(std::shared_ptr<ServerState> state, ServerLoop& loop, int fd, Door door)
+    : state_(std::move(state)), loop_(&loop), fd_(fd), door_(door) {
+  account_.limit = state_->limits.connection_bytes;
+  pump_job_.connection = this;
+  pump_job_.run = [](Job& job) noexcept {
+    Connection& self = *static_cast<PumpJob&>(job).connection;
+    self.pump_posted_ = false;
+    self.start_pump();
+    self.wake_finish();
+  };
+}
+
+Connection::~Connection() { ::close(fd_); }
+
+void Connection::start(std::shared_ptr<ServerState> state, ServerLoop& loop, int fd, Door door) {
+  auto self = std::make_shared<Connection>(state, loop, fd, door);
+  switch (state->enter(self)) {
+    case ServerState::Admission::closed: return;
+    case ServerState::Admission::over_limit: self->over_limit_ = true; break;
+    case ServerState::Admission::welcome: break;
+  }
+  loop.counters.accepted.add(1);
+  spawn(live(std::move(self)));
+}
+
+Task<void> Connection::live(std::shared_ptr<Connection> self) {
+  self->home().add(*self);
+  co_await self->run();
+  self->home().remove(*self);
+  self->state_->leave(*self);
+}
+
+Task<void> Connection::run() {
+  const bool chosen = co_await negotiate();
+  if (chosen) {
+    transmitting_ = true;
+    co_await transmit();
+  } else {
+    home().counters.handshakes_failed.add(1);
+  }
+  co_await finish();
+}
+
+Task<void> Connection::finish() {
+  while (in_flight_ > 0 || pumping_ || pump_posted_ || out_first_ != nullptr) co_await quiet_.wait();
+  // Whoever woke us is still on its way out of this object.
+  co_await loop().schedule();
+  deadline_ns_ = 0;
+  input_ = Buffer{};
+  open_.reset();  // on its home, where we have been since it was opened
+  ::shutdown(fd_, SHUT_RDWR);
+}
+
+void Connection::wake_finish() {
+  if (in_flight_ == 0 && !pumping_ && !pump_posted_ && out_first_ == nullptr && !quiet_.empty()) quiet_.wake_all();
+}
+
+// ---- demands from elsewhere ----
+
+void Connection::demand(Demand what) {
+  Demand before = demand_.load();
+  while (before < what && !demand_.compare_exchange_weak(before, what)) {
+  }
+  if (before >= what) return;
+  // Either this reads the loop it is on, or it moves after this and looks at the demand when it arrives (move_to).
+  struct Kick : Job {
+    std::shared_ptr<Connection> connection;
+  };
+  Kick* kick = new Kick;
+  kick->connection = shared_from_this();
+  kick->run = [](Job& job) noexcept {
+    std::unique_ptr<Kick> self(static_cast<Kick*>(&job));
+    if (self->connection->loop().on_thread()) self->connection->obey();
+  };
+  loop_.load()->loop.post(*kick);
+}
+
+void Connection::obey() {
+  switch (demand_.load()) {
+    case Demand::none: return;
+    case Demand::cut: return cut();
+    case Demand::drain: break;
+  }
+  if (draining_) return;
+  draining_ = true;
+  if (transmitting_) return linger_if_idle();
+  // The client is told at its next option, if that comes soon.
+  if (handshake_ != nullptr) handshake_->refuse_all(OptionReply::err_shutdown, "the server is shutting down");
+  arm(deadline_ns_, state_->limits.linger_ms);
+}
+
+/// When a draining connection has answered everything: our side of the stream ends. The peer reads to its end and closes;
+/// closing first could destroy our last replies on their way, should unread requests be left in our socket.
+void Connection::linger_if_idle() {
+  if (!draining_ || lingering_ || in_flight_ > 0 || pumping_ || out_first_ != nullptr) return;
+  lingering_ = true;
+  ::shutdown(fd_, SHUT_WR);
+  arm(deadline_ns_, state_->limits.linger_ms);
+}
+
+void Connection::cut() { ::shutdown(fd_, SHUT_RDWR); }
+
+void Connection::arm(uint64_t& deadline, uint32_t delay_ms) {
+  deadline = loop().now_ns() + uint64_t{delay_ms} * 1'000'000;
+  home().need_ticks(state_);
+}
+
+bool Connection::check_deadlines(uint64_t now_ns) {
+  const auto passed = [&](uint64_t deadline) { return deadline != 0 && deadline <= now_ns; };
+  if (passed(deadline_ns_) || passed(send_deadline_ns_)) cut();
+  return deadline_ns_ != 0 || send_deadline_ns_ != 0;
+}
+
+Task<void> Connection::move_to(Executor& executor) {
+  ServerLoop& from = home();
+  ServerLoop& to = state_->loop_of(executor);
+  if (&from == &to) co_return;
+  // Buffers stay with their loop; what was received already comes along.
+  const std::vector<std::byte> unread(input().begin(), input().end());
+  input_ = Buffer{};
+  from.remove(*this);
+  loop_.store(&to);
+  co_await to.loop.schedule();
+  to.add(*this);
+  begin_ = end_ = 0;
+  if (!unread.empty()) {
+    input_ = to.buffers.take(std::max(unread.size(), idle_input_bytes));
+    std::copy(unread.begin(), unread.end(), input_.data());
+    end_ = unread.size();
+  }
+  if (deadline_ns_ != 0) to.need_ticks(state_);
+  obey();
+}
+
+// ---- input ----
+
+/// More bytes behind those that are there; false at the end of the stream.
+Task<bool> Connection::receive() {
+  const size_t have = end_ - begin_;
+  const size_t want = in_flight_ == 0 ? idle_input_bytes : busy_input_bytes;
+  if (input_.capacity() != want) {
+    VERIFY(have < want);
+    Buffer next = home().buffers.take(want);
+    if (have > 0) std::memcpy(next.data(), input_.data() + begin_, have);
+    input_ = std::move(next);
+  } else if (have > 0 && begin_ > 0) {
+    std::memmove(input_.data(), input_.data() + begin_, have);
+  }
+  begin_ = 0;
+  end_ = have;
+  VERIFY(have < want);
+  const MutableBytes room{input_.data() + end_, input_.capacity() - end_};
+  int32_t n;
+  do {
+    n = co_await loop().recv(fd_, room);
+  } while (n == -EINTR || n == -EAGAIN);
+  if (n <= 0) co_return false;
+  end_ += static_cast<size_t>(n);
+  co_return true;
+}
+
+size_t Connection::take_input(MutableBytes into) {
+  const size_t n = std::min(into.size(), end_ - begin_);
+  if (n > 0) std::memcpy(into.data(), input_.data() + begin_, n);
+  begin_ += n;
+  return n;
+}
+
+Task<bool> Connection::receive_payload(MutableBytes into) {
+  size_t have = take_input(into);
+  while (have < into.size()) {
+    const MutableBytes rest = into.subspan(have);
+    const int32_t n = co_await loop().recv(fd_, rest, MSG_WAITALL);
+    if (n == -EINTR || n == -EAGAIN) continue;
+    if (n <= 0) co_return false;
+    have += static_cast<size_t>(n);
+  }
+  co_return true;
+}
+
+Task<bool> Connection::discard_payload(uint64_t bytes) {
+  for (;;) {
+    const size_t n = static_cast<size_t>(std::min<uint64_t>(bytes, end_ - begin_));
+    begin_ += n;
+    bytes -= n;
+    if (bytes == 0) co_return true;
+    const bool more = co_await receive();
+    if (!more) co_return false;
+  }
+}
+
+}  // namespace atl::nbd

@@ -1,0 +1,170 @@
+// connection.h: one connection, from accept to close: a reading task, one task for each request, and a pump that sends.
+//
+//   socket -> input_ -> handshake | requests -> serve_*() -> device -> Reply -> out_ -> pump() -> one sendmsg
+//
+// Invariants
+//   1. All of it runs on one loop at a time (loop_): the accepting one, and from the choice of an export on the device's home.
+//   2. At most one recv and one sendmsg are in flight. Between two recvs input_ holds less than one request: what there is
+//      of a WRITE's payload is copied out of it, the rest is received straight into the payload's own aligned buffer.
+//   3. A request is in flight from its header until its reply has been handed to the kernel. Its buffers and its share of the
+//      budget (Account) are held that long, so a peer that does not read its replies is soon not listened to.
+//   4. Replies of one turn of the loop leave in one sendmsg.
+//   5. The descriptor is closed when nothing is in flight on it: no request, no recv, no send.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "base/async.h"
+#include "nbd/buffer_pool.h"
+#include "nbd/exports.h"
+#include "nbd/handshake.h"
+#include "nbd/server_state.h"
+#include "nbd/transmission.h"
+
+namespace atl::nbd {
+
+class Connection final : public std::enable_shared_from_this<Connection> {
+ public:
+  enum class Demand : uint8_t { none, drain, cut };
+
+  Connection(std::shared_ptr<ServerState> state, ServerLoop& loop, int fd, Door door);
+  ~Connection();
+
+  /// On the accepting loop: counts it in and starts it, or closes the descriptor.
+  static void start(std::shared_ptr<ServerState> state, ServerLoop& loop, int fd, Door door);
+
+  /// Any thread. drain: what is in flight is answered, what comes after is told that the server goes down; then it is closed.
+  /// cut: the socket is shut down now. A demand only grows.
+  void demand(Demand what);
+
+  /// Under the state's mutex: the export it came by, by the name that was asked for or the canonical one.
+  bool came_by(const std::string& name) const { return name == name_ || name == canonical_name_; }
+
+  /// On its loop: cuts it when a deadline has passed; true while one is armed.
+  bool check_deadlines(uint64_t now_ns);
+
+ private:
+  friend struct ServerLoop;
+  friend struct ServerState;
+  using Detached = detail::Detached;
+
+  /// In the frame of the task that serves the request.
+  struct Reply {
+    ReplyHead head;
+    Bytes body;
+    std::string text;  // the message of an error chunk, and what follows it
+    Reply* next = nullptr;
+    bool sent = false;
+    std::coroutine_handle<> waiter{};
+    size_t bytes() const { return head.size + body.size(); }
+  };
+  struct Sent {
+    Reply& reply;
+    bool await_ready() const noexcept { return reply.sent; }
+    void await_suspend(std::coroutine_handle<> handle) noexcept { reply.waiter = handle; }
+    void await_resume() const noexcept {}
+  };
+  struct LargeWrite;
+
+  // connection.cc: life, input
+  static Task<void> live(std::shared_ptr<Connection> self);
+  Task<void> run();
+  Task<void> finish();
+  void obey();
+  void linger_if_idle();
+  void cut();
+  void arm(uint64_t& deadline, uint32_t delay_ms);
+  Loop& loop() const { return loop_.load(std::memory_order_relaxed)->loop; }
+  ServerLoop& home() const { return *loop_.load(std::memory_order_relaxed); }
+  Task<void> move_to(Executor& executor);
+
+  Bytes input() const { return {input_.data() + begin_, end_ - begin_}; }
+  Task<bool> receive();
+  Task<bool> receive_payload(MutableBytes into);
+  Task<bool> discard_payload(uint64_t bytes);
+  size_t take_input(MutableBytes into);
+
+  // connection_handshake.cc
+  Task<bool> negotiate();
+  Task<void> answer_open(Handshake& handshake);
+  Task<void> answer_list(Handshake& handshake);
+  Task<bool> send_all(Bytes bytes);
+  void set_name(const std::string& name, const std::string& canonical);
+
+  // connection_requests.cc
+  Task<void> transmit();
+  Task<bool> take_write(Request request);
+  Task<bool> take_large_write(Request request);
+  Detached serve_read(Request request, Buffer buffer, uint64_t charge);
+  Detached serve_large_read(Request request);
+  Detached serve_write(Request request, Buffer buffer, uint64_t charge);
+  Detached write_piece(std::shared_ptr<LargeWrite> write, uint64_t offset, Buffer buffer, uint32_t length);
+  Detached finish_large_write(std::shared_ptr<LargeWrite> write);
+  Detached serve_status(Request request);
+  Detached serve_plain(Request request);
+  Detached refuse(Request request, Verdict verdict);
+  Task<Result<void>> perform(Request request);
+  void begin_request(const Request& request);
+  void end_request(uint64_t charge);
+  Result<void> still_inside(uint64_t offset, uint64_t length) const;
+  void error_reply(Reply& reply, const Request& request, NbdError error, std::string_view message,
+                   std::optional<uint64_t> offset = std::nullopt);
+  void device_error_reply(Reply& reply, const Request& request, const Error& error,
+                          std::optional<uint64_t> offset = std::nullopt);
+
+  // connection_pump.cc
+  void queue(Reply& reply);
+  Sent sent(Reply& reply) { return Sent{reply}; }
+  void start_pump();
+  Detached pump();
+  Reply* take_sent(size_t bytes);
+  void fail_queue();
+  void wake_finish();
+
+  const std::shared_ptr<ServerState> state_;
+  std::atomic<ServerLoop*> loop_;
+  std::atomic<Demand> demand_{Demand::none};
+  const int fd_;
+  const Door door_;
+  bool over_limit_ = false;
+  std::string name_;            // guarded by the state's mutex, like the next
+  std::string canonical_name_;
+
+  Connection* next_on_loop_ = nullptr;      // ServerLoop's list
+  Connection** prev_on_loop_ = nullptr;
+
+  Handshake* handshake_ = nullptr;  // while it runs
+  std::string open_name_;           // what open_ was asked for
+  std::optional<OpenExport> open_;
+  TransmissionRules rules_;
+
+  Buffer input_;
+  size_t begin_ = 0;
+  size_t end_ = 0;
+
+  bool draining_ = false;   // new requests get ESHUTDOWN
+  bool lingering_ = false;  // all is said; what comes is not even answered
+  bool broken_ = false;     // the socket takes no more replies
+  bool transmitting_ = false;
+  uint64_t deadline_ns_ = 0;       // of the handshake and of lingering; 0: none
+  uint64_t send_deadline_ns_ = 0;  // of the sendmsg in flight
+
+  Account account_;
+  uint32_t in_flight_ = 0;
+  Waiters room_;    // the reader, when too much is in flight
+  Waiters quiet_;   // finish()
+
+  Reply* out_first_ = nullptr;
+  Reply** out_last_ = &out_first_;
+  size_t out_done_ = 0;  // bytes of the first reply that are sent already
+  bool pumping_ = false;
+  bool pump_posted_ = false;
+  struct PumpJob : Job {
+    Connection* connection = nullptr;
+  } pump_job_;
+};
+
+}  // namespace atl::nbd

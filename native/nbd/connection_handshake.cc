@@ -1,0 +1,144 @@
+// connection_handshake.cc: the handshake machine on a socket, and its questions put to the resolver and the device.
+#include <cerrno>
+
+#include "nbd/connection.h"
+
+namespace atl::nbd {
+namespace {
+
+OptionReply option_error(Code code) {
+  switch (code) {
+    case Code::not_found: return OptionReply::err_unknown;
+    case Code::shutdown: return OptionReply::err_shutdown;
+    case Code::invalid: return OptionReply::err_invalid;
+    default: return OptionReply::err_policy;
+  }
+}
+
+/// Tenants are told the kind of failure, not its particulars.
+std::string message_for(Door door, const Error& error) {
+  return door == Door::operator_door ? error.message : std::string("the export cannot be opened: ") + code_name(error.code);
+}
+
+}  // namespace
+
+Task<bool> Connection::negotiate() {
+  Handshake handshake(state_->limits);
+  handshake_ = &handshake;
+  struct Forget {
+    Handshake*& pointer;
+    ~Forget() { pointer = nullptr; }
+  } forget{handshake_};
+  if (over_limit_)
+    handshake.refuse_all(OptionReply::err_policy, "this server has as many connections as it allows; try again later");
+  if (deadline_ns_ == 0) arm(deadline_ns_, state_->limits.handshake_ms);
+  obey();
+  for (;;) {
+    if (handshake.has_output()) {
+      const std::vector<std::byte> output = handshake.take_output();
+      const bool taken = co_await send_all(output);
+      if (!taken) co_return false;
+    }
+    switch (handshake.state()) {
+      case Handshake::State::negotiating: break;
+      case Handshake::State::open_wanted: co_await answer_open(handshake); continue;
+      case Handshake::State::list_wanted: co_await answer_list(handshake); continue;
+      case Handshake::State::closed: co_return false;
+      case Handshake::State::transmission:
+        deadline_ns_ = 0;
+        rules_.structured = handshake.negotiated().structured;
+        rules_.base_allocation = handshake.negotiated().base_allocation;
+        rules_.read_only = open_->read_only || open_->device->read_only();
+        rules_.block_sizes = open_->block_sizes;
+        co_return true;
+    }
+    if (begin_ == end_) {
+      const bool more = co_await receive();
+      if (!more) co_return false;
+    }
+    begin_ += handshake.consume(input());
+  }
+}
+
+Task<void> Connection::answer_open(Handshake& handshake) {
+  const std::string name = handshake.export_name();
+  if (!open_ || open_name_ != name) {
+    if (open_) open_.reset();  // one at a time; on its home
+    // Before the question: a disconnect(name) that comes while the resolver thinks must find this connection.
+    set_name(name, {});
+    const uint64_t started = loop().now_ns();
+    const uint64_t left = deadline_ns_ > started ? deadline_ns_ - started : 1;
+    deadline_ns_ = 0;  // the client is not to blame for our own time
+    Result<std::optional<OpenExport>> found = co_await state_->resolver.open(door_, name);
+    if (!draining_) {
+      deadline_ns_ = loop().now_ns() + left;
+      home().need_ticks(state_);
+    } else {
+      arm(deadline_ns_, state_->limits.linger_ms);
+    }
+    if (!found) {
+      set_name({}, {});
+      const std::string message = message_for(door_, found.error());
+      handshake.not_found(option_error(found.error().code), message);
+      co_return;
+    }
+    if (!found->has_value()) {
+      set_name({}, {});
+      handshake.not_found(OptionReply::err_unknown, "no such export");
+      co_return;
+    }
+    open_ = std::move(*found);
+    open_name_ = name;
+    VERIFY(open_->device != nullptr);
+    BlockSizes& sizes = open_->block_sizes;
+    VERIFY(sizes.minimum > 0 && (sizes.minimum & (sizes.minimum - 1)) == 0 && sizes.preferred >= sizes.minimum);
+    sizes.maximum = std::min(sizes.maximum, state_->limits.payload_bytes);
+    set_name(name, open_->canonical_name);
+    co_await move_to(open_->device->home());
+  }
+  if (draining_) {
+    // Disconnected or going down while the resolver thought: the lease goes back at once.
+    open_.reset();
+    handshake.not_found(OptionReply::err_shutdown, "the server is shutting down");
+    co_return;
+  }
+  ExportFacts facts;
+  facts.size_bytes = open_->device->size_bytes();
+  facts.read_only = open_->read_only || open_->device->read_only();
+  facts.block_sizes = open_->block_sizes;
+  facts.canonical_name = open_->canonical_name;
+  facts.description = open_->description;
+  handshake.found(facts);
+}
+
+Task<void> Connection::answer_list(Handshake& handshake) {
+  Result<std::vector<std::string>> names = co_await state_->resolver.list(door_);
+  if (!names) {
+    const std::string message = message_for(door_, names.error());
+    handshake.no_list(option_error(names.error().code), message);
+    co_return;
+  }
+  handshake.list(*names);
+}
+
+Task<bool> Connection::send_all(Bytes bytes) {
+  while (!bytes.empty()) {
+    iovec part{const_cast<std::byte*>(bytes.data()), bytes.size()};
+    msghdr message{};
+    message.msg_iov = &part;
+    message.msg_iovlen = 1;
+    const int32_t n = co_await loop().sendmsg(fd_, &message, MSG_WAITALL);
+    if (n == -EINTR || n == -EAGAIN) continue;
+    if (n <= 0) co_return false;
+    bytes = bytes.subspan(static_cast<size_t>(n));
+  }
+  co_return true;
+}
+
+void Connection::set_name(const std::string& name, const std::string& canonical) {
+  const std::lock_guard lock(state_->mutex);
+  name_ = name;
+  canonical_name_ = canonical;
+}
+
+}  // namespace atl::nbd

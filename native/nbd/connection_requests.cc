@@ -1,0 +1,417 @@
+// connection_requests.cc: the transmission phase: requests off the input, one task for each, answers onto the output.
+#include <algorithm>
+
+#include "nbd/connection.h"
+
+namespace atl::nbd {
+namespace {
+
+// What a request costs beside its payload: its task's frames and the device's.
+constexpr uint64_t request_charge = 1024;
+constexpr uint64_t status_charge_per_extent = sizeof(Extent) + 8;
+
+}  // namespace
+
+struct Connection::LargeWrite {
+  Request request;
+  uint32_t pending = 1;  // pieces being written, and the reader until it has received the last
+  std::optional<Error> failure;
+  uint64_t failed_at = 0;
+};
+
+Task<void> Connection::transmit() {
+  BufferPool& buffers = home().buffers;
+  const uint32_t piece_bytes = state_->limits.piece_bytes;
+  linger_if_idle();
+  for (;;) {
+    while (end_ - begin_ >= request_bytes && !lingering_) {
+      Request request;
+      if (!decode_request(input_.data() + begin_, request)) co_return;  // the stream is lost
+      begin_ += request_bytes;
+      // "The server MUST handle all outstanding requests": finish() waits for them.
+      if (request.command == Command::disconnect) {
+        home().counters.requests[static_cast<size_t>(Command::disconnect)].add(1);
+        co_return;
+      }
+      while (in_flight_ >= state_->limits.connection_requests) co_await room_.wait();
+      begin_request(request);
+
+      Verdict verdict = judge(request, rules_, open_->device->size_bytes());
+      if (draining_) verdict = {NbdError::shutdown, "the server is shutting down"};
+      if (!verdict.accepted()) {
+        const bool alive = co_await discard_payload(request.payload_bytes());
+        if (!alive) co_return end_request(0);
+        refuse(request, verdict);
+        continue;
+      }
+      switch (request.command) {
+        case Command::read:
+          if (request.length <= piece_bytes || !rules_.structured || (request.flags & cflag_df) != 0) {
+            const uint64_t charge = request_charge + request.length;
+            if (!buffers.try_charge(account_, charge)) co_await buffers.charge(account_, charge);
+            Buffer buffer;
+            if (request.length > 0) buffer = buffers.take(request.length);
+            serve_read(request, std::move(buffer), charge);
+          } else {
+            if (!buffers.try_charge(account_, request_charge)) co_await buffers.charge(account_, request_charge);
+            serve_large_read(request);
+          }
+          break;
+        case Command::write: {
+          // The common case, all of it here already, needs no task of its own.
+          const uint64_t charge = request_charge + request.length;
+          if (request.length > 0 && request.length <= end_ - begin_ && buffers.try_charge(account_, charge)) {
+            Buffer buffer = buffers.take(request.length);
+            take_input(buffer.first(request.length));
+            serve_write(request, std::move(buffer), charge);
+            break;
+          }
+          bool alive;
+          if (request.length <= piece_bytes)
+            alive = co_await take_write(request);
+          else
+            alive = co_await take_large_write(request);
+          if (!alive) co_return;
+          break;
+        }
+        case Command::block_status: {
+          const uint64_t charge = request_charge + status_charge_per_extent * state_->limits.status_extents;
+          if (!buffers.try_charge(account_, charge)) co_await buffers.charge(account_, charge);
+          serve_status(request);
+          break;
+        }
+        default:
+          if (!buffers.try_charge(account_, request_charge)) co_await buffers.charge(account_, request_charge);
+          serve_plain(request);
+      }
+    }
+    if (lingering_) begin_ = end_;
+    // Replies that are ready go out ahead of the wait for more, in the same system call.
+    start_pump();
+    const bool more = co_await receive();
+    if (!more) co_return;
+  }
+}
+
+void Connection::begin_request(const Request& request) {
+  in_flight_++;
+  const auto kind = static_cast<size_t>(request.command);
+  if (kind < command_kinds) home().counters.requests[kind].add(1);
+}
+
+void Connection::end_request(uint64_t charge) {
+  if (charge > 0) home().buffers.discharge(account_, charge);
+  VERIFY(in_flight_ > 0);
+  in_flight_--;
+  if (!room_.empty()) room_.wake_all();
+  if (in_flight_ == 0) {
+    if (draining_) linger_if_idle();
+    wake_finish();
+  }
+}
+
+/// The device may have become smaller while the request waited for its payload or for room.
+Result<void> Connection::still_inside(uint64_t offset, uint64_t length) const {
+  const uint64_t size = open_->device->size_bytes();
+  if (offset <= size && length <= size - offset) return {};
+  return Error{Code::out_of_range, "beyond the end of the export"};
+}
+
+void Connection::error_reply(Reply& reply, const Request& request, NbdError error, std::string_view message,
+                             std::optional<uint64_t> offset) {
+  home().counters.errors.add(1);
+  if (!rules_.structured) {
+    encode_simple(reply.head, request.cookie, error);
+    reply.body = {};
+    return;
+  }
+  reply.text = message.substr(0, 1024);
+  const auto message_bytes = static_cast<uint16_t>(reply.text.size());
+  if (offset) {
+    encode_error_offset_chunk(reply.head, request.cookie, error, message_bytes);
+    reply.text.resize(message_bytes + 8u);
+    Encoder(reinterpret_cast<std::byte*>(reply.text.data()) + message_bytes).put(*offset);
+  } else {
+    encode_error_chunk(reply.head, request.cookie, error, message_bytes);
+  }
+  reply.body = std::as_bytes(std::span(reply.text));
+}
+
+void Connection::device_error_reply(Reply& reply, const Request& request, const Error& error,
+                                    std::optional<uint64_t> offset) {
+  // Tenants learn what kind of failure it was; file names and the like are the operator's.
+  const std::string_view message = door_ == Door::operator_door ? std::string_view(error.message) : code_name(error.code);
+  error_reply(reply, request, nbd_error(error.code, request.command), message, offset);
+}
+
+Connection::Detached Connection::refuse(Request request, Verdict verdict) {
+  Reply reply;
+  error_reply(reply, request, verdict.error, verdict.message);
+  queue(reply);
+  co_await sent(reply);
+  end_request(0);
+}
+
+// ---- READ ----
+
+Connection::Detached Connection::serve_read(Request request, Buffer buffer, uint64_t charge) {
+  Reply reply;
+  if (request.length == 0) {
+    // A content chunk "MUST describe at least one byte".
+    if (rules_.structured)
+      encode_none_chunk(reply.head, request.cookie);
+    else
+      encode_simple(reply.head, request.cookie, NbdError::none);
+  } else {
+    const MutableBytes into = buffer.first(request.length);
+    Result<void> result = still_inside(request.offset, request.length);
+    if (result) result = co_await open_->device->read(request.offset, into);
+    if (!result) {
+      device_error_reply(reply, request, result.error());
+      buffer = Buffer{};
+    } else {
+      if (rules_.structured)
+        encode_data_chunk(reply.head, request.cookie, request.offset, request.length, true);
+      else
+        encode_simple(reply.head, request.cookie, NbdError::none);
+      reply.body = into;
+      home().counters.bytes_read.add(request.length);
+    }
+  }
+  queue(reply);
+  co_await sent(reply);
+  buffer = Buffer{};
+  end_request(charge);
+}
+
+/// In pieces, each a chunk of its own: the next is read while the last is being sent.
+Connection::Detached Connection::serve_large_read(Request request) {
+  BufferPool& buffers = home().buffers;
+  struct Piece {
+    Reply reply;
+    Buffer buffer;
+    uint64_t charge = 0;
+  };
+  Piece pieces[2];
+  uint32_t turn = 0;
+  bool failed = false;
+  for (uint64_t at = 0; at < request.length && !failed && !broken_; turn++) {
+    const auto length = static_cast<uint32_t>(std::min<uint64_t>(state_->limits.piece_bytes, request.length - at));
+    Piece& piece = pieces[turn % 2];
+    Piece& other = pieces[(turn + 1) % 2];
+    if (turn >= 2) {
+      co_await sent(piece.reply);
+      buffers.discharge(account_, piece.charge);
+      piece.charge = 0;
+    }
+    if (!buffers.try_charge(account_, length)) {
+      // What we hold ourselves goes back before we wait, or two such readers could wait for each other.
+      if (other.charge > 0) {
+        co_await sent(other.reply);
+        other.buffer = Buffer{};
+        buffers.discharge(account_, other.charge);
+        other.charge = 0;
+      }
+      co_await buffers.charge(account_, length);
+    }
+    piece.charge = length;
+    if (piece.buffer.capacity() < length) piece.buffer = buffers.take(length);
+    const MutableBytes into = piece.buffer.first(length);
+    Result<void> result = still_inside(request.offset + at, length);
+    if (result) result = co_await open_->device->read(request.offset + at, into);
+    piece.reply = Reply{};
+    if (!result) {
+      failed = true;
+      device_error_reply(piece.reply, request, result.error(), request.offset + at);
+    } else {
+      encode_data_chunk(piece.reply.head, request.cookie, request.offset + at, length, at + length == request.length);
+      piece.reply.body = into;
+      home().counters.bytes_read.add(length);
+    }
+    at += length;
+    queue(piece.reply);
+  }
+  for (uint32_t i = 0; i < 2; i++) {
+    Piece& piece = pieces[(turn + i) % 2];
+    if (piece.charge == 0) continue;
+    co_await sent(piece.reply);
+    piece.buffer = Buffer{};
+    buffers.discharge(account_, piece.charge);
+  }
+  end_request(request_charge);
+}
+
+// ---- WRITE ----
+
+/// Receives the payload, then serves it; false at the end of the stream.
+Task<bool> Connection::take_write(Request request) {
+  BufferPool& buffers = home().buffers;
+  uint64_t charge = request_charge + request.length;
+  if (!buffers.try_charge(account_, charge)) co_await buffers.charge(account_, charge);
+  Buffer buffer;
+  if (request.length > 0) {
+    buffer = buffers.take(request.length);
+    const bool alive = co_await receive_payload(buffer.first(request.length));
+    if (!alive) {
+      buffer = Buffer{};
+      end_request(charge);
+      co_return false;
+    }
+  }
+  serve_write(request, std::move(buffer), charge);
+  co_return true;
+}
+
+Connection::Detached Connection::serve_write(Request request, Buffer buffer, uint64_t charge) {
+  Reply reply;
+  encode_simple(reply.head, request.cookie, NbdError::none);
+  if (request.length > 0) {
+    const Bytes from = buffer.first(request.length);
+    WriteFlags flags;
+    flags.fua = request.fua();
+    Result<void> result = still_inside(request.offset, request.length);
+    if (result) result = co_await open_->device->write(request.offset, from, flags);
+    buffer = Buffer{};
+    if (!result)
+      device_error_reply(reply, request, result.error());
+    else
+      home().counters.bytes_written.add(request.length);
+  }
+  queue(reply);
+  co_await sent(reply);
+  end_request(charge);
+}
+
+/// Each piece is written as soon as it is here; the request is answered when all are.
+Task<bool> Connection::take_large_write(Request request) {
+  BufferPool& buffers = home().buffers;
+  if (!buffers.try_charge(account_, request_charge)) co_await buffers.charge(account_, request_charge);
+  auto write = std::make_shared<LargeWrite>();
+  write->request = request;
+  bool alive = true;
+  for (uint64_t at = 0; at < request.length && alive;) {
+    const auto length = static_cast<uint32_t>(std::min<uint64_t>(state_->limits.piece_bytes, request.length - at));
+    if (!buffers.try_charge(account_, length)) co_await buffers.charge(account_, length);
+    Buffer buffer = buffers.take(length);
+    alive = co_await receive_payload(buffer.first(length));
+    if (!alive || write->failure) {  // after a failure the rest is received only to keep the stream in step
+      buffer = Buffer{};
+      buffers.discharge(account_, length);
+    } else {
+      write->pending++;
+      write_piece(write, request.offset + at, std::move(buffer), length);
+    }
+    at += length;
+  }
+  if (!alive && !write->failure) write->failure = Error{Code::cancelled, "the client left"};
+  if (--write->pending == 0) finish_large_write(std::move(write));
+  co_return alive;
+}
+
+Connection::Detached Connection::write_piece(std::shared_ptr<LargeWrite> write, uint64_t offset, Buffer buffer,
+                                             uint32_t length) {
+  const Bytes from = buffer.first(length);
+  const WriteFlags flags;
+  Result<void> result = still_inside(offset, length);
+  if (result) result = co_await open_->device->write(offset, from, flags);
+  buffer = Buffer{};
+  home().buffers.discharge(account_, length);
+  if (!result && (!write->failure || offset < write->failed_at)) {
+    write->failure = result.error();
+    write->failed_at = offset;
+  }
+  if (--write->pending == 0) finish_large_write(std::move(write));
+}
+
+Connection::Detached Connection::finish_large_write(std::shared_ptr<LargeWrite> write) {
+  const Request& request = write->request;
+  // One flush for all pieces instead of one durable commit for each.
+  if (!write->failure && request.fua()) {
+    const Result<void> result = co_await open_->device->flush();
+    if (!result) write->failure = result.error();
+  }
+  Reply reply;
+  encode_simple(reply.head, request.cookie, NbdError::none);
+  if (write->failure)
+    device_error_reply(reply, request, *write->failure);
+  else
+    home().counters.bytes_written.add(request.length);
+  queue(reply);
+  co_await sent(reply);
+  end_request(request_charge);
+}
+
+// ---- the others ----
+
+Connection::Detached Connection::serve_plain(Request request) {
+  Reply reply;
+  Result<void> result = still_inside(request.offset, request.length);
+  if (result) result = co_await perform(request);
+  if (!result)
+    device_error_reply(reply, request, result.error());
+  else
+    encode_simple(reply.head, request.cookie, NbdError::none);
+  queue(reply);
+  co_await sent(reply);
+  end_request(request_charge);
+}
+
+Task<Result<void>> Connection::perform(Request request) {
+  BlockDevice& device = *open_->device;
+  WriteFlags flags;
+  flags.fua = request.fua();
+  if (request.command == Command::flush) {
+    Result<void> result = co_await device.flush();
+    co_return result;
+  }
+  if (request.length == 0) co_return Result<void>{};
+  switch (request.command) {
+    case Command::trim: {
+      Result<void> result = co_await device.trim(request.offset, request.length, flags);
+      co_return result;
+    }
+    case Command::write_zeroes: {
+      flags.no_hole = (request.flags & cflag_no_hole) != 0;
+      Result<void> result = co_await device.write_zeroes(request.offset, request.length, flags);
+      co_return result;
+    }
+    case Command::cache: {
+      Result<void> result = co_await device.cache(request.offset, request.length);
+      co_return result;
+    }
+    default: VERIFY(!"a command that was judged"); co_return Result<void>{};
+  }
+}
+
+Connection::Detached Connection::serve_status(Request request) {
+  const uint32_t extents_max = (request.flags & cflag_req_one) != 0 ? 1 : state_->limits.status_extents;
+  Reply reply;
+  std::vector<std::byte> descriptors;
+  Result<std::vector<Extent>> extents = std::vector<Extent>{};
+  const Result<void> inside = still_inside(request.offset, request.length);
+  if (!inside)
+    extents = inside.error();
+  else
+    extents = co_await open_->device->extents(request.offset, request.length, extents_max);
+  if (!extents) {
+    device_error_reply(reply, request, extents.error());
+  } else {
+    VERIFY(!extents->empty() && extents->size() <= extents_max);
+    descriptors.resize(extents->size() * 8);
+    Encoder encoder(descriptors.data());
+    uint64_t left = request.length;
+    for (const Extent& extent : *extents) {
+      VERIFY(extent.length > 0 && extent.length <= left);
+      left -= extent.length;
+      encoder.put(static_cast<uint32_t>(extent.length));
+      encoder.put((extent.hole ? state_hole : 0u) | (extent.zero ? state_zero : 0u));
+    }
+    encode_status_chunk(reply.head, request.cookie, static_cast<uint32_t>(extents->size()));
+    reply.body = descriptors;
+  }
+  queue(reply);
+  co_await sent(reply);
+  end_request(request_charge + status_charge_per_extent * state_->limits.status_extents);
+}
+
+}  // namespace atl::nbd

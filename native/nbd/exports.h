@@ -1,0 +1,49 @@
+// exports.h: what the server asks of its owner: which export is behind a name, and which names may be listed.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/result.h"
+#include "base/task.h"
+#include "engine/block_device.h"
+
+namespace atl {
+
+/// Which listener a connection came through; names are resolved by it (design: "the operator's door", "the tenants' door").
+enum class Door : uint8_t { operator_door, tenant };
+
+/// proto.md "Block size constraints". All in bytes.
+///
+/// minimum 1: the engine merges partial blocks itself, so no client is refused and qemu may send what its guest sends.
+/// preferred 4096: the block of copy-on-write. maximum 64 MiB: what libnbd and nbdkit take as the largest payload; qemu
+/// never sends more than 32 MiB and the kernel's client less, so no client is cut short by it.
+struct BlockSizes {
+  uint32_t minimum = 1;
+  uint32_t preferred = 4096;
+  uint32_t maximum = 64u << 20;
+};
+
+struct OpenExport {
+  /// Released on its home executor when the connection ends; that gives back the lease.
+  std::shared_ptr<BlockDevice> device;
+  bool read_only = false;      // in addition to what the device says
+  std::string canonical_name;  // empty: the name that was asked for
+  std::string description;     // empty: none
+  BlockSizes block_sizes{};
+};
+
+class ExportResolver {
+ public:
+  virtual ~ExportResolver() = default;
+  /// Called on the connection's loop and resumes there. nullopt: no such export. `name` is valid UTF-8, at most 4096 bytes.
+  virtual Task<Result<std::optional<OpenExport>>> open(Door door, std::string name) = 0;
+  /// An error of code `unsupported` or `read_only` means that this door lists nothing (ERR_POLICY).
+  virtual Task<Result<std::vector<std::string>>> list(Door door) = 0;
+};
+
+}  // namespace atl

@@ -1,0 +1,59 @@
+// listener.h: listening sockets: from "HOST:PORT", "[IPV6]:PORT" or "unix:PATH" to accepted connections.
+#pragma once
+
+#include <sys/stat.h>
+
+#include <atomic>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "nbd/server_state.h"
+
+namespace atl {
+
+struct ListenOptions {
+  Door door = Door::tenant;
+  /// "127.0.0.1:10809", "[::1]:10809", "localhost:10809", "*:10809" (all addresses), "unix:/path". Port 0: any free one.
+  std::string address;
+  /// Of a unix socket's file.
+  mode_t unix_mode = 0600;
+};
+
+namespace nbd {
+
+/// One listening socket.
+class Listener {
+ public:
+  /// Opens the sockets of an address (a host name may have several). Errors: `invalid` address; `busy` when another server is
+  /// there; `exists` when the path is a file that is not a socket; others by errno.
+  static Result<std::vector<std::shared_ptr<Listener>>> open(const ListenOptions& options);
+  ~Listener();
+
+  /// Accepts on the loop until close(). Runs on that loop's thread.
+  static Task<void> accept(std::shared_ptr<ServerState> state, std::shared_ptr<Listener> self, ServerLoop* loop);
+  /// Any thread: no more connections; the socket's file is removed.
+  void close();
+
+  /// As it would be given to open(), with the real port.
+  const std::string& address() const { return address_; }
+  Door door() const { return door_; }
+
+ private:
+  Listener(int fd, Door door) : fd_(fd), door_(door) {}
+  static Result<std::vector<std::shared_ptr<Listener>>> open_unix(const ListenOptions& options, const std::string& path);
+  static Result<std::vector<std::shared_ptr<Listener>>> open_tcp(const ListenOptions& options);
+
+  const int fd_;
+  const Door door_;
+  bool tcp_ = false;
+  std::string address_;
+  std::string path_;     // of a unix socket
+  dev_t device_ = 0;     // and which file it is, so that a successor's is not removed
+  ino_t inode_ = 0;
+  std::atomic<bool> closing_{false};
+};
+
+}  // namespace nbd
+}  // namespace atl

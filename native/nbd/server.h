@@ -1,0 +1,48 @@
+// server.h: the NBD server: listeners, their connections, and the orderly ends of both.
+//
+// Made before the loops carry anything of it, and destroyed after shutdown() has answered. listen(), disconnect() and
+// shutdown() run on any of the loops.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "base/task.h"
+#include "io/loop.h"
+#include "nbd/counters.h"
+#include "nbd/exports.h"
+#include "nbd/limits.h"
+#include "nbd/listener.h"
+
+namespace atl {
+
+class NbdServer {
+ public:
+  /// The resolver outlives the server. `loops` is not empty; listeners are spread over them.
+  NbdServer(std::vector<Loop*> loops, ExportResolver& resolver, NbdLimits limits = {});
+  ~NbdServer();
+
+  /// Answers the address with the real port ("127.0.0.1:10809", "unix:/path"). Errors: see nbd::Listener::open.
+  Task<Result<std::string>> listen(ListenOptions options);
+
+  /// All connections that came by this export name: requests in flight are answered, then they are closed; cut when that takes
+  /// longer than limits.drain_ms. The owner has made the resolver refuse the name before.
+  Task<void> disconnect(std::string name);
+
+  /// No more connections; those there are drained like by disconnect(), handshakes get ERR_SHUTDOWN. Once.
+  Task<void> shutdown();
+
+  /// Any thread.
+  NbdCounters counters() const;
+  const NbdLimits& limits() const;
+
+ private:
+  Task<void> drain(const std::string* name);
+
+  std::shared_ptr<nbd::ServerState> state_;
+  size_t next_loop_ = 0;  // guarded by the state's mutex
+};
+
+}  // namespace atl

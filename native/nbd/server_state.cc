@@ -1,0 +1,108 @@
+#include "nbd/server_state.h"
+
+#include <algorithm>
+
+#include "nbd/connection.h"
+
+namespace atl::nbd {
+namespace {
+
+/// What an account may always charge: one piece beside the overhead of as many requests as may be in flight.
+uint64_t guaranteed_bytes(const NbdLimits& limits) {
+  return limits.piece_bytes + uint64_t{1024} * (limits.connection_requests + 1);
+}
+
+}  // namespace
+
+ServerLoop::ServerLoop(Loop& on, const NbdLimits& limits, uint64_t bytes_limit)
+    // Less than the largest request could never be served.
+    : loop(on), buffers(std::max<uint64_t>(bytes_limit, uint64_t{limits.payload_bytes} * 2), guaranteed_bytes(limits)) {}
+
+void ServerLoop::add(Connection& connection) {
+  VERIFY(loop.on_thread() && connection.prev_on_loop_ == nullptr);
+  connection.next_on_loop_ = first_;
+  if (first_ != nullptr) first_->prev_on_loop_ = &connection.next_on_loop_;
+  connection.prev_on_loop_ = &first_;
+  first_ = &connection;
+}
+
+void ServerLoop::remove(Connection& connection) {
+  VERIFY(loop.on_thread() && connection.prev_on_loop_ != nullptr);
+  *connection.prev_on_loop_ = connection.next_on_loop_;
+  if (connection.next_on_loop_ != nullptr) connection.next_on_loop_->prev_on_loop_ = connection.prev_on_loop_;
+  connection.prev_on_loop_ = nullptr;
+}
+
+void ServerLoop::need_ticks(const std::shared_ptr<ServerState>& state) {
+  if (ticking_) return;
+  ticking_ = true;
+  state->background++;
+  spawn(ticks(state, this));
+}
+
+Task<void> ServerLoop::ticks(std::shared_ptr<ServerState> state, ServerLoop* self) {
+  do {
+    co_await self->loop.sleep_ns(tick_ns);
+  } while (self->tick() && !self->loop.stopping());
+  self->ticking_ = false;
+  state->background--;
+}
+
+bool ServerLoop::tick() {
+  const uint64_t now = loop.now_ns();
+  bool armed = false;
+  for (Connection* at = first_; at != nullptr; at = at->next_on_loop_) armed |= at->check_deadlines(now);
+  return armed;
+}
+
+ServerLoop& ServerState::loop_of(Executor& home) {
+  const std::lock_guard lock(mutex);
+  for (const auto& known : loops)
+    if (&known->loop == &home) return *known;
+  const uint64_t share = limits.total_bytes / (loops.size() + 1);
+  // A device lives on a loop (block_device.h: home() is one for real devices).
+  loops.push_back(std::make_unique<ServerLoop>(static_cast<Loop&>(home), limits, share));
+  return *loops.back();
+}
+
+ServerState::Admission ServerState::enter(const std::shared_ptr<Connection>& connection) {
+  const std::lock_guard lock(mutex);
+  if (shutting_down) return Admission::closed;
+  const bool over = connections.size() - refusing >= limits.connections;
+  if (over) {
+    refused++;
+    if (refusing >= limits.refusals) return Admission::closed;
+    refusing++;
+  }
+  connections.push_back(connection);
+  open_connections = connections.size();
+  return over ? Admission::over_limit : Admission::welcome;
+}
+
+void ServerState::leave(Connection& connection) {
+  const std::lock_guard lock(mutex);
+  const auto at = std::find_if(connections.begin(), connections.end(),
+                               [&](const std::shared_ptr<Connection>& one) { return one.get() == &connection; });
+  VERIFY(at != connections.end());
+  if (connection.over_limit_) refusing--;
+  std::swap(*at, connections.back());
+  connections.pop_back();
+  open_connections = connections.size();
+}
+
+std::vector<std::shared_ptr<Connection>> ServerState::matching(const std::string* name) {
+  const std::lock_guard lock(mutex);
+  std::vector<std::shared_ptr<Connection>> found;
+  for (const auto& connection : connections)
+    if (name == nullptr || connection->came_by(*name)) found.push_back(connection);
+  return found;
+}
+
+size_t ServerState::count(const std::string* name) {
+  const std::lock_guard lock(mutex);
+  if (name == nullptr) return connections.size();
+  return static_cast<size_t>(std::count_if(connections.begin(), connections.end(),
+                                           [&](const auto& connection) { return connection->came_by(*name); }));
+}
+
+}  // namespace atl::nbd

@@ -1,0 +1,75 @@
+// server_state.h: what the connections of one server share: per loop (ServerLoop, touched only on that loop's thread) and in
+// all (ServerState, behind a mutex that is taken when connections come, go or choose an export, never per request).
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "io/loop.h"
+#include "nbd/buffer_pool.h"
+#include "nbd/counters.h"
+#include "nbd/exports.h"
+#include "nbd/limits.h"
+
+namespace atl::nbd {
+
+class Connection;
+class Listener;
+struct ServerState;
+
+struct ServerLoop {
+  ServerLoop(Loop& on, const NbdLimits& limits, uint64_t bytes_limit);
+
+  Loop& loop;
+  BufferPool buffers;
+  LoopCounters counters;
+
+  void add(Connection& connection);
+  void remove(Connection& connection);
+  /// Someone armed a deadline: from now on they are looked at every tick, until none is armed.
+  void need_ticks(const std::shared_ptr<ServerState>& state);
+
+  static constexpr uint64_t tick_ns = 100'000'000;
+
+ private:
+  static Task<void> ticks(std::shared_ptr<ServerState> state, ServerLoop* self);
+  bool tick();
+
+  Connection* first_ = nullptr;
+  bool ticking_ = false;
+};
+
+struct ServerState : std::enable_shared_from_this<ServerState> {
+  ServerState(const NbdLimits& with, ExportResolver& resolves) : limits(with), resolver(resolves) {}
+
+  const NbdLimits limits;
+  ExportResolver& resolver;
+
+  /// The share of that loop; a device's home that no listener runs on gets one at its first connection.
+  ServerLoop& loop_of(Executor& home);
+
+  enum class Admission : uint8_t { welcome, over_limit, closed };
+  /// Counts the connection in, and keeps it until leave(). closed: neither.
+  Admission enter(const std::shared_ptr<Connection>& connection);
+  void leave(Connection& connection);
+  /// The connections that came by this export name; all when null.
+  std::vector<std::shared_ptr<Connection>> matching(const std::string* name);
+  size_t count(const std::string* name);
+
+  mutable std::mutex mutex;
+  // Guarded by mutex:
+  std::vector<std::unique_ptr<ServerLoop>> loops;
+  std::vector<std::shared_ptr<Connection>> connections;
+  std::vector<std::shared_ptr<Listener>> listeners;
+  uint32_t refusing = 0;
+  bool shutting_down = false;
+
+  std::atomic<uint32_t> background{0};  // accept loops and tickers that still run
+  std::atomic<uint64_t> open_connections{0};
+  std::atomic<uint64_t> refused{0};
+};
+
+}  // namespace atl::nbd
