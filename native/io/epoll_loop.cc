@@ -104,8 +104,8 @@ void EpollLoop::begin(Op& op) {
     case Verb::poll_in: return wait_for(op);
     default: {
       op.run = [](Job& job) noexcept {
-        Op& op = static_cast<Op&>(job);
-        finish_from_thread(op, run_file(op));
+        Op& mine = static_cast<Op&>(job);
+        finish_from_thread(mine, run_file(mine));
       };
       files_->post(op);
     }

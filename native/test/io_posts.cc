@@ -1,4 +1,4 @@
-// io_post_test.cc: jobs and timers of a loop, and moving between loops and pools.
+// io_posts.cc: jobs and timers of a loop, and moving between loops and pools.
 #include <algorithm>
 #include <atomic>
 #include <thread>

@@ -1,4 +1,4 @@
-// io_file_test.cc: file operations answer what their system calls would, on both kinds of loop.
+// io_files.cc: file operations answer what their system calls would, on both kinds of loop.
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
