@@ -14,7 +14,8 @@ class AlignedBuffer {
  public:
   /// The bytes are not initialised.
   explicit AlignedBuffer(size_t bytes)
-      : data_(static_cast<std::byte*>(std::aligned_alloc(block_bytes, (bytes + block_bytes - 1) / block_bytes * block_bytes))),
+      : data_(static_cast<std::byte*>(
+            std::aligned_alloc(block_bytes, (bytes + block_bytes - 1) / block_bytes * block_bytes))),
         size_(bytes) {
     VERIFY(data_ != nullptr);
   }

@@ -36,7 +36,8 @@ class BlockLocks {
   bool try_acquire(Claim& claim) {
     if (claim.exclusive_ || exclusive_held_ > 0)
       for (const Claim* held = held_; held != nullptr; held = held->next_)
-        if (held->first_ < claim.end_ && claim.first_ < held->end_ && (held->exclusive_ || claim.exclusive_)) return false;
+        if (held->first_ < claim.end_ && claim.first_ < held->end_ && (held->exclusive_ || claim.exclusive_))
+          return false;
     claim.held_ = true;
     claim.next_ = held_;
     if (held_ != nullptr) held_->previous_ = &claim;

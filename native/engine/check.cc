@@ -60,33 +60,45 @@ class Checker {
   }
 
  private:
-  void fatal(std::string message, LayerId layer = LayerId::none) { found_.push_back({true, std::move(message), layer}); }
-  void leak(std::string message, LayerId layer = LayerId::none) { found_.push_back({false, std::move(message), layer}); }
+  void fatal(std::string message, LayerId layer = LayerId::none) {
+    found_.push_back({true, std::move(message), layer});
+  }
+  void leak(std::string message, LayerId layer = LayerId::none) {
+    found_.push_back({false, std::move(message), layer});
+  }
 
   Result<void> scan() {
     const std::set<LayerId> known(options_.layers.begin(), options_.layers.end());
-    Result<void> scanned = stores_.records.kv().scan("", "", nullptr, [&](std::string_view key, std::string_view value) {
-      take(key, value, known);
-      return found_.size() <= findings_max;
-    });
+    Result<void> scanned =
+        stores_.records.kv().scan("", "", nullptr, [&](std::string_view key, std::string_view value) {
+          take(key, value, known);
+          return found_.size() <= findings_max;
+        });
     return scanned;
   }
 
   void take(std::string_view key, std::string_view value, const std::set<LayerId>& known) {
     if (auto record = keys::parse_record(key)) {
       if (seen_.layers.insert(record->layer).second && !known.contains(record->layer))
-        leak("layer " + std::to_string(number(record->layer)) + " has records but is not in the catalog; the next start drops it",
+        leak("layer " + std::to_string(number(record->layer)) +
+                 " has records but is not in the catalog; the next start drops it",
              record->layer);
       take_record(*record, value);
     } else if (auto file = keys::parse_file("f", key)) {
-      if (auto count = keys::decode_count(value)) seen_.file_counts[*file] = *count;
-      else fatal("data file " + hex(number(*file)) + ": its reference count is not a number");
+      if (auto count = keys::decode_count(value))
+        seen_.file_counts[*file] = *count;
+      else
+        fatal("data file " + hex(number(*file)) + ": its reference count is not a number");
     } else if (auto digest = keys::parse_digest("c", key)) {
-      if (auto count = keys::decode_count(value)) seen_.chunk_counts[*digest] = *count;
-      else fatal("content chunk " + digest->hex() + ": its reference count is not a number");
+      if (auto count = keys::decode_count(value))
+        seen_.chunk_counts[*digest] = *count;
+      else
+        fatal("content chunk " + digest->hex() + ": its reference count is not a number");
     } else if (auto punch = keys::parse_garbage_punch(key)) {
-      if (auto blocks = keys::decode_blocks(value)) seen_.punches.push_back({punch->file, punch->region, *blocks});
-      else fatal("data file " + hex(number(punch->file)) + ": a garbage entry is not a bitmap");
+      if (auto blocks = keys::decode_blocks(value))
+        seen_.punches.push_back({punch->file, punch->region, *blocks});
+      else
+        fatal("data file " + hex(number(punch->file)) + ": a garbage entry is not a bitmap");
     } else if (auto doomed = keys::parse_file("gf", key)) {
       seen_.doomed_files.insert(*doomed);
     } else if (auto intended = keys::parse_file("if", key)) {
@@ -101,7 +113,8 @@ class Checker {
   }
 
   void take_record(const keys::RecordKey& at, std::string_view value) {
-    const std::string where = "layer " + std::to_string(number(at.layer)) + ", region " + std::to_string(number(at.region));
+    const std::string where =
+        "layer " + std::to_string(number(at.layer)) + ", region " + std::to_string(number(at.region));
     auto record = RegionRecord::decode(value);
     if (!record) {
       fatal(where + ": " + record.error().message, at.layer);
@@ -114,7 +127,8 @@ class Checker {
         file.layer = at.layer;
         BlockSet& claimed = seen_.blocks[{source.file, at.region}];
         if (!(claimed & blocks).empty())
-          fatal(where + ": blocks of data file " + hex(number(source.file)) + " belong to another record too", at.layer);
+          fatal(where + ": blocks of data file " + hex(number(source.file)) + " belong to another record too",
+                at.layer);
         claimed |= blocks;
       } else if (source.kind == SourceKind::content) {
         Records::Chunk& chunk = seen_.chunks[source.digest];
@@ -131,15 +145,19 @@ class Checker {
   template <class Id, class Name>
   void compare(const Id& id, uint64_t counted, uint64_t stored, LayerId layer, Name name) {
     if (stored == counted) return;
-    const std::string words = name(id) + ": " + std::to_string(counted) + " records mention it, its count says " + std::to_string(stored);
-    if (stored < counted) fatal(words, layer);
-    else leak(words, layer);
+    const std::string words =
+        name(id) + ": " + std::to_string(counted) + " records mention it, its count says " + std::to_string(stored);
+    if (stored < counted)
+      fatal(words, layer);
+    else
+      leak(words, layer);
   }
 
   void compare_counts() {
     const auto file_name = [](DataFileId file) { return "data file " + hex(number(file)); };
     const auto chunk_name = [](const Digest& digest) { return "content chunk " + digest.hex(); };
-    for (const auto& [file, entry] : seen_.files) compare(file, entry.mentions, seen_.file_counts[file], entry.layer, file_name);
+    for (const auto& [file, entry] : seen_.files)
+      compare(file, entry.mentions, seen_.file_counts[file], entry.layer, file_name);
     for (const auto& [file, count] : seen_.file_counts)
       if (!seen_.files.contains(file)) compare(file, 0, count, LayerId::none, file_name);
     for (const auto& [digest, entry] : seen_.chunks)
@@ -149,7 +167,8 @@ class Checker {
     for (const GarbagePunch& punch : seen_.punches)
       if (auto used = seen_.blocks.find({punch.file, punch.region});
           used != seen_.blocks.end() && !(used->second & punch.blocks).empty())
-        fatal(file_name(punch.file) + ", region " + std::to_string(number(punch.region)) + ": blocks in use are marked as garbage",
+        fatal(file_name(punch.file) + ", region " + std::to_string(number(punch.region)) +
+                  ": blocks in use are marked as garbage",
               seen_.files[punch.file].layer);
   }
 
@@ -203,7 +222,8 @@ class Checker {
     }
     Result<Digest> hashed = sha256_of(buffer.bytes());
     if (!hashed) co_return hashed.error();
-    if (!(*hashed == digest)) fatal("content chunk " + digest.hex() + " does not have the bytes of its digest", entry.layer);
+    if (!(*hashed == digest))
+      fatal("content chunk " + digest.hex() + " does not have the bytes of its digest", entry.layer);
     co_return Result<void>{};
   }
 

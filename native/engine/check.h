@@ -10,7 +10,7 @@
 namespace atl {
 
 struct Finding {
-  bool fatal = false;   // data is damaged or in danger; otherwise space is lost, or something is odd, and no data
+  bool fatal = false;  // data is damaged or in danger; otherwise space is lost, or something is odd, and no data
   std::string message;
   LayerId layer = LayerId::none;  // whose data, when it is one layer's
 };

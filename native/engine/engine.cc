@@ -14,7 +14,8 @@ std::vector<std::unique_ptr<ReadEpochs>> make_epochs(size_t count) {
   return epochs;
 }
 
-std::vector<Home> pair_up(const std::vector<Executor*>& executors, const std::vector<std::unique_ptr<ReadEpochs>>& epochs) {
+std::vector<Home> pair_up(const std::vector<Executor*>& executors,
+                          const std::vector<std::unique_ptr<ReadEpochs>>& epochs) {
   VERIFY(!executors.empty());
   std::vector<Home> homes;
   for (size_t i = 0; i < executors.size(); i++) homes.push_back({executors[i], epochs[i].get()});
@@ -108,7 +109,8 @@ std::shared_ptr<BlockDevice> Engine::adopt_lease(const std::string& id) {
   if (!resource) return nullptr;
   struct Release {
     static Task<void> run(Engine* engine, std::string id) {
-      (void)co_await engine->close_here(std::move(id), false);  // the client was answered; what failed stays failed at its next open
+      (void)co_await engine->close_here(std::move(id),
+                                        false);  // the client was answered; what failed stays failed at its next open
     }
   };
   BlockDevice* device = resource.get();
@@ -156,7 +158,8 @@ Task<Result<void>> Engine::drop_here(LayerId layer) {
       if (link.id == layer)
         co_return Error{Code::busy, "layer " + std::to_string(number(layer)) + ": resource " + id + " is open on it"};
   for (;;) {
-    Result<std::vector<RegionIndex>> regions = co_await stores_.records.regions(layer, RegionIndex{0}, regions_per_drop);
+    Result<std::vector<RegionIndex>> regions =
+        co_await stores_.records.regions(layer, RegionIndex{0}, regions_per_drop);
     if (!regions) co_return regions.error();
     if (regions->empty()) break;
     RecordBatch batch;
@@ -170,7 +173,8 @@ Task<Result<void>> Engine::drop_here(LayerId layer) {
 }
 
 Task<Result<uint64_t>> Engine::merge_step(MergeStep step) {
-  if (step.cursor > UINT32_MAX || step.max_regions == 0) co_return Error{Code::invalid, "merge: the cursor is out of range"};
+  if (step.cursor > UINT32_MAX || step.max_regions == 0)
+    co_return Error{Code::invalid, "merge: the cursor is out of range"};
   const RegionIndex from{static_cast<uint32_t>(step.cursor)};
   Result<std::vector<RegionIndex>> regions = co_await stores_.records.regions(step.parent, from, step.max_regions);
   if (!regions) co_return regions.error();
@@ -178,7 +182,8 @@ Task<Result<uint64_t>> Engine::merge_step(MergeStep step) {
   RecordBatch batch;
   for (RegionIndex region : *regions) {
     const uint64_t first = uint64_t{number(region)} * blocks_per_region;
-    const uint64_t visible = step.limit_blocks <= first ? 0 : std::min<uint64_t>(step.limit_blocks - first, blocks_per_region);
+    const uint64_t visible =
+        step.limit_blocks <= first ? 0 : std::min<uint64_t>(step.limit_blocks - first, blocks_per_region);
     batch.push_back(AbsorbRegion{step.parent, step.child, region, static_cast<uint32_t>(visible)});
   }
   const uint64_t next = uint64_t{number(regions->back())} + 1;
@@ -223,7 +228,8 @@ Task<Result<Usage>> Engine::usage(ResourceSpec spec) {
       const uint64_t first = uint64_t{number(region)} * blocks_per_region;
       if (first >= limit) return;
       BlockSet& known = seen[region];
-      const BlockSet visible = BlockSet{BlockRange{0, static_cast<uint32_t>(std::min<uint64_t>(limit - first, blocks_per_region))}};
+      const BlockSet visible =
+          BlockSet{BlockRange{0, static_cast<uint32_t>(std::min<uint64_t>(limit - first, blocks_per_region))}};
       for (const auto& [source, blocks] : record.sources()) {
         const BlockSet fresh = (blocks & visible) - known;
         known |= fresh;

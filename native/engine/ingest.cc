@@ -9,7 +9,8 @@ namespace {
 constexpr size_t records_per_commit = 4096;
 
 bool all_zero(Bytes bytes) {
-  return bytes.empty() || (bytes[0] == std::byte{0} && std::memcmp(bytes.data(), bytes.data() + 1, bytes.size() - 1) == 0);
+  return bytes.empty() ||
+         (bytes[0] == std::byte{0} && std::memcmp(bytes.data(), bytes.data() + 1, bytes.size() - 1) == 0);
 }
 
 BlockSet blocks_of(uint64_t bytes) {
@@ -86,7 +87,8 @@ Task<Result<void>> Ingest::store_chunk(Chunk& chunk) {
   const Bytes bytes = chunk.bytes.bytes().first(chunk.length);
   const RegionIndex region{static_cast<uint32_t>(chunk.index)};
   if (whole_in_one_ && chunk.length <= inline_bytes_max && !all_zero(bytes)) {
-    stored_.push_back({region, Source::inlined(std::string(reinterpret_cast<const char*>(bytes.data()), bytes.size())), false});
+    stored_.push_back(
+        {region, Source::inlined(std::string(reinterpret_cast<const char*>(bytes.data()), bytes.size())), false});
     co_return Result<void>{};
   }
   co_await hashers_.schedule();

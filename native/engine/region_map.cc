@@ -170,7 +170,8 @@ void RegionMap::tidy(uint64_t& word) {
   for (uint32_t block = 0; block < blocks_per_region; block++) slots[block] = moved[mixed.slot(block)];
   mixed.sources = std::move(kept);
   if (mixed.sources.size() <= UINT8_MAX) mixed.wide.reset();
-  for (uint32_t block = 0; block < blocks_per_region; block++) mixed.set_slot(BlockRange{block, block + 1}, slots[block]);
+  for (uint32_t block = 0; block < blocks_per_region; block++)
+    mixed.set_slot(BlockRange{block, block + 1}, slots[block]);
 }
 
 size_t RegionMap::memory_bytes() const {

@@ -51,12 +51,14 @@ Resource::Resource(ResourceSpec spec, StoreAccess stores, Executor& home, ReadEp
       chain_(std::make_shared<RetainedChain>(stores.records.index(), std::move(spec.layers))) {}
 
 Error Resource::failed() const {
-  return Error{Code::io, "resource " + id_ + ": a sync failed; detach and attach it again to go on from what is durable"};
+  return Error{Code::io,
+               "resource " + id_ + ": a sync failed; detach and attach it again to go on from what is durable"};
 }
 
 Result<void> Resource::within(uint64_t offset, uint64_t length) const {
   if (offset <= size_bytes_ && length <= size_bytes_ - offset) return {};
-  return Error{Code::out_of_range, "resource " + id_ + ": the request ends past its " + std::to_string(size_bytes_) + " bytes"};
+  return Error{Code::out_of_range,
+               "resource " + id_ + ": the request ends past its " + std::to_string(size_bytes_) + " bytes"};
 }
 
 // ---- the map ----
@@ -255,7 +257,8 @@ Task<Result<void>> Resource::write(uint64_t offset, Bytes from, WriteFlags flags
     if (whole_from > whole_to) {  // inside one block
       result = co_await write_partial(offset, from);
     } else {
-      if (whole_from < whole_to) result = co_await write_blocks(whole_from, from.subspan(whole_from - offset, whole_to - whole_from));
+      if (whole_from < whole_to)
+        result = co_await write_blocks(whole_from, from.subspan(whole_from - offset, whole_to - whole_from));
       if (result && offset < whole_from) result = co_await write_partial(offset, from.first(whole_from - offset));
       if (result && whole_to < end) result = co_await write_partial(whole_to, from.last(end - whole_to));
     }
@@ -352,7 +355,8 @@ Task<Result<void>> Resource::zero_blocks(uint64_t first_block, uint64_t end_bloc
     const uint64_t stop = std::min(end_block, region_first + blocks_per_region);
     Result<void> done = co_await resolve_region(RegionIndex{region});
     if (!done) co_return done;
-    const BlockRange range{static_cast<uint32_t>(first_block - region_first), static_cast<uint32_t>(stop - region_first)};
+    const BlockRange range{static_cast<uint32_t>(first_block - region_first),
+                           static_cast<uint32_t>(stop - region_first)};
     done = co_await zero_region(RegionIndex{region}, range, keep_allocated);
     if (!done) co_return done;
     first_block = stop;
@@ -476,7 +480,8 @@ void Resource::resume(uint64_t size_bytes, std::vector<ChainLayer> layers) {
   if (size_bytes < size_bytes_) {
     // What lay beyond the new end must not come back from the map when the resource grows again.
     const uint64_t regions = (size_bytes_ + region_bytes - 1) / region_bytes;
-    for (uint64_t at = size_bytes / region_bytes; at < regions; at++) map_.forget(RegionIndex{static_cast<uint32_t>(at)});
+    for (uint64_t at = size_bytes / region_bytes; at < regions; at++)
+      map_.forget(RegionIndex{static_cast<uint32_t>(at)});
   }
   size_bytes_ = size_bytes;
   if (layers != chain_->layers()) chain_ = std::make_shared<RetainedChain>(stores_.records.index(), std::move(layers));

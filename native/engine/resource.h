@@ -122,8 +122,8 @@ class Resource final : public BlockDevice {
   BlockLocks locks_;
 
   std::unordered_map<RegionIndex, Dirty> dirty_;
-  bool unsynced_ = false;      // bytes went to the head's file since its last sync
-  bool file_intended_ = false; // the record store knows that the head's file may exist
+  bool unsynced_ = false;       // bytes went to the head's file since its last sync
+  bool file_intended_ = false;  // the record store knows that the head's file may exist
   bool failed_ = false;
 
   bool held_ = false;

@@ -54,36 +54,35 @@ Task<Result<void>> writable_then(Resource* resource, Task<Result<void>> change) 
 }  // namespace
 
 Napi::Function JsEngine::define(Napi::Env env) {
-  Napi::Function constructor = DefineClass(
-      env, "Engine",
-      {InstanceMethod<&JsEngine::info>("info"),
-       InstanceMethod<&JsEngine::counters>("counters"),
-       InstanceMethod<&JsEngine::open>("open"),
-       InstanceMethod<&JsEngine::close>("close"),
-       InstanceMethod<&JsEngine::is_open>("isOpen"),
-       InstanceMethod<&JsEngine::read>("read"),
-       InstanceMethod<&JsEngine::write>("write"),
-       InstanceMethod<&JsEngine::write_zeroes>("writeZeroes"),
-       InstanceMethod<&JsEngine::trim>("trim"),
-       InstanceMethod<&JsEngine::flush>("flush"),
-       InstanceMethod<&JsEngine::extents>("extents"),
-       InstanceMethod<&JsEngine::quiesce>("quiesce"),
-       InstanceMethod<&JsEngine::resume>("resume"),
-       InstanceMethod<&JsEngine::drop_layer>("dropLayer"),
-       InstanceMethod<&JsEngine::merge_step>("mergeStep"),
-       InstanceMethod<&JsEngine::unlink_layer>("unlinkLayer"),
-       InstanceMethod<&JsEngine::layers>("layers"),
-       InstanceMethod<&JsEngine::ingest_start>("ingestStart"),
-       InstanceMethod<&JsEngine::ingest_write>("ingestWrite"),
-       InstanceMethod<&JsEngine::ingest_finish>("ingestFinish"),
-       InstanceMethod<&JsEngine::ingest_abort>("ingestAbort"),
-       InstanceMethod<&JsEngine::usage>("usage"),
-       InstanceMethod<&JsEngine::check>("check"),
-       InstanceMethod<&JsEngine::reclaimed>("reclaimed"),
-       InstanceMethod<&JsEngine::nbd_callbacks>("nbdCallbacks"),
-       InstanceMethod<&JsEngine::nbd_listen>("nbdListen"),
-       InstanceMethod<&JsEngine::nbd_disconnect>("nbdDisconnect"),
-       InstanceMethod<&JsEngine::shutdown>("shutdown")});
+  Napi::Function constructor = DefineClass(env, "Engine",
+                                           {InstanceMethod<&JsEngine::info>("info"),
+                                            InstanceMethod<&JsEngine::counters>("counters"),
+                                            InstanceMethod<&JsEngine::open>("open"),
+                                            InstanceMethod<&JsEngine::close>("close"),
+                                            InstanceMethod<&JsEngine::is_open>("isOpen"),
+                                            InstanceMethod<&JsEngine::read>("read"),
+                                            InstanceMethod<&JsEngine::write>("write"),
+                                            InstanceMethod<&JsEngine::write_zeroes>("writeZeroes"),
+                                            InstanceMethod<&JsEngine::trim>("trim"),
+                                            InstanceMethod<&JsEngine::flush>("flush"),
+                                            InstanceMethod<&JsEngine::extents>("extents"),
+                                            InstanceMethod<&JsEngine::quiesce>("quiesce"),
+                                            InstanceMethod<&JsEngine::resume>("resume"),
+                                            InstanceMethod<&JsEngine::drop_layer>("dropLayer"),
+                                            InstanceMethod<&JsEngine::merge_step>("mergeStep"),
+                                            InstanceMethod<&JsEngine::unlink_layer>("unlinkLayer"),
+                                            InstanceMethod<&JsEngine::layers>("layers"),
+                                            InstanceMethod<&JsEngine::ingest_start>("ingestStart"),
+                                            InstanceMethod<&JsEngine::ingest_write>("ingestWrite"),
+                                            InstanceMethod<&JsEngine::ingest_finish>("ingestFinish"),
+                                            InstanceMethod<&JsEngine::ingest_abort>("ingestAbort"),
+                                            InstanceMethod<&JsEngine::usage>("usage"),
+                                            InstanceMethod<&JsEngine::check>("check"),
+                                            InstanceMethod<&JsEngine::reclaimed>("reclaimed"),
+                                            InstanceMethod<&JsEngine::nbd_callbacks>("nbdCallbacks"),
+                                            InstanceMethod<&JsEngine::nbd_listen>("nbdListen"),
+                                            InstanceMethod<&JsEngine::nbd_disconnect>("nbdDisconnect"),
+                                            InstanceMethod<&JsEngine::shutdown>("shutdown")});
   auto* reference = new Napi::FunctionReference(Napi::Persistent(constructor));
   env.SetInstanceData(reference);  // freed by node with the environment
   return constructor;
@@ -97,7 +96,8 @@ Napi::Value JsEngine::open_engine(const Napi::CallbackInfo& info) {
   options.direct = text(given.Get("cache"), "cache") == "direct";
   const std::string io = text(given.Get("io"), "io");
   options.io = io == "uring" ? IoKind::uring : io == "threads" ? IoKind::threads : IoKind::automatic;
-  options.reactors = static_cast<uint32_t>(std::min<uint64_t>(whole_number(given.Get("reactors"), "reactors"), UINT32_MAX));
+  options.reactors =
+      static_cast<uint32_t>(std::min<uint64_t>(whole_number(given.Get("reactors"), "reactors"), UINT32_MAX));
 
   auto queue = std::make_shared<JsQueue>(env);
   const Napi::Promise::Deferred deferred = Napi::Promise::Deferred::New(env);
@@ -225,8 +225,8 @@ Napi::Value JsEngine::write(Info info) {
 
 Napi::Value JsEngine::write_zeroes(Info info) {
   const std::shared_ptr<Resource> to = resource(info);
-  Task<Result<void>> task = writable_then(
-      to.get(), to->write_zeroes(whole_number(info[1], "offset"), whole_number(info[2], "length"), {}));
+  Task<Result<void>> task =
+      writable_then(to.get(), to->write_zeroes(whole_number(info[1], "offset"), whole_number(info[2], "length"), {}));
   return promise_of<void>(info.Env(), *queue_, to->home(), std::move(task), undefined_after(to));
 }
 
@@ -247,20 +247,21 @@ Napi::Value JsEngine::extents(Info info) {
   const uint64_t offset = whole_number(info[1], "offset");
   const uint64_t length = whole_number(info[2], "length");
   const uint64_t max = whole_number(info[3], "max");
-  if (length == 0 || max == 0 || max > extents_max) refuse(info.Env(), Code::invalid, "extents: an empty or boundless question");
-  return promise_of<std::vector<Extent>>(
-      info.Env(), *queue_, of->home(), of->extents(offset, length, static_cast<uint32_t>(max)),
-      [of](Napi::Env env, const std::vector<Extent>& found) -> Napi::Value {
-        Napi::Array list = Napi::Array::New(env, found.size());
-        for (uint32_t i = 0; i < found.size(); i++) {
-          Napi::Object extent = Napi::Object::New(env);
-          extent.Set("lengthBytes", number_value(env, found[i].length));
-          extent.Set("hole", found[i].hole);
-          extent.Set("zero", found[i].zero);
-          list.Set(i, extent);
-        }
-        return list;
-      });
+  if (length == 0 || max == 0 || max > extents_max)
+    refuse(info.Env(), Code::invalid, "extents: an empty or boundless question");
+  return promise_of<std::vector<Extent>>(info.Env(), *queue_, of->home(),
+                                         of->extents(offset, length, static_cast<uint32_t>(max)),
+                                         [of](Napi::Env env, const std::vector<Extent>& found) -> Napi::Value {
+                                           Napi::Array list = Napi::Array::New(env, found.size());
+                                           for (uint32_t i = 0; i < found.size(); i++) {
+                                             Napi::Object extent = Napi::Object::New(env);
+                                             extent.Set("lengthBytes", number_value(env, found[i].length));
+                                             extent.Set("hole", found[i].hole);
+                                             extent.Set("zero", found[i].zero);
+                                             list.Set(i, extent);
+                                           }
+                                           return list;
+                                         });
 }
 
 Napi::Value JsEngine::quiesce(Info info) {
@@ -292,7 +293,8 @@ Napi::Value JsEngine::merge_step(Info info) {
                  static_cast<uint32_t>(std::min<uint64_t>(whole_number(given.Get("maxRegions"), "maxRegions"), 65536))};
   return promise_of<uint64_t>(info.Env(), *queue_, engine.registrar(), engine.merge_step(step),
                               [](Napi::Env env, uint64_t next) -> Napi::Value {
-                                return next == Engine::no_more_regions ? Napi::Number::New(env, -1) : number_value(env, next);
+                                return next == Engine::no_more_regions ? Napi::Number::New(env, -1)
+                                                                       : number_value(env, next);
                               });
 }
 
@@ -388,19 +390,20 @@ Napi::Value JsEngine::check(Info info) {
   if (!given.Get("layers").IsArray()) throw Napi::TypeError::New(info.Env(), "Expected an array for layers");
   const auto ids = given.Get("layers").As<Napi::Array>();
   for (uint32_t i = 0; i < ids.Length(); i++) options.layers.push_back(layer_id(ids.Get(i), "layers[]"));
-  return promise_of<std::vector<Finding>>(
-      info.Env(), *queue_, engine.registrar(), atl::check(engine.stores(), std::move(options)),
-      [](Napi::Env env, const std::vector<Finding>& findings) -> Napi::Value {
-        Napi::Array list = Napi::Array::New(env, findings.size());
-        for (uint32_t i = 0; i < findings.size(); i++) {
-          Napi::Object finding = Napi::Object::New(env);
-          finding.Set("fatal", findings[i].fatal);
-          finding.Set("message", findings[i].message);
-          if (findings[i].layer != LayerId::none) finding.Set("layer", number_value(env, number(findings[i].layer)));
-          list.Set(i, finding);
-        }
-        return list;
-      });
+  return promise_of<std::vector<Finding>>(info.Env(), *queue_, engine.registrar(),
+                                          atl::check(engine.stores(), std::move(options)),
+                                          [](Napi::Env env, const std::vector<Finding>& findings) -> Napi::Value {
+                                            Napi::Array list = Napi::Array::New(env, findings.size());
+                                            for (uint32_t i = 0; i < findings.size(); i++) {
+                                              Napi::Object finding = Napi::Object::New(env);
+                                              finding.Set("fatal", findings[i].fatal);
+                                              finding.Set("message", findings[i].message);
+                                              if (findings[i].layer != LayerId::none)
+                                                finding.Set("layer", number_value(env, number(findings[i].layer)));
+                                              list.Set(i, finding);
+                                            }
+                                            return list;
+                                          });
 }
 
 Napi::Value JsEngine::reclaimed(Info info) {
@@ -427,11 +430,10 @@ Napi::Value JsEngine::nbd_listen(Info info) {
   options.address = text(given.Get("address"), "address");
   options.door = text(given.Get("door"), "door") == "operator" ? Door::operator_door : Door::tenant;
   if (given.Has("mode") && !given.Get("mode").IsUndefined())
-    options.mode = static_cast<uint32_t>(whole_number(given.Get("mode"), "mode")) & 0777;
-  return promise_of<std::string>(info.Env(), *queue_, running.loop(0), running.nbd()->listen(std::move(options)),
-                                 [](Napi::Env env, const std::string& bound) -> Napi::Value {
-                                   return Napi::String::New(env, bound);
-                                 });
+    options.unix_mode = static_cast<mode_t>(whole_number(given.Get("mode"), "mode")) & 0777;
+  return promise_of<std::string>(
+      info.Env(), *queue_, running.loop(0), running.nbd()->listen(std::move(options)),
+      [](Napi::Env env, const std::string& bound) -> Napi::Value { return Napi::String::New(env, bound); });
 }
 
 Napi::Value JsEngine::nbd_disconnect(Info info) {

@@ -4,18 +4,18 @@ namespace atl::node {
 
 JsQueue::JsQueue(Napi::Env env) {
   const Napi::String name = Napi::String::New(env, "atoll");
-  const auto call_js = [](napi_env env, napi_value, void*, void* data) {
+  const auto call_js = [](napi_env in, napi_value, void*, void* data) {
     std::unique_ptr<Call> call{static_cast<Call*>(data)};
-    if (env == nullptr) {
+    if (in == nullptr) {
       // The environment is going down. The call may hold JavaScript references, which can no longer be freed: let it be.
       (void)call.release();
       return;
     }
-    const Napi::HandleScope scope{env};
-    call->run(Napi::Env{env});
+    const Napi::HandleScope scope{in};
+    call->run(Napi::Env{in});
   };
-  const napi_status status = napi_create_threadsafe_function(env, nullptr, nullptr, name, 0, 1, nullptr, nullptr, nullptr,
-                                                             call_js, &function_);
+  const napi_status status = napi_create_threadsafe_function(env, nullptr, nullptr, name, 0, 1, nullptr, nullptr,
+                                                             nullptr, call_js, &function_);
   VERIFY(status == napi_ok);
   VERIFY(napi_unref_threadsafe_function(env, function_) == napi_ok);
 }

@@ -79,7 +79,8 @@ Napi::Value promise_of(Napi::Env env, JsQueue& queue, Executor& executor, Task<R
 }
 
 inline Napi::Value promise_of(Napi::Env env, JsQueue& queue, Executor& executor, Task<Result<void>> task) {
-  return promise_of<void>(env, queue, executor, std::move(task), [](Napi::Env e) -> Napi::Value { return e.Undefined(); });
+  return promise_of<void>(env, queue, executor, std::move(task),
+                          [](Napi::Env e) -> Napi::Value { return e.Undefined(); });
 }
 
 }  // namespace atl::node

@@ -100,8 +100,7 @@ Task<Result<std::optional<OpenExport>>> JsResolver::open(Door door, std::string 
 
 Task<Result<std::vector<std::string>>> JsResolver::list(Door door) {
   Ask<std::vector<std::string>> ask{
-      queue_,
-      [this, door](Napi::Env env) { return list_.Value().Call({Napi::String::New(env, door_name(door))}); },
+      queue_, [this, door](Napi::Env env) { return list_.Value().Call({Napi::String::New(env, door_name(door))}); },
       [](const Napi::Value& value) {
         std::vector<std::string> names;
         if (!value.IsArray()) throw Napi::TypeError::New(value.Env(), "Expected an array of names from list()");

@@ -232,8 +232,9 @@ std::vector<KvMutation> CommitPlan::mutations() const {
       all.push_back({key, refs.now == 0 ? std::optional<std::string>{} : std::optional{keys::encode_count(refs.now)}});
   for (const auto& [at, blocks] : garbage_)
     if (blocks.now != blocks.stored)
-      all.push_back({keys::garbage_punch(at.first, at.second),
-                     blocks.now.empty() ? std::optional<std::string>{} : std::optional{keys::encode_blocks(blocks.now)}});
+      all.push_back({keys::garbage_punch(at.first, at.second), blocks.now.empty()
+                                                                   ? std::optional<std::string>{}
+                                                                   : std::optional{keys::encode_blocks(blocks.now)}});
   for (const auto& [key, present] : marks_)
     all.push_back({key, present ? std::optional<std::string>{""} : std::optional<std::string>{}});
   return all;

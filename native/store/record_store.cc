@@ -40,8 +40,7 @@ RecordStore::RecordStore(Kv& kv, JobSink& committer, JobSink& readers)
 Result<void> RecordStore::recover() {
   auto version = kv_.get(keys::version(), nullptr);
   if (!version) return version.error();
-  if (!version->has_value())
-    return kv_.write({{keys::version(), keys::encode_count(format_version)}}, true);
+  if (!version->has_value()) return kv_.write({{keys::version(), keys::encode_count(format_version)}}, true);
   const auto stored = keys::decode_count(**version);
   if (!stored) return Error{Code::corrupt, "record store: the format version is not a number"};
   if (*stored > format_version)
@@ -248,19 +247,18 @@ Result<void> RecordStore::visit_records(LayerId layer,
                                         const std::function<void(RegionIndex, const RegionRecord&)>& visit) {
   const auto snapshot = kv_.snapshot();
   std::optional<Error> damage;
-  Result<void> scanned = kv_.scan(keys::record(layer, RegionIndex{0}),
-                                  keys::record(LayerId{number(layer) + 1}, RegionIndex{0}), snapshot.get(),
-                                  [&](std::string_view key, std::string_view value) {
-                                    const auto at = keys::parse_record(key);
-                                    auto record = RegionRecord::decode(value);
-                                    if (!at || !record) {
-                                      damage = record ? Error{Code::corrupt, "record store: a key is malformed"}
-                                                      : record.error();
-                                      return false;
-                                    }
-                                    visit(at->region, *record);
-                                    return true;
-                                  });
+  Result<void> scanned =
+      kv_.scan(keys::record(layer, RegionIndex{0}), keys::record(LayerId{number(layer) + 1}, RegionIndex{0}),
+               snapshot.get(), [&](std::string_view key, std::string_view value) {
+                 const auto at = keys::parse_record(key);
+                 auto record = RegionRecord::decode(value);
+                 if (!at || !record) {
+                   damage = record ? Error{Code::corrupt, "record store: a key is malformed"} : record.error();
+                   return false;
+                 }
+                 visit(at->region, *record);
+                 return true;
+               });
   if (damage) return *damage;
   return scanned;
 }

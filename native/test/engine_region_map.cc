@@ -9,9 +9,8 @@ namespace {
 
 std::vector<Source> sources_of(const RegionMap& map, RegionIndex region) {
   std::vector<Source> blocks;
-  map.for_runs(region, BlockRange{0, blocks_per_region}, [&](BlockRange run, const Source& source) {
-    blocks.insert(blocks.end(), run.count(), source);
-  });
+  map.for_runs(region, BlockRange{0, blocks_per_region},
+               [&](BlockRange run, const Source& source) { blocks.insert(blocks.end(), run.count(), source); });
   return blocks;
 }
 

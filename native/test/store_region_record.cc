@@ -36,7 +36,8 @@ using Model = std::vector<Source>;
 Model model_of(const RegionRecord& record) {
   Model model(blocks_per_region);
   for (const auto& [source, blocks] : record.sources())
-    blocks.for_runs([&, &s = source](BlockRange run) { std::fill(model.begin() + run.first, model.begin() + run.end, s); });
+    blocks.for_runs(
+        [&, &s = source](BlockRange run) { std::fill(model.begin() + run.first, model.begin() + run.end, s); });
   return model;
 }
 
