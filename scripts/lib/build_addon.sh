@@ -3,10 +3,19 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
-out=build/cmake
-# A cache of another place (a checkout that was moved or copied) is of no use.
-if [[ -f $out/CMakeCache.txt ]] && ! grep -qxF "CMAKE_HOME_DIRECTORY:INTERNAL=$PWD/native" "$out/CMakeCache.txt"; then
-  rm -rf "$out"
+missing=()
+for need in cmake:cmake c++:g++ make:make pkg-config:pkg-config; do
+  command -v "${need%%:*}" >/dev/null || missing+=("${need#*:}")
+done
+if ((${#missing[@]})); then
+  # The libraries are looked for by native/CMakeLists.txt, which names those it misses.
+  echo "Atoll's native part is compiled here, and tools are missing. On Debian or Ubuntu: apt-get install ${missing[*]}" >&2
+  exit 1
 fi
+
+out=build/cmake
+# shellcheck source=scripts/lib/foreign_build.sh
+source scripts/lib/foreign_build.sh
+drop_foreign_build "$out"
 export CMAKE_BUILD_PARALLEL_LEVEL=${CMAKE_BUILD_PARALLEL_LEVEL:-$(nproc)}
-npx --no-install cmake-js build -d native -O "$out" -G 'Unix Makefiles' --log-level warn
+node_modules/.bin/cmake-js build -d native -O "$out" -G 'Unix Makefiles' --log-level warn

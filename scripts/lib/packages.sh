@@ -1,0 +1,19 @@
+# shellcheck shell=bash disable=SC2034
+# The Debian and Ubuntu packages that Atoll needs. Sourced.
+
+# To build and run it.
+packages_build=(
+  ca-certificates ccache cmake g++ liburing-dev librocksdb-dev libssl-dev make pkg-config python3
+)
+
+# For the checks and the native tests. One version of clang-format everywhere: each formats a little differently.
+packages_check=(
+  clang-format-14 doctest-dev git shellcheck
+)
+
+# For the tests with real clients: NBD, QEMU, OpenStack's.
+packages_e2e=(
+  attr busybox-static cpio e2fsprogs extlinux fdisk fio fuse3 kmod libnbd-bin mount nbd-client nbdkit procps psmisc
+  python3-cinderclient python3-glanceclient python3-keystoneclient python3-libnbd python3-openstackclient
+  python3-swiftclient qemu-system-x86 qemu-utils syslinux-common util-linux xz-utils zstd
+)

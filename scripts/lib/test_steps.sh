@@ -1,0 +1,75 @@
+# shellcheck shell=bash
+# What the steps of scripts/test do. Sourced; a step ends at its first command that fails.
+# shellcheck disable=SC2154 # root, logs and filter are the caller's
+
+bin=node_modules/.bin
+
+set_up() {
+  lock_checkout
+  need_packages "${packages_build[@]}" "${packages_check[@]}"
+  if wants e2e || wants crash; then need_packages "${packages_e2e[@]}"; fi
+  need_node
+  need_npm_packages
+  say '  all is there'
+}
+
+native_sources() { git ls-files --cached --others --exclude-standard 'native/*.cc' 'native/*.h' | existing; }
+shell_sources() { git grep --untracked -lE '^#!.*\b(ba)?sh$|^# shellcheck shell=' -- scripts test .ci | existing; }
+existing() { while read -r path; do [[ ! -f $path ]] || printf '%s\n' "$path"; done; }
+
+check_format() {
+  "$bin/biome" format .
+  native_sources | xargs --no-run-if-empty clang-format-14 --dry-run --Werror
+}
+check_lint() {
+  "$bin/biome" lint --error-on-warnings .
+  shell_sources | xargs --no-run-if-empty shellcheck --external-sources
+}
+check_floors() { scripts/check-floors; }
+check_types() { "$bin/tsc" --noEmit; }
+
+# build_native_tests FOLDER CMAKE_OPTION…
+build_native_tests() {
+  local out=$1
+  shift
+  drop_foreign_build "$out"
+  quietly "configure-${out##*/}" "configuring $out" \
+    cmake -S native -B "$out" -G 'Unix Makefiles' -DATOLL_TESTS=ON -DATOLL_ADDON=OFF "$@"
+  quietly "build-${out##*/}" "building $out" cmake --build "$out" --parallel "$(nproc)"
+}
+
+doctest() {
+  local program=$1
+  shift
+  "$program" --no-colors=true --no-intro=true --no-version=true ${filter:+"--test-case=*$filter*"} "$@"
+}
+
+native_plain() {
+  build_native_tests build/native
+  doctest build/native/atoll_tests
+}
+
+native_asan() {
+  build_native_tests build/asan -DATOLL_SANITIZE=address
+  ASAN_OPTIONS=detect_leaks=1:strict_string_checks=1 UBSAN_OPTIONS=print_stacktrace=1 doctest build/asan/atoll_tests
+}
+
+native_tsan() {
+  build_native_tests build/tsan -DATOLL_SANITIZE=thread
+  TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1:suppressions=$root/native/test/tsan.supp \
+    doctest build/tsan/atoll_tests "--test-suite=threads*"
+}
+
+build_all() {
+  need_addon
+  need_dist
+}
+
+# run_tap JOBS TIMEOUT_S FILE…: in this order.
+run_tap() {
+  local jobs=$1 timeout_s=$2
+  shift 2
+  "$bin/tap" --disable-coverage --reporter=tap --jobs="$jobs" --timeout="$timeout_s" "$@" | node scripts/lib/tap_report.js
+}
+
+test_files() { find test -name '*.test.ts' | sort | grep -F -- "$filter"; }

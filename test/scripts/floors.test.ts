@@ -1,0 +1,101 @@
+import t from 'tap'
+import { findViolations, maxLines } from '../../scripts/lib/floors.js'
+
+/** What the check says about one file. */
+function judge(path: string, ...lines: string[]): string[] {
+  return findViolations([[path, `${lines.join('\n')}\n`]]).map((found) => `${found.line}: ${found.message}`)
+}
+
+t.test('native: a floor includes from itself and from below', async (t) => {
+  t.same(judge('native/store/local.cc', '#include "store/kv.h"', '#include "io/loop.h"', '#include <vector>'), [])
+})
+
+t.test('native: a floor does not include from above', async (t) => {
+  t.same(judge('native/io/loop.h', '#pragma once', '  #  include "engine/engine.h"'), [
+    '2: io includes engine/engine.h, from a floor above it',
+  ])
+})
+
+t.test('native: no floor includes what is there for tests', async (t) => {
+  for (const name of ['sim/disk.h', 'test/disk.h', 'fuzz/bytes.h'])
+    t.same(judge('native/store/local.cc', `#include "${name}"`), [
+      `1: store includes ${name}, which is there for tests only`,
+    ])
+  t.same(judge('native/sim/disk.cc', '#include "store/data_store.h"', '#include "sim/power.h"'), [])
+  t.same(
+    judge('native/test/disk.cc', '#include "sim/disk.h"', '#include "nbd/server.h"', '#include <rocksdb/db.h>'),
+    [],
+  )
+})
+
+t.test('native: the simulation and the tests stay clear of Node', async (t) => {
+  t.equal(judge('native/sim/disk.cc', '#include "node/host.h"').length, 1)
+  t.equal(judge('native/test/disk.cc', '#include "node/host.h"').length, 1)
+})
+
+t.test('native: Node, RocksDB and io_uring are each known to one floor', async (t) => {
+  t.same(judge('native/node/addon.cc', '#include <napi.h>'), [])
+  t.same(judge('native/engine/engine.cc', '#include <napi.h>'), ['1: engine includes napi.h: only node may'])
+  t.same(judge('native/engine/engine.cc', '#include "napi.h"'), ['1: engine includes napi.h: only node may'])
+  t.same(judge('native/engine/engine.cc', '#include <rocksdb/db.h>'), [
+    '1: engine includes rocksdb/db.h: only store may',
+  ])
+  t.same(judge('native/store/local.cc', '#include <liburing.h>'), ['1: store includes liburing.h: only io may'])
+})
+
+t.test('native: includes are written from native/, and every folder is a floor', async (t) => {
+  t.equal(judge('native/store/local.cc', '#include "kv.h"').length, 1)
+  t.equal(judge('native/store/local.cc', '#include "../io/loop.h"').length, 1)
+  t.equal(judge('native/misc/things.cc', '#include "base/result.h"').length, 1)
+})
+
+t.test('src: a floor imports from itself and from below', async (t) => {
+  t.same(judge('src/core/volumes.ts', `import { x } from '../lib/x.js'`, `import type { Y } from './y.js'`), [])
+  t.same(judge('src/lib/x.ts', `import pkg from '../../package.json' with { type: 'json' }`), [])
+})
+
+t.test('src: a floor does not import from above, by whatever kind of import', async (t) => {
+  const message = '1: catalog imports src/core/core.js, from a floor above it'
+  for (const line of [
+    `import { core } from '../core/core.js'`,
+    `import type { Core } from '../core/core.js'`,
+    `import '../core/core.js'`,
+    `export * from '../core/core.js'`,
+    `const core = await import('../core/core.js')`,
+    `let core: import('../core/core.js').Core`,
+  ])
+    t.same(judge('src/catalog/layers.ts', line), [message], line)
+})
+
+t.test('src: siblings do not import each other', async (t) => {
+  t.same(judge('src/engine/engine.ts', `import '../catalog/catalog.js'`), [
+    '1: engine imports src/catalog/catalog.js, from its sibling',
+  ])
+  t.same(judge('src/http/swift/put.ts', '', `import '../glance/images.js'`), [
+    '2: http/swift imports src/http/glance/images.js, from its sibling',
+  ])
+  t.same(judge('src/http/swift/put.ts', `import '../body.js'`, `import './path.js'`), [])
+  t.same(judge('src/http/app.ts', `import './swift/plugin.js'`), [])
+})
+
+t.test('src: the addon, SQL, HTTP and the command line are each known to one floor', async (t) => {
+  t.equal(judge('src/core/core.ts', `import type { NativeEngine } from '../engine/native.js'`).length, 1)
+  t.same(judge('src/core/core.ts', `import Database from 'better-sqlite3'`), [
+    '1: core imports better-sqlite3: only catalog may',
+  ])
+  t.equal(judge('src/core/core.ts', `import type { FastifyRequest } from 'fastify'`).length, 1)
+  t.equal(judge('src/core/core.ts', `import { Command } from 'commander'`).length, 1)
+})
+
+t.test('src: imports nothing that is not on a floor', async (t) => {
+  t.equal(judge('src/core/core.ts', `import '../../test/support/things.js'`).length, 1)
+  t.equal(judge('src/core/core.ts', `import '../misc/things.js'`).length, 1)
+  t.equal(judge('src/misc/things.ts', `import 'node:fs'`).length, 1)
+})
+
+t.test('a file that nobody reads at a sitting is against the rules', async (t) => {
+  t.same(judge('src/lib/short.ts', ...Array(maxLines).fill('//')), [])
+  t.same(judge('src/lib/long.ts', ...Array(maxLines + 1).fill('//')), [
+    `${maxLines + 1}: ${maxLines + 1} lines; the limit is ${maxLines}`,
+  ])
+})
