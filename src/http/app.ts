@@ -3,17 +3,17 @@
  *
  *   /v3 identity (and GET /) · /auth/v1.0, /v1, /info object storage · /image Glance · /volume Cinder · /healthcheck
  *
- * Each API is an encapsulated plugin with its own error handler, not-found answer and body of errors. What they share
- * lies beside this file: auth.ts (who calls), base_url.ts, body.ts (bodies; nothing is parsed for a handler that does not ask),
- * request_id.ts, errors.ts.
+ * Each API is an encapsulated plugin with its own error handler, not-found answer and format of errors. What they share
+ * lies beside this file: auth.ts (who calls), base_url.ts, body.ts (bodies; none is read for a handler that does not ask),
+ * request_id.ts, errors.ts, query.ts.
  *
- * To add an API: a plugin `(app, { core, urls })` registered in `createApp`. It gets `request.caller` (auth.ts), calls
- * `requireProject(request)` where one is needed, reads bodies by `readJson`/`bodyChunks`, and sets its own error handler
- * with `describeError`.
+ * To add an API: a plugin with `ApiOptions`, registered in `createApp`. It finds `request.caller`, calls
+ * `requireProject(request)` where a project is needed, reads bodies by `readJson` or `bodyChunks`, and sets an error
+ * handler that formats what `describeError` says.
  */
 
 import type { Server } from 'node:http'
-import Fastify, { type FastifyInstance } from 'fastify'
+import Fastify, { type FastifyBaseLogger, type FastifyInstance, type FastifyReply } from 'fastify'
 import type { Core } from '../core/core.js'
 import type { Logger } from '../lib/log.js'
 import type { ApiOptions } from './api.js'
@@ -23,6 +23,7 @@ import { cinder } from './cinder/plugin.js'
 import { describeError } from './errors.js'
 import { glance } from './glance/plugin.js'
 import { identity } from './identity/plugin.js'
+import { Logins } from './logins.js'
 import { newRequestId } from './request_id.js'
 import { logRequests } from './request_log.js'
 import { cutStalledConnections } from './stalled.js'
@@ -44,13 +45,15 @@ const headerBytesMax = 32 << 10
 const headersMs = 20_000
 const keepAliveMs = 65_000
 
+/** The server, ready to `listen`. `close()` ends it in order: no new connections, answers under way may finish. */
 export async function createApp(options: AppOptions): Promise<FastifyInstance> {
   const { core, log, urls = {}, idleMs = 60_000, closeGraceMs = 10_000 } = options
-  const app = Fastify({
-    loggerInstance: log,
+  const app: FastifyInstance = Fastify({
+    loggerInstance: log as FastifyBaseLogger,
     disableRequestLogging: true,
     genReqId: newRequestId,
     requestIdHeader: false,
+    trustProxy: urls.trustProxy ?? false,
     http: { maxHeaderSize: headerBytesMax, headersTimeout: headersMs },
     // An upload takes as long as it takes; cutStalledConnections ends the ones that stand still.
     requestTimeout: 0,
@@ -58,10 +61,11 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
     forceCloseConnections: 'idle',
     routerOptions: { maxParamLength: 4096, ignoreTrailingSlash: true },
     rewriteUrl: (request) => routedUrl(request.url ?? '/'),
-    frameworkErrors: (error, _request, reply) => {
-      void reply.code(error.statusCode ?? 400).send({ error: { code: 400, title: 'Bad Request', message: error.message } })
+    frameworkErrors: (error, _request, reply: FastifyReply) => {
+      const code = error.statusCode ?? 400
+      void reply.code(code).send({ error: { code, title: 'Bad Request', message: error.message } })
     },
-  }) as unknown as FastifyInstance
+  })
 
   takeBodiesAsStreams(app)
   ;(app.server as Server).maxHeadersCount = 0 // bounded by bytes; a count would drop headers in silence
@@ -81,7 +85,7 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
   })
   app.get('/healthcheck', async (_request, reply) => reply.type('text/plain; charset=UTF-8').send('OK'))
 
-  const api: ApiOptions = { core, urls }
+  const api: ApiOptions = { core, urls, logins: new Logins(core) }
   await app.register(identity, api)
   await app.register(swift, api)
   await app.register(glance, { ...api, prefix: '/image' })
@@ -89,9 +93,13 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
   return app
 }
 
-/** The path of object storage is Swift's to decode (swift/path.ts); the router sees one fixed name. The original is `request.originalUrl`. */
+/**
+ * The paths of object storage are Swift's to decode (swift/path.ts): the router sees one fixed name in their place. The
+ * original is `request.originalUrl`.
+ */
 function routedUrl(url: string): string {
-  return /^\/v1(\.0)?\//.test(url) ? '/v1/path' : url
+  const match = /^\/v1(?:\.0)?(?:\/[^?]*)?(\?.*)?$/.exec(url)
+  return match ? `/v1/path${match[1] ?? ''}` : url
 }
 
 /**

@@ -1,27 +1,15 @@
 /**
- * Who calls: the token of a request, judged once.
+ * Who calls: the token of a request, judged once, before its handler.
  *
  * `request.caller` is null without a valid token. Whether that is a refusal is for each API to say, in its own words:
- * `requireCaller` and `requireProject` throw `Unauthorized` and `Forbidden`, which its error handler formats.
+ * `requireCaller` and its kin throw `Unauthorized` and `Forbidden`, which the API's error handler formats.
  */
 
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import type { Core } from '../core/core.js'
+import { TokenInvalid } from '../core/errors.js'
+import type { Caller, ProjectCaller, Session } from '../core/records.js'
 import { Forbidden, Unauthorized } from './errors.js'
-
-export interface Named {
-  id: string
-  name: string
-}
-
-/** Whom a token speaks for. */
-export interface Caller {
-  user: Named
-  /** undefined: the token is unscoped. */
-  project: Named | undefined
-  roles: Named[]
-  isAdmin: boolean
-}
 
 declare module 'fastify' {
   interface FastifyRequest {
@@ -33,7 +21,7 @@ export function addAuthentication(app: FastifyInstance, core: Core): void {
   app.decorateRequest('caller', null)
   app.addHook('onRequest', async (request) => {
     const token = tokenOf(request)
-    if (token !== undefined) request.caller = await callerOf(core, token)
+    if (token !== undefined) request.caller = (await sessionOf(core, token))?.caller ?? null
   })
 }
 
@@ -43,8 +31,14 @@ export function tokenOf(request: FastifyRequest): string | undefined {
   return typeof token === 'string' && token !== '' ? token : undefined
 }
 
-async function callerOf(core: Core, token: string): Promise<Caller | null> {
-  throw new Error(`not yet: ${core} ${token}`)
+/** null: the token is unknown, expired or revoked. */
+export async function sessionOf(core: Core, token: string): Promise<Session | null> {
+  try {
+    return await core.sessions.authenticate(token)
+  } catch (error) {
+    if (error instanceof TokenInvalid) return null
+    throw error
+  }
 }
 
 export function requireCaller(request: FastifyRequest): Caller {
@@ -53,7 +47,7 @@ export function requireCaller(request: FastifyRequest): Caller {
 }
 
 /** A caller whose token is scoped to a project. */
-export function requireProject(request: FastifyRequest): Caller & { project: Named } {
+export function requireProject(request: FastifyRequest): ProjectCaller {
   const caller = requireCaller(request)
   if (caller.project === undefined) throw new Forbidden('this needs a token that is scoped to a project')
   return { ...caller, project: caller.project }

@@ -74,7 +74,10 @@ export async function readJson(request: FastifyRequest, maxBytes = jsonBytesMax)
 }
 
 /** Like `readJson`, and it must be an object. */
-export async function readJsonObject(request: FastifyRequest, maxBytes = jsonBytesMax): Promise<Record<string, unknown>> {
+export async function readJsonObject(
+  request: FastifyRequest,
+  maxBytes = jsonBytesMax,
+): Promise<Record<string, unknown>> {
   const value = await readJson(request, maxBytes)
   if (!isJsonObject(value)) throw new MalformedBody('the request body must be a JSON object')
   return value

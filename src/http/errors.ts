@@ -5,9 +5,14 @@ import { AtollError, defineError } from '../lib/errors.js'
 
 export const Unauthorized = defineError('unauthorized', 401, 'The request you have made requires authentication.')
 export const Forbidden = defineError('forbidden', 403, 'You are not authorized to do this: %s')
+export const NoSuchPath = defineError('no_such_path', 404, 'There is nothing at this URL.')
+export const TokenNotFound = defineError('token_not_found', 404, 'Could not find the token.')
+export const DomainNotFound = defineError('domain_not_found', 404, 'there is no domain %s')
 export const BodyTooLarge = defineError('body_too_large', 413, 'the request body is longer than %s bytes')
 export const BodyTooSlow = defineError('body_too_slow', 408, 'the request body did not arrive in time')
 export const MalformedBody = defineError('malformed_body', 400, '%s')
+export const TooManyAttempts = defineError('too_many_attempts', 429, 'too many failed logins; wait a minute')
+/** Nobody is left to read the answer; the status is what the log shows. */
 export const ClientGone = defineError('client_gone', 499, 'the client disconnected before its request was complete')
 export const NotServed = defineError('not_served', 501, '%s is not served by this version of Atoll')
 
@@ -19,13 +24,10 @@ export interface ErrorDescription {
   message: string
 }
 
-/** Logs what is our own fault; the client learns nothing of it but the request id. */
+/** Logs what is our own fault; of that the client learns nothing but the request id. */
 export function describeError(error: unknown, request: FastifyRequest): ErrorDescription {
-  if (error instanceof AtollError && error.status < 500) {
-    return { status: error.status, code: error.code, message: error.message }
-  }
-  if (error instanceof AtollError && (error.status === 501 || error.status === 507 || error.status === 503)) {
-    request.log.warn({ err: error }, 'request failed')
+  if (error instanceof AtollError && error.status !== 500) {
+    if (error.status > 501) request.log.warn({ err: error }, 'request refused')
     return { status: error.status, code: error.code, message: error.message }
   }
   const status = (error as { statusCode?: unknown } | undefined)?.statusCode

@@ -19,7 +19,10 @@ export function logRequests(app: FastifyInstance): void {
     )
   })
   app.addHook('onRequestAbort', async (request) => {
-    request.log.info({ method: request.method, path: pathOf(request.originalUrl), from: request.ip }, 'client disconnected')
+    request.log.info(
+      { method: request.method, path: pathOf(request.originalUrl), from: request.ip },
+      'client disconnected',
+    )
   })
 }
 

@@ -1,0 +1,102 @@
+/** `/v3/roles`, `/v3/role_assignments` and who has which role in which project. */
+
+import type { FastifyInstance } from 'fastify'
+import { AssignmentNotFound } from '../../core/errors.js'
+import type { Assignment } from '../../core/records.js'
+import type { ProjectId, RoleId, UserId } from '../../lib/ids.js'
+import type { ApiOptions } from '../api.js'
+import { requireAdmin, requireCaller } from '../auth.js'
+import { baseUrl } from '../base_url.js'
+import { Forbidden } from '../errors.js'
+import { queryParameter } from '../query.js'
+import { domainReference, listOf, roleBody } from './bodies.js'
+
+type Triple = { Params: { project: string; user: string; role: string } }
+type Pair = { Params: { project: string; user: string } }
+
+export function addAssignments(app: FastifyInstance, { core, urls }: ApiOptions): void {
+  app.get('/roles', async (request) => {
+    requireAdmin(request)
+    const domain = queryParameter(request, 'domain_id')
+    // Roles belong to no domain.
+    const roles = domain === undefined ? await core.identity.roles({ name: queryParameter(request, 'name') }) : []
+    const bodies = roles.map((role) => roleBody(role, request, urls))
+    return listOf('roles', bodies, request, urls)
+  })
+
+  app.get<{ Params: { role: string } }>('/roles/:role', async (request) => {
+    requireAdmin(request)
+    return { role: roleBody(await core.identity.role(request.params.role), request, urls) }
+  })
+
+  app.get('/role_assignments', async (request) => {
+    const caller = requireCaller(request)
+    const userId = queryParameter(request, 'user.id')
+    if (!caller.isAdmin && userId !== caller.user.id) throw new Forbidden('this needs the role admin')
+    const assignments = await core.identity.assignments({
+      userId,
+      projectId: queryParameter(request, 'scope.project.id'),
+      roleId: queryParameter(request, 'role.id'),
+    })
+    const names = queryParameter(request, 'include_names')
+    const withNames = names !== undefined && !/^(0|false)$/i.test(names)
+    const bodies = assignments.map((assignment) => ({
+      ...assignmentBody(assignment, withNames),
+      links: { assignment: `${baseUrl(request, urls)}/v3${pathOf(assignment)}` },
+    }))
+    return listOf('role_assignments', bodies, request, urls)
+  })
+
+  app.get<Pair>('/projects/:project/users/:user/roles', async (request) => {
+    requireAdmin(request)
+    const assignments = await assignmentsOf(request.params)
+    const bodies = assignments.map(({ role }) => roleBody(role, request, urls))
+    return listOf('roles', bodies, request, urls)
+  })
+
+  // HEAD is answered by the same handler.
+  app.get<Triple>('/projects/:project/users/:user/roles/:role', async (request, reply) => {
+    requireAdmin(request)
+    const found = (await assignmentsOf(request.params)).some(({ role }) => role.id === request.params.role)
+    if (!found) throw new AssignmentNotFound()
+    return reply.code(204).send()
+  })
+
+  app.put<Triple>('/projects/:project/users/:user/roles/:role', async (request, reply) => {
+    requireAdmin(request)
+    await core.identity.assign(await existing(request.params))
+    return reply.code(204).send()
+  })
+
+  app.delete<Triple>('/projects/:project/users/:user/roles/:role', async (request, reply) => {
+    requireAdmin(request)
+    await core.identity.unassign(await existing(request.params))
+    return reply.code(204).send()
+  })
+
+  async function assignmentsOf({ project, user }: Pair['Params']): Promise<Assignment[]> {
+    await Promise.all([core.identity.project(project), core.identity.user(user)])
+    return core.identity.assignments({ userId: user, projectId: project })
+  }
+
+  /** Throws "not found" of whichever of the three is missing. */
+  async function existing(params: Triple['Params']): Promise<{ userId: UserId; projectId: ProjectId; roleId: RoleId }> {
+    const [project, user, role] = await Promise.all([
+      core.identity.project(params.project),
+      core.identity.user(params.user),
+      core.identity.role(params.role),
+    ])
+    return { userId: user.id, projectId: project.id, roleId: role.id }
+  }
+}
+
+function pathOf({ project, user, role }: Assignment): string {
+  return `/projects/${project.id}/users/${user.id}/roles/${role.id}`
+}
+
+function assignmentBody({ project, user, role }: Assignment, withNames: boolean) {
+  const shown = ({ id, name }: { id: string; name: string }) => (withNames ? { id, name } : { id })
+  const inDomain = (thing: { id: string; name: string }) =>
+    withNames ? { id: thing.id, name: thing.name, domain: domainReference } : { id: thing.id }
+  return { role: shown(role), user: inDomain(user), scope: { project: inDomain(project) } }
+}

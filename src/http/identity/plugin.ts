@@ -1,0 +1,30 @@
+/** The Identity API v3, as far as the clients of the other APIs and their administrators need it. */
+
+import type { FastifyPluginAsync } from 'fastify'
+import type { ApiOptions } from '../api.js'
+import { NoSuchPath } from '../errors.js'
+import { addAssignments } from './assignments.js'
+import { addCatalog } from './catalog.js'
+import { keystoneErrorHandler } from './keystone_error.js'
+import { addProjects } from './projects.js'
+import { addTokens } from './tokens.js'
+import { addUsers } from './users.js'
+import { addVersions } from './versions.js'
+
+export const identity: FastifyPluginAsync<ApiOptions> = async (app, options) => {
+  app.setErrorHandler(keystoneErrorHandler(options.urls))
+  addVersions(app, options)
+  await app.register(
+    async (v3) => {
+      v3.setNotFoundHandler(async () => {
+        throw new NoSuchPath()
+      })
+      addTokens(v3, options)
+      addCatalog(v3, options)
+      addUsers(v3, options)
+      addProjects(v3, options)
+      addAssignments(v3, options)
+    },
+    { prefix: '/v3' },
+  )
+}

@@ -1,0 +1,74 @@
+/** `/v3/projects` and `/v3/domains`. */
+
+import type { FastifyInstance } from 'fastify'
+import type { ApiOptions } from '../api.js'
+import { requireAdmin, requireCaller } from '../auth.js'
+import { readJsonObject } from '../body.js'
+import { DomainNotFound, Forbidden, NotServed } from '../errors.js'
+import { isTrue, queryParameter } from '../query.js'
+import { defaultDomain, domainReference, listOf, projectBody } from './bodies.js'
+import { fieldsOf } from './fields.js'
+import { inDefaultDomain } from './users.js'
+
+type ById = { Params: { id: string } }
+
+export function addProjects(app: FastifyInstance, { core, urls }: ApiOptions): void {
+  app.get('/projects', async (request) => {
+    requireAdmin(request)
+    const enabled = queryParameter(request, 'enabled')
+    const projects = await core.identity.projects({
+      name: queryParameter(request, 'name'),
+      enabled: enabled === undefined ? undefined : isTrue(enabled),
+    })
+    const bodies = inDefaultDomain(request) ? projects.map((project) => projectBody(project, request, urls)) : []
+    return listOf('projects', bodies, request, urls)
+  })
+
+  app.post('/projects', async (request, reply) => {
+    requireAdmin(request)
+    const fields = fieldsOf(await readJsonObject(request), 'project')
+    fields.requireDefaultDomain()
+    const project = await core.identity.createProject({
+      name: fields.requiredText('name'),
+      description: fields.text('description'),
+      enabled: fields.flag('enabled'),
+    })
+    return reply.code(201).send({ project: projectBody(project, request, urls) })
+  })
+
+  app.get<ById>('/projects/:id', async (request) => {
+    const caller = requireCaller(request)
+    const mine = caller.project?.id === request.params.id
+    if (!mine && !caller.isAdmin) throw new Forbidden('this needs the role admin')
+    return { project: projectBody(await core.identity.project(request.params.id), request, urls) }
+  })
+
+  app.patch<ById>('/projects/:id', async (request) => {
+    requireAdmin(request)
+    const fields = fieldsOf(await readJsonObject(request), 'project')
+    const project = await core.identity.updateProject(request.params.id, {
+      name: fields.text('name'),
+      description: fields.text('description'),
+      enabled: fields.flag('enabled'),
+    })
+    return { project: projectBody(project, request, urls) }
+  })
+
+  app.delete<ById>('/projects/:id', async (request) => {
+    requireAdmin(request)
+    throw new NotServed('deleting projects')
+  })
+
+  app.get('/domains', async (request) => {
+    requireAdmin(request)
+    const name = queryParameter(request, 'name')
+    const found = name === undefined || name === domainReference.name ? [defaultDomain(request, urls)] : []
+    return listOf('domains', found, request, urls)
+  })
+
+  app.get<ById>('/domains/:id', async (request) => {
+    requireAdmin(request)
+    if (request.params.id !== domainReference.id) throw new DomainNotFound(request.params.id)
+    return { domain: defaultDomain(request, urls) }
+  })
+}

@@ -1,0 +1,99 @@
+/** `/v3/users`: for admins; anyone may look at themselves and change their own password. */
+
+import type { FastifyInstance, FastifyRequest } from 'fastify'
+import type { ProjectId } from '../../lib/ids.js'
+import type { ApiOptions } from '../api.js'
+import { requireAdmin, requireCaller } from '../auth.js'
+import { readJsonObject } from '../body.js'
+import { Forbidden, MalformedBody } from '../errors.js'
+import { isTrue, queryParameter } from '../query.js'
+import { listOf, projectBody, userBody } from './bodies.js'
+import { type Fields, fieldsOf } from './fields.js'
+
+type ById = { Params: { id: string } }
+
+export function addUsers(app: FastifyInstance, { core, urls, logins }: ApiOptions): void {
+  app.get('/users', async (request) => {
+    requireAdmin(request)
+    const enabled = queryParameter(request, 'enabled')
+    const users = await core.identity.users({
+      name: queryParameter(request, 'name'),
+      enabled: enabled === undefined ? undefined : isTrue(enabled),
+    })
+    const bodies = inDefaultDomain(request) ? users.map((user) => userBody(user, request, urls)) : []
+    return listOf('users', bodies, request, urls)
+  })
+
+  app.post('/users', async (request, reply) => {
+    requireAdmin(request)
+    const fields = fieldsOf(await readJsonObject(request), 'user')
+    const password = fields.text('password')
+    if (password === undefined) throw new MalformedBody('user.password must be given')
+    const user = await core.identity.createUser({ ...changeOf(fields), name: fields.requiredText('name'), password })
+    return reply.code(201).send({ user: userBody(user, request, urls) })
+  })
+
+  app.get<ById>('/users/:id', async (request) => {
+    requireSelfOrAdmin(request, request.params.id)
+    return { user: userBody(await core.identity.user(request.params.id), request, urls) }
+  })
+
+  app.patch<ById>('/users/:id', async (request) => {
+    requireAdmin(request)
+    const fields = fieldsOf(await readJsonObject(request), 'user')
+    const change = { ...changeOf(fields), name: fields.text('name'), password: fields.text('password') }
+    return { user: userBody(await core.identity.updateUser(request.params.id, change), request, urls) }
+  })
+
+  app.delete<ById>('/users/:id', async (request, reply) => {
+    requireAdmin(request)
+    await core.identity.deleteUser(request.params.id)
+    return reply.code(204).send()
+  })
+
+  app.post<ById>('/users/:id/password', async (request, reply) => {
+    const { id } = request.params
+    const caller = requireCaller(request)
+    if (caller.user.id !== id) throw new Forbidden('the user is another one')
+    const fields = fieldsOf(await readJsonObject(request), 'user')
+    const password = fields.requiredText('password')
+    const proof = { user: { id }, password: fields.requiredText('original_password'), scope: 'unscoped' } as const
+    const { token } = await logins.byPassword(request, proof)
+    await core.sessions.revoke(token)
+    await core.identity.updateUser(id, { password })
+    return reply.code(204).send()
+  })
+
+  app.get<ById>('/users/:id/projects', async (request) => {
+    const caller = requireSelfOrAdmin(request, request.params.id)
+    const projects =
+      caller.user.id === request.params.id
+        ? await core.sessions.projectsOf(caller)
+        : (await core.identity.assignments({ userId: request.params.id })).map(({ project }) => project)
+    const distinct = [...new Map(projects.map((project) => [project.id, project])).values()]
+    const bodies = distinct.map((project) => projectBody(project, request, urls))
+    return listOf('projects', bodies, request, urls)
+  })
+}
+
+/** A question about another domain than the one there is finds nothing. */
+export function inDefaultDomain(request: FastifyRequest): boolean {
+  const domain = queryParameter(request, 'domain_id')
+  return domain === undefined || domain === 'default'
+}
+
+function requireSelfOrAdmin(request: FastifyRequest, id: string) {
+  const caller = requireCaller(request)
+  if (!caller.isAdmin && caller.user.id !== id) throw new Forbidden('this needs the role admin')
+  return caller
+}
+
+function changeOf(fields: Fields) {
+  fields.requireDefaultDomain()
+  return {
+    description: fields.text('description') ?? undefined,
+    email: fields.nullableText('email'),
+    enabled: fields.flag('enabled'),
+    defaultProjectId: fields.nullableText('default_project_id') as ProjectId | null | undefined,
+  }
+}

@@ -1,0 +1,49 @@
+/** `/v1/AUTH_<project>`: the account and the list of its containers. */
+
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import type { Core } from '../../core/core.js'
+import type { Account } from '../../core/records.js'
+import { queryParameter } from '../query.js'
+import { containerRow, listingFormat, sendListing } from './listing_format.js'
+import { listingQuery } from './listing_query.js'
+import { applyChange, metadataChange, metadataHeaders } from './metadata.js'
+import type { AccountTarget } from './target.js'
+import { timestampHeader } from './timestamps.js'
+
+export async function getAccount(core: Core, target: AccountTarget, request: FastifyRequest, reply: FastifyReply) {
+  const format = listingFormat(request, queryParameter(request, 'format'))
+  const query = listingQuery(request)
+  const account = await core.accounts.get(target.caller, target.projectId)
+  const listed = await core.accounts.list(target.caller, target.projectId, query)
+  void reply.headers(accountHeaders(account))
+  const rows = listed.map((entry) => (entry.kind === 'subdir' ? { subdir: entry.subdir } : containerRow(entry.item)))
+  return sendListing(reply, format, { of: 'account', name: target.account, rows })
+}
+
+export async function headAccount(core: Core, target: AccountTarget, request: FastifyRequest, reply: FastifyReply) {
+  const format = listingFormat(request, queryParameter(request, 'format'))
+  const account = await core.accounts.get(target.caller, target.projectId)
+  return reply.code(204).headers(accountHeaders(account)).type(`${format}; charset=utf-8`).send()
+}
+
+export async function postAccount(core: Core, target: AccountTarget, request: FastifyRequest, reply: FastifyReply) {
+  const change = metadataChange(request.headers, 'account')
+  const { metadata } = await core.accounts.get(target.caller, target.projectId)
+  applyChange(metadata, change) // judges the outcome
+  await core.accounts.update(target.caller, target.projectId, {
+    setMetadata: change.set,
+    removeMetadata: change.remove,
+  })
+  return reply.code(204).send()
+}
+
+function accountHeaders(account: Account): Record<string, string> {
+  return {
+    'x-account-container-count': String(account.containerCount),
+    'x-account-object-count': String(account.objectCount),
+    'x-account-bytes-used': String(account.bytesUsed),
+    'x-timestamp': timestampHeader(account.createdAt ?? Date.now()),
+    'accept-ranges': 'bytes',
+    ...metadataHeaders(account.metadata, 'account'),
+  }
+}

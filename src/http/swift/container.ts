@@ -1,0 +1,92 @@
+/** `/v1/AUTH_<project>/<container>`: the container and the list of its objects. */
+
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import type { Core } from '../../core/core.js'
+import { ContainerNotFound } from '../../core/errors.js'
+import type { Container, Metadata } from '../../core/records.js'
+import { regionBytes } from '../../lib/units.js'
+import { queryParameter } from '../query.js'
+import { SwiftError, statusPage } from './errors.js'
+import { checkContainerName } from './limits.js'
+import { listingFormat, objectRow, sendListing } from './listing_format.js'
+import { listingQuery } from './listing_query.js'
+import { applyChange, metadataChange, metadataHeaders } from './metadata.js'
+import type { ContainerTarget } from './target.js'
+import { lastModifiedHeader, timestampHeader } from './timestamps.js'
+
+/** There is one, and clients copy its name from a container's HEAD into their PUTs. */
+export const storagePolicy = 'standard'
+
+export async function getContainer(core: Core, target: ContainerTarget, request: FastifyRequest, reply: FastifyReply) {
+  const format = listingFormat(request, queryParameter(request, 'format'))
+  const query = listingQuery(request)
+  const container = await core.containers.get(target.caller, target)
+  const listed = await core.containers.list(target.caller, target, query)
+  void reply.headers(containerHeaders(container))
+  const rows = listed.map((entry) => (entry.kind === 'subdir' ? { subdir: entry.subdir } : objectRow(entry.item)))
+  return sendListing(reply, format, { of: 'container', name: target.container, rows })
+}
+
+export async function headContainer(core: Core, target: ContainerTarget, request: FastifyRequest, reply: FastifyReply) {
+  const format = listingFormat(request, queryParameter(request, 'format'))
+  const container = await core.containers.get(target.caller, target)
+  return reply.code(204).headers(containerHeaders(container)).type(`${format}; charset=utf-8`).send()
+}
+
+export async function putContainer(core: Core, target: ContainerTarget, request: FastifyRequest, reply: FastifyReply) {
+  checkContainerName(target.container)
+  checkStoragePolicy(request)
+  const change = metadataChange(request.headers, 'container')
+  applyChange(await currentMetadata(core, target), change) // judges the outcome
+  const { created } = await core.containers.put(target.caller, target, {
+    change: { setMetadata: change.set, removeMetadata: change.remove },
+  })
+  const status = created ? 201 : 202
+  return reply
+    .code(status)
+    .type('text/html; charset=UTF-8')
+    .send(created ? '' : statusPage(status))
+}
+
+export async function postContainer(core: Core, target: ContainerTarget, request: FastifyRequest, reply: FastifyReply) {
+  const change = metadataChange(request.headers, 'container')
+  const { metadata } = await core.containers.get(target.caller, target)
+  applyChange(metadata, change) // judges the outcome
+  await core.containers.update(target.caller, target, { setMetadata: change.set, removeMetadata: change.remove })
+  return reply.code(204).send()
+}
+
+export async function deleteContainer(core: Core, target: ContainerTarget, _: FastifyRequest, reply: FastifyReply) {
+  await core.containers.delete(target.caller, target)
+  return reply.code(204).send()
+}
+
+async function currentMetadata(core: Core, target: ContainerTarget): Promise<Metadata> {
+  try {
+    return (await core.containers.get(target.caller, target)).metadata
+  } catch (error) {
+    if (error instanceof ContainerNotFound) return {}
+    throw error
+  }
+}
+
+function checkStoragePolicy(request: FastifyRequest): void {
+  const policy = request.headers['x-storage-policy']
+  if (policy === undefined || policy === '' || String(policy).toLowerCase() === storagePolicy) return
+  throw new SwiftError(400, `Invalid X-Storage-Policy header "${String(policy)}"`)
+}
+
+function containerHeaders(container: Container): Record<string, string> {
+  return {
+    'x-container-object-count': String(container.objectCount),
+    'x-container-bytes-used': String(container.bytesUsed),
+    'x-timestamp': timestampHeader(container.createdAt),
+    'last-modified': lastModifiedHeader(container.updatedAt),
+    'x-storage-policy': storagePolicy,
+    // How content is cut up and named: what a client must know to compute an object's hashes itself.
+    'x-container-block-size': String(regionBytes),
+    'x-container-block-hash': 'sha256',
+    'accept-ranges': 'bytes',
+    ...metadataHeaders(container.metadata, 'container'),
+  }
+}

@@ -1,0 +1,78 @@
+/** GET and HEAD of an object: whole, one range, several ranges, or not at all when a condition says so. */
+
+import { Readable } from 'node:stream'
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import type { Core } from '../../core/core.js'
+import type { OpenObject } from '../../core/objects.js'
+import type { StoredObject } from '../../core/records.js'
+import { checkReadConditions, rangeStillApplies } from './conditional.js'
+import { SwiftError } from './errors.js'
+import { newBoundary, notModifiedHeaders, objectHeaders, validatorOf } from './object_headers.js'
+import { type ByteRange, contentRange, type MultipartBody, multipartFrame, parseRanges } from './ranges.js'
+import type { ObjectTarget } from './target.js'
+
+export async function headObject(core: Core, target: ObjectTarget, request: FastifyRequest, reply: FastifyReply) {
+  const object = await core.objects.head(target.caller, target)
+  checkReadConditions(request.headers, validatorOf(object), notModifiedHeaders(object))
+  return reply.headers(objectHeaders(object)).header('content-length', object.sizeBytes).send()
+}
+
+export async function getObject(core: Core, target: ObjectTarget, request: FastifyRequest, reply: FastifyReply) {
+  const open = await core.objects.open(target.caller, target)
+  try {
+    return answer(open, request, reply)
+  } catch (error) {
+    await open.close()
+    throw error
+  }
+}
+
+/** The stream that is sent closes the object, however it ends. */
+function answer(open: OpenObject, request: FastifyRequest, reply: FastifyReply): FastifyReply {
+  const { object } = open
+  checkReadConditions(request.headers, validatorOf(object), notModifiedHeaders(object))
+  void reply.headers(objectHeaders(object))
+  const ranges = wantedRanges(object, request)
+  if (ranges === undefined) return send(open, reply.header('content-length', object.sizeBytes), open.read())
+  const [range] = ranges
+  if (range === undefined) {
+    throw new SwiftError(416, undefined, { 'content-range': `bytes */${object.sizeBytes}` })
+  }
+  void reply.code(206)
+  if (ranges.length === 1) {
+    void reply.headers({
+      'content-range': contentRange(range, object.sizeBytes),
+      'content-length': range.end - range.start,
+    })
+    return send(open, reply, open.read(range))
+  }
+  const frame = multipartFrame(ranges, {
+    boundary: newBoundary(request.id),
+    contentType: String(reply.getHeader('content-type')),
+    sizeBytes: object.sizeBytes,
+  })
+  void reply.headers({ 'content-type': frame.contentType, 'content-length': frame.lengthBytes })
+  return send(open, reply, Readable.from(multipartBytes(open, frame), { objectMode: false }))
+}
+
+function wantedRanges(object: StoredObject, request: FastifyRequest): ByteRange[] | undefined {
+  const { range, 'if-range': ifRange } = request.headers
+  if (!rangeStillApplies(typeof ifRange === 'string' ? ifRange : undefined, validatorOf(object))) return undefined
+  return parseRanges(range, object.sizeBytes)
+}
+
+function send(open: OpenObject, reply: FastifyReply, bytes: Readable): FastifyReply {
+  // 'close' comes in every case: after the end, after an error, and when the client hangs up before the first byte.
+  bytes.once('close', () => {
+    open.close().catch((error: unknown) => reply.log.error({ err: error }, 'closing an object that was read failed'))
+  })
+  return reply.send(bytes)
+}
+
+async function* multipartBytes(open: OpenObject, frame: MultipartBody): AsyncGenerator<Buffer> {
+  for (const { head, range } of frame.parts) {
+    yield head
+    yield* open.read(range)
+  }
+  yield frame.tail
+}

@@ -1,0 +1,65 @@
+/** The object storage API (OpenStack Swift, v1). */
+
+import type { FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify'
+import type { Core } from '../../core/core.js'
+import type { ApiOptions } from '../api.js'
+import { getAccount, headAccount, postAccount } from './account.js'
+import { deleteContainer, getContainer, headContainer, postContainer, putContainer } from './container.js'
+import { SwiftError, swiftErrorHandler } from './errors.js'
+import { addInfo } from './info.js'
+import { refuseLaterFeatures } from './later.js'
+import { addLogin } from './login.js'
+import { deleteObject, postObject } from './object_change.js'
+import { copyObject } from './object_copy.js'
+import { getObject, headObject } from './object_get.js'
+import { putObject } from './object_put.js'
+import type { AccountTarget, ContainerTarget, ObjectTarget } from './target.js'
+import { targetOf } from './target.js'
+
+type Handler<T> = (core: Core, target: T, request: FastifyRequest, reply: FastifyReply) => Promise<FastifyReply>
+type Methods<T> = Readonly<Record<string, Handler<T>>>
+
+const account: Methods<AccountTarget> = { GET: getAccount, HEAD: headAccount, POST: postAccount }
+const container: Methods<ContainerTarget> = {
+  GET: getContainer,
+  HEAD: headContainer,
+  PUT: putContainer,
+  POST: postContainer,
+  DELETE: deleteContainer,
+}
+const object: Methods<ObjectTarget> = {
+  GET: getObject,
+  HEAD: headObject,
+  PUT: putObject,
+  POST: postObject,
+  DELETE: deleteObject,
+  COPY: copyObject,
+}
+
+export const swift: FastifyPluginAsync<ApiOptions> = async (app, options) => {
+  app.setErrorHandler(swiftErrorHandler)
+  app.addHook('onRequest', async (request, reply) => {
+    void reply.header('x-trans-id', request.id)
+  })
+  addInfo(app)
+  addLogin(app, options)
+  app.route({
+    method: ['GET', 'HEAD', 'PUT', 'POST', 'DELETE', 'COPY', 'OPTIONS', 'PATCH'],
+    // Where app.ts sends every path of this API.
+    url: '/v1/path',
+    exposeHeadRoute: false,
+    handler: (request, reply) => {
+      const { kind, target } = targetOf(request)
+      refuseLaterFeatures(request)
+      if (kind === 'account') return handlerOf(account, request)(options.core, target, request, reply)
+      if (kind === 'container') return handlerOf(container, request)(options.core, target, request, reply)
+      return handlerOf(object, request)(options.core, target, request, reply)
+    },
+  })
+}
+
+function handlerOf<T>(methods: Methods<T>, request: FastifyRequest): Handler<T> {
+  const handler = methods[request.method]
+  if (handler === undefined) throw new SwiftError(405, undefined, { allow: Object.keys(methods).join(', ') })
+  return handler
+}
