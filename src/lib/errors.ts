@@ -52,7 +52,12 @@ export function defineError(code: string, status: number, message: string): Defi
       const options = typeof last === 'object' ? last : undefined
       const words = details.filter((detail) => typeof detail !== 'object')
       let next = 0
-      super(code, status, message.replace(/%s/g, () => String(words[next++] ?? '?')), options)
+      super(
+        code,
+        status,
+        message.replace(/%s/g, () => String(words[next++] ?? '?')),
+        options,
+      )
     }
   }
 }

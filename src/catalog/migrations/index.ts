@@ -1,0 +1,12 @@
+/**
+ * All schemas there ever were, in order. The schema's version is how many of them have run.
+ *
+ * A migration runs in one transaction with the new version number: it is there as a whole or not at all.
+ */
+
+import type { Kysely } from 'kysely'
+import { initial } from './0001_initial.js'
+
+export type Migration = (db: Kysely<unknown>) => Promise<void>
+
+export const migrations: readonly Migration[] = [initial]

@@ -1,0 +1,115 @@
+/**
+ * The metadata tables: names and values of one owner each. Their columns differ only in the owner's key, so the queries
+ * are written once; the table names come from this file alone.
+ */
+
+import { type Kysely, sql } from 'kysely'
+import type { Reader } from './catalog.js'
+import type { MetadataKind } from './schema.js'
+
+export type NamedValues = Record<string, string>
+
+/** Tables of names and values, with the column that names the owner. */
+const plainTables = {
+  image_properties: 'image_id',
+  volume_metadata: 'volume_id',
+  volume_image_metadata: 'volume_id',
+  snapshot_metadata: 'snapshot_id',
+  snapshot_image_metadata: 'snapshot_id',
+} as const
+
+/** Those that tell the user's metadata from what a door keeps. */
+const kindTables = {
+  account_metadata: 'project_id',
+  container_metadata: 'container_id',
+  object_metadata: 'object_id',
+} as const
+
+export type PlainTable = keyof typeof plainTables
+export type KindTable = keyof typeof kindTables
+
+interface Row {
+  owner: string
+  name: string
+  value: string
+}
+
+// Below SQLite's limit of 32766 parameters and PostgreSQL's of 65535, with room for the rest of a query.
+const ownersPerQuery = 1000
+const rowsPerInsert = 500
+
+/** Of many owners at once; an owner without any is not in the map. */
+export async function valuesOf<Id extends string>(
+  db: Reader,
+  table: PlainTable,
+  owners: readonly Id[],
+): Promise<Map<Id, NamedValues>> {
+  const pairs = new Map<Id, [string, string][]>()
+  for (let i = 0; i < owners.length; i += ownersPerQuery) {
+    const key = plainTables[table]
+    const { rows } = await sql<Row>`select ${sql.ref(key)} as owner, name, value from ${sql.table(table)}
+      where ${sql.ref(key)} in (${sql.join(owners.slice(i, i + ownersPerQuery))}) order by owner, name`.execute(db)
+    for (const { owner, name, value } of rows) {
+      const list = pairs.get(owner as Id)
+      if (list) list.push([name, value])
+      else pairs.set(owner as Id, [[name, value]])
+    }
+  }
+  // fromEntries defines properties: a name like __proto__ is one as any other.
+  return new Map([...pairs].map(([owner, list]) => [owner, Object.fromEntries(list)]))
+}
+
+/** Makes these the owner's only ones. In a transaction. */
+export async function replaceValues(db: Reader, table: PlainTable, owner: string, values: NamedValues): Promise<void> {
+  const key = plainTables[table]
+  await sql`delete from ${sql.table(table)} where ${sql.ref(key)} = ${owner}`.execute(db)
+  await insertValues(db, table, owner, values)
+}
+
+/** For an owner that has none yet. */
+export async function insertValues(db: Reader, table: PlainTable, owner: string, values: NamedValues): Promise<void> {
+  const key = plainTables[table]
+  const rows = Object.entries(values).map(([name, value]) => ({ [key]: owner, name, value }))
+  await insertRows(db, table, rows)
+}
+
+export async function kindsOf(
+  db: Reader,
+  table: KindTable,
+  owner: string,
+): Promise<{ metadata: NamedValues; headers: NamedValues }> {
+  const key = kindTables[table]
+  const { rows } = await sql<Row & { kind: MetadataKind }>`select kind, name, value from ${sql.table(table)}
+    where ${sql.ref(key)} = ${owner} order by kind, name`.execute(db)
+  const of = (kind: MetadataKind) =>
+    Object.fromEntries(rows.filter((row) => row.kind === kind).map(({ name, value }) => [name, value]))
+  return { metadata: of('meta'), headers: of('header') }
+}
+
+/** What is given replaces the owner's whole set of that kind. */
+export async function replaceKinds(
+  db: Reader,
+  table: KindTable,
+  owner: string,
+  sets: { metadata?: NamedValues | undefined; headers?: NamedValues | undefined },
+): Promise<void> {
+  const key = kindTables[table]
+  for (const [kind, values] of [
+    ['meta', sets.metadata],
+    ['header', sets.headers],
+  ] as const) {
+    if (values === undefined) continue
+    await sql`delete from ${sql.table(table)} where ${sql.ref(key)} = ${owner} and kind = ${kind}`.execute(db)
+    const rows = Object.entries(values).map(([name, value]) => ({ [key]: owner, kind, name, value }))
+    await insertRows(db, table, rows)
+  }
+}
+
+async function insertRows(db: Reader, table: PlainTable | KindTable, rows: Record<string, string>[]): Promise<void> {
+  for (let i = 0; i < rows.length; i += rowsPerInsert) {
+    await (db as unknown as Kysely<Record<string, Record<string, string>>>)
+      .insertInto(table)
+      .values(rows.slice(i, i + rowsPerInsert))
+      .execute()
+  }
+}

@@ -1,0 +1,247 @@
+/**
+ * The catalog's tables, as the newest migration leaves them. docs/format.md explains them.
+ *
+ * Times are milliseconds since 1970. Flags are 0 or 1. Every name and value is text in UTF-8, compared byte by byte
+ * (SQLite's default; a PostgreSQL catalog needs the collation "C").
+ */
+
+import type {
+  AttachmentId,
+  ContainerId,
+  ImageId,
+  LayerId,
+  ObjectId,
+  ProjectId,
+  ResourceId,
+  RoleId,
+  SnapshotId,
+  UserId,
+  VolumeId,
+} from '../lib/ids.js'
+
+export type Flag = 0 | 1
+export const flag = (value: boolean): Flag => (value ? 1 : 0)
+
+// ---- the tree -------------------------------------------------------------------------------------------------------
+
+export interface ResourceRow {
+  id: ResourceId
+  mode: 'ro' | 'rw'
+  size_bytes: number
+  head_layer: LayerId
+  created_at: number
+}
+
+export interface LayerRow {
+  id: LayerId
+  parent: LayerId | null
+  /** How many of the parent's blocks, from the start, show through. 0 without a parent. */
+  parent_limit_blocks: number
+  sealed: Flag
+  /** `dropping`: out of the tree, its space is being given back; the row goes when that has ended. */
+  state: 'live' | 'dropping'
+  created_at: number
+}
+
+export interface SequenceRow {
+  name: string
+  next: number
+}
+
+// ---- identity -------------------------------------------------------------------------------------------------------
+
+export interface ProjectRow {
+  id: ProjectId
+  name: string
+  enabled: Flag
+  description: string
+  created_at: number
+}
+
+export interface UserRow {
+  id: UserId
+  name: string
+  password_hash: string
+  enabled: Flag
+  description: string
+  email: string | null
+  default_project_id: ProjectId | null
+  created_at: number
+}
+
+export interface RoleRow {
+  id: RoleId
+  name: string
+}
+
+export interface AssignmentRow {
+  user_id: UserId
+  project_id: ProjectId
+  role_id: RoleId
+}
+
+export interface TokenRow {
+  /** SHA-256 of the token. */
+  hash: string
+  user_id: UserId
+  project_id: ProjectId | null
+  /** With commas between. */
+  methods: string
+  audit_id: string
+  parent_audit_id: string | null
+  issued_at: number
+  expires_at: number
+}
+
+// ---- object storage -------------------------------------------------------------------------------------------------
+
+export interface AccountRow {
+  project_id: ProjectId
+  container_count: number
+  object_count: number
+  bytes_used: number
+  created_at: number
+}
+
+export interface ContainerRow {
+  id: ContainerId
+  project_id: ProjectId
+  name: string
+  object_count: number
+  bytes_used: number
+  created_at: number
+  updated_at: number
+}
+
+export interface ObjectRow {
+  id: ObjectId
+  container_id: ContainerId
+  name: string
+  resource_id: ResourceId
+  size_bytes: number
+  md5: string
+  sha256: string
+  content_type: string
+  created_at: number
+  updated_at: number
+}
+
+/** `meta`: the user's own; `header`: kept for a door. */
+export type MetadataKind = 'meta' | 'header'
+
+interface KindOfMetadata {
+  kind: MetadataKind
+  name: string
+  value: string
+}
+
+// ---- images, volumes ------------------------------------------------------------------------------------------------
+
+export interface ImageRow {
+  id: ImageId
+  name: string | null
+  status: 'queued' | 'saving' | 'active' | 'deactivated'
+  visibility: 'public' | 'private' | 'shared' | 'community'
+  owner: ProjectId
+  protected: Flag
+  hidden: Flag
+  disk_format: string | null
+  container_format: string | null
+  min_disk_gib: number
+  min_ram_mib: number
+  size_bytes: number | null
+  md5: string | null
+  sha256: string | null
+  resource_id: ResourceId | null
+  location: string | null
+  created_at: number
+  updated_at: number
+}
+
+export interface VolumeRow {
+  id: VolumeId
+  project_id: ProjectId
+  user_id: UserId
+  name: string | null
+  description: string | null
+  size_gib: number
+  status: 'available' | 'reserved' | 'attaching' | 'in-use' | 'detaching' | 'maintenance' | 'error' | 'deleting'
+  bootable: Flag
+  read_only: Flag
+  source_volume_id: VolumeId | null
+  snapshot_id: SnapshotId | null
+  image_id: ImageId | null
+  volume_type: string
+  availability_zone: string
+  resource_id: ResourceId
+  created_at: number
+  updated_at: number | null
+}
+
+export interface SnapshotRow {
+  id: SnapshotId
+  volume_id: VolumeId
+  project_id: ProjectId
+  user_id: UserId
+  name: string | null
+  description: string | null
+  size_gib: number
+  status: 'available' | 'error' | 'deleting'
+  bootable: Flag
+  resource_id: ResourceId
+  created_at: number
+  updated_at: number | null
+}
+
+export interface AttachmentRow {
+  id: AttachmentId
+  volume_id: VolumeId
+  project_id: ProjectId
+  instance_id: string | null
+  mode: 'rw' | 'ro'
+  status: 'reserved' | 'attaching' | 'attached' | 'detached'
+  mountpoint: string | null
+  host_name: string | null
+  /** JSON. */
+  connector: string | null
+  /**
+   * A capability: whoever knows it may use the volume. Not hashed, because the connection info that contains it can be
+   * asked for again; it is worth no more than the data beside it, and dies with the attachment.
+   */
+  export_name: string | null
+  created_at: number
+  attached_at: number | null
+  updated_at: number | null
+}
+
+interface NamedValue {
+  name: string
+  value: string
+}
+
+export interface Schema {
+  resources: ResourceRow
+  layers: LayerRow
+  sequences: SequenceRow
+  projects: ProjectRow
+  users: UserRow
+  roles: RoleRow
+  assignments: AssignmentRow
+  tokens: TokenRow
+  accounts: AccountRow
+  account_metadata: KindOfMetadata & { project_id: ProjectId }
+  containers: ContainerRow
+  container_metadata: KindOfMetadata & { container_id: ContainerId }
+  objects: ObjectRow
+  object_metadata: KindOfMetadata & { object_id: ObjectId }
+  images: ImageRow
+  image_properties: NamedValue & { image_id: ImageId }
+  image_tags: { image_id: ImageId; tag: string }
+  volumes: VolumeRow
+  volume_metadata: NamedValue & { volume_id: VolumeId }
+  volume_image_metadata: NamedValue & { volume_id: VolumeId }
+  snapshots: SnapshotRow
+  snapshot_metadata: NamedValue & { snapshot_id: SnapshotId }
+  snapshot_image_metadata: NamedValue & { snapshot_id: SnapshotId }
+  attachments: AttachmentRow
+}
