@@ -31,7 +31,12 @@ quietly() {
   if "$@" >"$log" 2>&1 </dev/null; then
     say "  $what: done in $((SECONDS - start)) s"
   else
-    tail -n 60 "$log" >&2
+    # Both ends of it: what went wrong is at one of them.
+    if (($(wc -l <"$log") > 120)); then
+      { head -n 40 "$log" && say '  […]' && tail -n 60 "$log"; } >&2
+    else
+      cat "$log" >&2
+    fi
     die "$what failed; all of its output is in ${log#"$root"/}"
   fi
 }

@@ -26,13 +26,20 @@ step() {
     read -r p f s <<<"$count"
     ((step_passed += p, step_failed += f, step_skipped += s))
   done < <(counts_in "$log")
-  ((status == 0 || step_failed > 0)) || step_failed=1
+  # A step that fails without a failed test counts as one: a check, a build, a crash.
+  ((status == 0 || step_failed > 0)) || ((failed += 1))
   ((passed += step_passed, failed += step_failed, skipped += step_skipped))
 
-  local words=ok
-  ((step_passed + step_skipped == 0)) || words="$step_passed passed"
+  local words=
+  ((step_passed == 0)) || words="$step_passed passed"
   ((step_skipped == 0)) || words+=", $step_skipped skipped"
-  ((step_failed == 0)) || words="FAILED ($step_failed), $words"
+  words=${words#, }
+  if ((step_failed > 0)); then
+    words="$step_failed FAILED${words:+, $words}"
+  elif ((status != 0)); then
+    words="FAILED (exit status $status)${words:+, $words}"
+  fi
+  words=${words:-ok}
   summary+=("$(printf '%-44s %5d s   %s' "$title" $((SECONDS - start)) "$words")")
 }
 

@@ -18,12 +18,16 @@ shell_sources() { git grep --untracked -lE '^#!.*\b(ba)?sh$|^# shellcheck shell=
 existing() { while read -r path; do [[ ! -f $path ]] || printf '%s\n' "$path"; done; }
 
 check_format() {
-  "$bin/biome" format .
-  native_sources | xargs --no-run-if-empty clang-format-14 --dry-run --Werror
+  local bad=0
+  "$bin/biome" format . || bad=1
+  native_sources | xargs --no-run-if-empty clang-format-14 --dry-run --Werror || bad=1
+  return "$bad"
 }
 check_lint() {
-  "$bin/biome" lint --error-on-warnings .
-  shell_sources | xargs --no-run-if-empty shellcheck --external-sources
+  local bad=0
+  "$bin/biome" lint --error-on-warnings . || bad=1
+  shell_sources | xargs --no-run-if-empty shellcheck --external-sources || bad=1
+  return "$bad"
 }
 check_floors() { scripts/check-floors; }
 check_types() { "$bin/tsc" --noEmit; }
