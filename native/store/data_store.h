@@ -31,9 +31,13 @@ class DataStore {
   /// The range reads back as zeros and its space stays (or becomes) allocated.
   virtual Task<Result<void>> write_zeroes(DataFileId file, uint64_t offset, uint64_t length) = 0;
   /// Everything written to the file before this call is durable when it answers. After a failure the bytes written since
-  /// the last good sync are in doubt (invariant I6); the engine stops trusting the resource.
+  /// the last good sync are in doubt (invariant I6): the file refuses changes and syncs with `io` until reopen() or remove(),
+  /// and the engine stops trusting the resource.
   virtual Task<Result<void>> sync(DataFileId file) = 0;
-  /// Gives all space back. A file that is not there is no error.
+  /// Goes back to what is durable: drops what caches hold of the file and ends its refusal after a failed sync. Nothing else
+  /// may be under way on the file. A file that is not there is no error.
+  virtual Task<Result<void>> reopen(DataFileId file) = 0;
+  /// Gives all space back, durably. A file that is not there is no error.
   virtual Task<Result<void>> remove(DataFileId file) = 0;
   /// Bytes allocated on the device, for usage and check; 0 when not there.
   virtual Task<Result<uint64_t>> allocated_bytes(DataFileId file) = 0;
@@ -44,6 +48,8 @@ class DataStore {
   virtual Task<Result<void>> put_content(const Digest& digest, Bytes bytes) = 0;
   /// Fills `into` from `offset` of the chunk; what lies past its end is zeros. `not_found` when there is no such chunk.
   virtual Task<Result<void>> read_content(const Digest& digest, uint64_t offset, MutableBytes into) = 0;
+  /// One that is not there is no error. Not durable: after a power cut a dropped chunk may be back, an orphan until it is put
+  /// or dropped again.
   virtual Task<Result<void>> drop_content(const Digest& digest) = 0;
   /// The chunk's length in bytes; `not_found` when there is none.
   virtual Task<Result<uint64_t>> content_bytes(const Digest& digest) = 0;

@@ -1,0 +1,206 @@
+// local_content.cc: content chunks and listings of the local store.
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstring>
+#include <set>
+
+#include "io/loop.h"
+#include "store/local_data_store.h"
+#include "store/local_io.h"
+#include "store/on_pool.h"
+
+namespace atl {
+namespace {
+
+Error chunk_error(int error, const Digest& digest, const char* doing) {
+  return Error::from_errno(error, "content " + digest.hex() + ": " + doing);
+}
+
+Error absent(const Digest& digest) { return Error{Code::not_found, "content " + digest.hex() + ": not there"}; }
+
+bool all_zero(Bytes bytes) {
+  return bytes.empty() || (bytes[0] == std::byte{0} && std::memcmp(bytes.data(), bytes.data() + 1, bytes.size() - 1) == 0);
+}
+
+/// The next run [begin, end) of blocks that are not zeros, at or after `from`; begin == bytes.size() when there is none.
+struct Run {
+  size_t begin;
+  size_t end;
+};
+Run next_run(Bytes bytes, size_t from) {
+  const auto zero_at = [&](size_t at) { return all_zero(bytes.subspan(at, std::min<size_t>(block_bytes, bytes.size() - at))); };
+  while (from < bytes.size() && zero_at(from)) from = std::min<size_t>(from + block_bytes, bytes.size());
+  size_t end = from;
+  while (end < bytes.size() && !zero_at(end)) end = std::min<size_t>(end + block_bytes, bytes.size());
+  return {from, end};
+}
+
+/// Writes what is not zeros and makes it durable. Answers 0 or an errno.
+Task<int> write_sparse(int fd, Bytes bytes) {
+  for (Run run = next_run(bytes, 0); run.begin < bytes.size(); run = next_run(bytes, run.end)) {
+    const int error = co_await write_fully(fd, run.begin, bytes.subspan(run.begin, run.end - run.begin), 1);
+    if (error != 0) co_return error;
+  }
+  while (true) {
+    const int32_t result = co_await Loop::here().fdatasync(fd);
+    if (result != -EINTR) co_return -result;
+  }
+}
+
+}  // namespace
+
+Result<void> LocalDataStore::sync_content_entry(const Digest& digest) {
+  return content_directories_[digest.bytes[0]].sync(paths_.content_directory(digest));
+}
+
+/// A descriptor of the new file at `path`; -1 when the chunk is there already (and durable).
+Result<int> LocalDataStore::begin_content(const Digest& digest, uint64_t length, const std::string& path) {
+  struct stat now {};
+  const bool there = ::stat(paths_.content(digest).c_str(), &now) == 0;
+  if (!there && errno != ENOENT) return chunk_error(errno, digest, "stat");
+  // One of another length is not what its name says; it is replaced.
+  if (there && static_cast<uint64_t>(now.st_size) == length) {
+    // It may have been renamed just now, and its entry not be durable yet.
+    if (Result<void> synced = sync_content_entry(digest); !synced) return std::move(synced.error());
+    return -1;
+  }
+  Result<int> fd = open_blocking(path, O_CREAT | O_EXCL);
+  if (fd && ::ftruncate(*fd, static_cast<off_t>(length)) != 0) {
+    const int error = errno;
+    ::close(*fd);
+    ::unlink(path.c_str());
+    return chunk_error(error, digest, "truncate");
+  }
+  return fd;
+}
+
+Result<void> LocalDataStore::publish_content(const Digest& digest, const std::string& path) {
+  const std::string name = paths_.content(digest);
+  if (::rename(path.c_str(), name.c_str()) != 0) {
+    const int error = errno;
+    ::unlink(path.c_str());
+    return chunk_error(error, digest, "rename");
+  }
+  content_directories_[digest.bytes[0]].changed();
+  Result<void> synced = sync_content_entry(digest);
+  if (!synced) ::unlink(name.c_str());  // a later put must not take it for durable
+  return synced;
+}
+
+Task<Result<void>> LocalDataStore::put_content(const Digest& digest, Bytes bytes) {
+  if (options_.read_only) co_return Error{Code::read_only, "content: the store was opened for reading only"};
+  VERIFY(!bytes.empty() && bytes.size() <= region_bytes);
+  const Digest name = digest;
+  const std::string path = paths_.new_content() + "/" + std::to_string(next_new_content_.fetch_add(1));
+  Executor& home = Executor::here();
+
+  co_await pool_->schedule();
+  Result<int> fd = begin_content(name, bytes.size(), path);
+  co_await home.schedule();
+  if (!fd) co_return std::move(fd.error());
+  if (*fd < 0) co_return Result<void>{};
+
+  const int error = co_await write_sparse(*fd, bytes);
+
+  co_await pool_->schedule();
+  ::close(*fd);
+  Result<void> published;
+  if (error == 0)
+    published = publish_content(name, path);
+  else
+    ::unlink(path.c_str());
+  co_await home.schedule();
+  if (error != 0) co_return chunk_error(error, name, "write");
+  if (published) counts_.content_bytes_written.fetch_add(bytes.size(), std::memory_order_relaxed);
+  co_return published;
+}
+
+Task<Result<FileRef>> LocalDataStore::chunk(Digest digest) {
+  FileRef file = files_.find(FileKey::of(digest));
+  if (file) co_return std::move(file);
+  Executor& home = Executor::here();
+  co_await pool_->schedule();
+  Result<int> fd = open_blocking(paths_.content(digest), 0);
+  if (fd) file = files_.insert(FileKey::of(digest), *fd);
+  co_await home.schedule();
+  if (fd) co_return std::move(file);
+  if (fd.error().code == Code::not_found) co_return absent(digest);
+  co_return std::move(fd.error());
+}
+
+Task<Result<void>> LocalDataStore::read_content(const Digest& digest, uint64_t offset, MutableBytes into) {
+  const Digest name = digest;
+  Result<FileRef> file = co_await chunk(name);
+  if (!file) co_return std::move(file.error());
+  const FileRef open = std::move(*file);
+  counts_.bytes_read.fetch_add(into.size(), std::memory_order_relaxed);
+  const int error = co_await read_fully(open->fd(), offset, into, 1);
+  if (error != 0) co_return chunk_error(error, name, "read");
+  co_return Result<void>{};
+}
+
+Task<Result<void>> LocalDataStore::drop_content(const Digest& digest) {
+  if (options_.read_only) co_return Error{Code::read_only, "content: the store was opened for reading only"};
+  const auto work = [this, digest]() -> Result<void> {
+    files_.forget(digest);
+    if (::unlink(paths_.content(digest).c_str()) != 0 && errno != ENOENT) return chunk_error(errno, digest, "remove");
+    return {};
+  };
+  Result<void> done = co_await on_pool(*pool_, work);
+  co_return done;
+}
+
+Task<Result<uint64_t>> LocalDataStore::content_bytes(const Digest& digest) {
+  const auto work = [this, digest]() -> Result<uint64_t> {
+    struct stat now {};
+    if (::stat(paths_.content(digest).c_str(), &now) == 0) return static_cast<uint64_t>(now.st_size);
+    if (errno == ENOENT) return absent(digest);
+    return chunk_error(errno, digest, "stat");
+  };
+  Result<uint64_t> bytes = co_await on_pool(*pool_, work);
+  co_return bytes;
+}
+
+// One directory at a time, so that what is held of the names is bounded by the largest.
+
+Task<Result<void>> LocalDataStore::list_files(std::function<void(DataFileId)> visit) {
+  for (int i = 0; i < 256; i++) {
+    const auto work = [this, i]() -> Result<std::set<DataFileId>> {
+      std::set<DataFileId> files;
+      const std::string path = paths_.data() + "/" + LocalPaths::spread(static_cast<uint8_t>(i));
+      Result<void> listed = list_directory(path, [&](std::string_view text) {
+        const auto name = LocalPaths::parse_segment(text);
+        if (name && (number(name->file) & 255) == static_cast<uint64_t>(i)) files.insert(name->file);
+      });
+      if (!listed) return std::move(listed.error());
+      return files;
+    };
+    Result<std::set<DataFileId>> files = co_await on_pool(*pool_, work);
+    if (!files) co_return std::move(files.error());
+    for (const DataFileId file : *files) visit(file);
+  }
+  co_return Result<void>{};
+}
+
+Task<Result<void>> LocalDataStore::list_content(std::function<void(const Digest&)> visit) {
+  for (int i = 0; i < 256; i++) {
+    const auto work = [this, i]() -> Result<std::vector<Digest>> {
+      std::vector<Digest> digests;
+      const std::string spread = LocalPaths::spread(static_cast<uint8_t>(i));
+      Result<void> listed = list_directory(paths_.content() + "/" + spread, [&](std::string_view text) {
+        if (const auto digest = LocalPaths::parse_content(spread, text)) digests.push_back(*digest);
+      });
+      if (!listed) return std::move(listed.error());
+      return digests;
+    };
+    Result<std::vector<Digest>> digests = co_await on_pool(*pool_, work);
+    if (!digests) co_return std::move(digests.error());
+    for (const Digest& digest : *digests) visit(digest);
+  }
+  co_return Result<void>{};
+}
+
+}  // namespace atl

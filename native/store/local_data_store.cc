@@ -1,0 +1,379 @@
+#include "store/local_data_store.h"
+
+#include <fcntl.h>
+#include <linux/falloc.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "io/loop.h"
+#include "store/local_io.h"
+#include "store/on_pool.h"
+
+namespace atl {
+namespace {
+
+uint32_t default_max_open_files() {
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return 256;
+  // The rest is for connections, RocksDB and everyone else in the process.
+  return static_cast<uint32_t>(std::clamp<rlim_t>(limit.rlim_cur / 5 * 2, 16, 65536));
+}
+
+std::string name_of(DataFileId file) { return "data file " + std::to_string(number(file)); }
+
+Error io_error(int error, DataFileId file, const char* doing) {
+  return Error::from_errno(error, name_of(file) + ": " + doing);
+}
+
+}  // namespace
+
+LocalDataStore::LocalDataStore(const std::string& directory, const LocalDataStoreOptions& options,
+                               std::unique_ptr<BlockingPool> pool)
+    : paths_(directory),
+      options_(options),
+      alignment_(options.direct ? direct_alignment : 1),
+      files_(options.max_open_files != 0 ? options.max_open_files : default_max_open_files(),
+             [this](OpenFile& file) { return sync_before_close(file); }),
+      pool_(std::move(pool)) {
+  VERIFY(options.segment_bytes > 0 && options.segment_bytes % block_bytes == 0);
+}
+
+LocalDataStore::~LocalDataStore() = default;
+
+Result<std::unique_ptr<LocalDataStore>> LocalDataStore::open(const std::string& directory,
+                                                             const LocalDataStoreOptions& options) {
+  Result<std::unique_ptr<BlockingPool>> pool = BlockingPool::create("store", options.blocking_threads);
+  if (!pool) return std::move(pool.error());
+  std::unique_ptr<LocalDataStore> store{new LocalDataStore{directory, options, std::move(*pool)}};
+  if (!options.read_only)
+    if (Result<void> prepared = store->prepare(); !prepared) return std::move(prepared.error());
+  return store;
+}
+
+Result<void> LocalDataStore::prepare() {
+  for (const std::string& path : {paths_.root(), paths_.data(), paths_.content(), paths_.new_content()})
+    if (Result<void> made = make_directory(path); !made) return made;
+  for (const std::string& path : {paths_.data(), paths_.content()})
+    for (int i = 0; i < 256; i++)
+      if (Result<void> made = make_directory(path + "/" + LocalPaths::spread(static_cast<uint8_t>(i))); !made) return made;
+  for (const std::string& path : {paths_.content(), paths_.data(), paths_.root()})
+    if (Result<void> synced = sync_directory(path); !synced) return synced;
+
+  std::vector<std::string> leftovers;
+  Result<void> listed = list_directory(paths_.new_content(), [&](std::string_view name) { leftovers.emplace_back(name); });
+  if (!listed) return listed;
+  for (const std::string& name : leftovers)
+    if (::unlink((paths_.new_content() + "/" + name).c_str()) != 0 && errno != ENOENT)
+      return Error::from_errno(errno, "removing " + paths_.new_content() + "/" + name);
+  return options_.direct ? probe_direct() : Result<void>{};
+}
+
+Result<void> LocalDataStore::probe_direct() const {
+  const std::string path = paths_.new_content() + "/probe";
+  const int fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_DIRECT | O_CLOEXEC, 0600);
+  const int error = fd < 0 ? errno : 0;
+  if (fd >= 0) ::close(fd);
+  ::unlink(path.c_str());  // some file systems create it before they refuse
+  if (error == EINVAL)
+    return Error{Code::unsupported, "the file system of " + paths_.root() + " has no direct I/O; use buffered"};
+  if (error != 0) return Error::from_errno(error, "creating " + path);
+  return {};
+}
+
+// ---- Opening ----
+
+LocalDataStore::Piece LocalDataStore::first_piece(DataFileId file, uint64_t offset, uint64_t length) const {
+  VERIFY(offset <= max_resource_bytes && length <= max_resource_bytes - offset);
+  const uint64_t inside = offset % options_.segment_bytes;
+  return {{file, offset / options_.segment_bytes}, inside, std::min(length, options_.segment_bytes - inside)};
+}
+
+Result<int> LocalDataStore::open_blocking(const std::string& path, int flags) {
+  flags |= (options_.read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_NOFOLLOW;
+  int fd = ::open(path.c_str(), flags, 0600);
+  // The process ran out of descriptors: others took more than their share. Make room, once.
+  if (fd < 0 && (errno == EMFILE || errno == ENFILE) && files_.shed(64) > 0) fd = ::open(path.c_str(), flags, 0600);
+  if (fd < 0) return Error::from_errno(errno, "opening " + path);
+  return fd;
+}
+
+Task<Result<FileRef>> LocalDataStore::open_segment(SegmentName name, IfAbsent absent) {
+  Executor& home = Executor::here();
+  co_await pool_->schedule();
+  const std::string path = paths_.segment(name);
+  const int direct = options_.direct ? O_DIRECT : 0;
+  Result<int> fd = open_blocking(path, direct);
+  if (!fd && fd.error().code == Code::not_found && absent == IfAbsent::create) {
+    fd = open_blocking(path, direct | O_CREAT);
+    if (fd) data_directory_of(name.file).changed();
+  }
+  FileRef file;
+  if (fd) file = files_.insert(FileKey::of(name), *fd);
+  co_await home.schedule();
+  if (fd) co_return std::move(file);
+  if (fd.error().code == Code::not_found && absent == IfAbsent::leave) co_return FileRef{};
+  co_return std::move(fd.error());
+}
+
+Task<Result<FileRef>> LocalDataStore::segment(SegmentName name, IfAbsent absent) {
+  FileRef open = files_.find(FileKey::of(name));
+  if (open) co_return std::move(open);
+  Result<FileRef> opened = co_await open_segment(name, absent);
+  co_return opened;
+}
+
+// ---- Failed syncs (invariant 3) ----
+
+bool LocalDataStore::has_failed(DataFileId file) const {
+  if (failed_count_.load(std::memory_order_acquire) == 0) return false;
+  const std::scoped_lock lock{failed_mutex_};
+  return failed_files_.contains(file);
+}
+
+void LocalDataStore::set_failed(DataFileId file, bool failed) {
+  const std::scoped_lock lock{failed_mutex_};
+  if (failed)
+    failed_files_.insert(file);
+  else
+    failed_files_.erase(file);
+  failed_count_.store(failed_files_.size(), std::memory_order_release);
+}
+
+Error LocalDataStore::failed_error(DataFileId file) const {
+  return Error{Code::io, name_of(file) + ": read-only since a sync failed"};
+}
+
+Result<void> LocalDataStore::may_change(DataFileId file) const {
+  if (options_.read_only) return Error{Code::read_only, name_of(file) + ": the store was opened for reading only"};
+  if (has_failed(file)) return failed_error(file);
+  return {};
+}
+
+// ---- Reading and writing ----
+
+Task<Result<void>> LocalDataStore::read(DataFileId file, uint64_t offset, MutableBytes into) {
+  counts_.bytes_read.fetch_add(into.size(), std::memory_order_relaxed);
+  while (!into.empty()) {
+    const Piece piece = first_piece(file, offset, into.size());
+    Result<FileRef> opened = co_await segment(piece.name, IfAbsent::leave);
+    if (!opened) co_return std::move(opened.error());
+    const FileRef at = std::move(*opened);
+    if (at) {
+      const int error = co_await read_fully(at->fd(), piece.offset, into.first(piece.length), alignment_);
+      if (error != 0) co_return io_error(error, file, "read");
+    } else {
+      std::memset(into.data(), 0, piece.length);
+    }
+    into = into.subspan(piece.length);
+    offset += piece.length;
+  }
+  co_return Result<void>{};
+}
+
+Task<Result<void>> LocalDataStore::write(DataFileId file, uint64_t offset, Bytes from) {
+  if (Result<void> may = may_change(file); !may) co_return may;
+  counts_.bytes_written.fetch_add(from.size(), std::memory_order_relaxed);
+  while (!from.empty()) {
+    const Piece piece = first_piece(file, offset, from.size());
+    Result<FileRef> opened = co_await segment(piece.name, IfAbsent::create);
+    if (!opened) co_return std::move(opened.error());
+    const FileRef at = std::move(*opened);
+    const int error = co_await write_fully(at->fd(), piece.offset, from.first(piece.length), alignment_);
+    at->changed();  // after an error too: part of it may have been written
+    if (error != 0) co_return io_error(error, file, "write");
+    from = from.subspan(piece.length);
+    offset += piece.length;
+  }
+  co_return Result<void>{};
+}
+
+Task<Result<void>> LocalDataStore::punch(DataFileId file, uint64_t offset, uint64_t length) {
+  if (Result<void> may = may_change(file); !may) co_return may;
+  while (length > 0) {
+    const Piece piece = first_piece(file, offset, length);
+    Result<FileRef> opened = co_await segment(piece.name, IfAbsent::leave);
+    if (!opened) co_return std::move(opened.error());
+    const FileRef at = std::move(*opened);
+    if (at) {
+      int error = EOPNOTSUPP;
+      if (can_punch_.load(std::memory_order_relaxed))
+        error = co_await allocate_range(at->fd(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, piece.offset, piece.length);
+      if (error == EOPNOTSUPP) {
+        can_punch_.store(false, std::memory_order_relaxed);
+        struct stat now {};
+        error = ::fstat(at->fd(), &now) == 0 ? 0 : errno;
+        // Nothing to be zeroed past the end; rounded up, because direct I/O writes whole sectors.
+        const uint64_t end = (static_cast<uint64_t>(now.st_size) + block_bytes - 1) / block_bytes * block_bytes;
+        if (error == 0 && end > piece.offset)
+          error = co_await write_zeros(at->fd(), piece.offset, std::min(piece.length, end - piece.offset));
+      }
+      at->changed();
+      if (error != 0) co_return io_error(error, file, "punch");
+      counts_.bytes_punched.fetch_add(piece.length, std::memory_order_relaxed);
+    }
+    length -= piece.length;
+    offset += piece.length;
+  }
+  co_return Result<void>{};
+}
+
+Task<Result<void>> LocalDataStore::write_zeroes(DataFileId file, uint64_t offset, uint64_t length) {
+  if (Result<void> may = may_change(file); !may) co_return may;
+  while (length > 0) {
+    const Piece piece = first_piece(file, offset, length);
+    Result<FileRef> opened = co_await segment(piece.name, IfAbsent::create);
+    if (!opened) co_return std::move(opened.error());
+    const FileRef at = std::move(*opened);
+    int error = EOPNOTSUPP;
+    if (can_zero_.load(std::memory_order_relaxed))
+      error = co_await allocate_range(at->fd(), FALLOC_FL_ZERO_RANGE, piece.offset, piece.length);
+    if (error == EOPNOTSUPP) {
+      can_zero_.store(false, std::memory_order_relaxed);
+      error = co_await write_zeros(at->fd(), piece.offset, piece.length);
+    }
+    at->changed();
+    if (error != 0) co_return io_error(error, file, "write zeroes");
+    length -= piece.length;
+    offset += piece.length;
+  }
+  co_return Result<void>{};
+}
+
+// ---- Durability ----
+
+Task<Result<void>> LocalDataStore::sync(DataFileId file) {
+  if (Result<void> may = may_change(file); !may) co_return may;
+  std::vector<FileRef> segments = files_.segments(file);
+  for (FileRef& segment : segments) {
+    co_await segment->sync_turn.take();
+    Result<void> synced = co_await sync_segment(file, *segment);
+    segment->sync_turn.give_back();
+    if (!synced) co_return synced;
+  }
+  co_return Result<void>{};
+}
+
+Task<Result<void>> LocalDataStore::sync_segment(DataFileId file, OpenFile& segment) {
+  // Another's sync may have failed while we waited for our turn, and taken the kernel's only report of it.
+  if (has_failed(file)) co_return failed_error(file);
+  if (!segment.needs_sync()) co_return Result<void>{};
+  const uint64_t changes = segment.changes();
+  int32_t result = 0;
+  do {
+    result = co_await Loop::here().fdatasync(segment.fd());
+  } while (result == -EINTR);
+  counts_.syncs.fetch_add(1, std::memory_order_relaxed);
+  if (result < 0) {
+    set_failed(file, true);
+    co_return io_error(-result, file, "sync");
+  }
+  if (!segment.entry_durable) {
+    Executor& home = Executor::here();
+    co_await pool_->schedule();
+    Result<void> entry = data_directory_of(file).sync(paths_.data_directory(file));
+    co_await home.schedule();
+    if (!entry) {
+      set_failed(file, true);
+      co_return entry;
+    }
+    segment.entry_durable = true;
+  }
+  segment.synced(changes);
+  co_return Result<void>{};
+}
+
+bool LocalDataStore::sync_before_close(OpenFile& segment) {
+  const DataFileId file{segment.key().words[0]};
+  if (has_failed(file)) return true;  // there is nothing left to lose
+  const uint64_t changes = segment.changes();
+  bool synced = ::fdatasync(segment.fd()) == 0;
+  counts_.syncs.fetch_add(1, std::memory_order_relaxed);
+  if (synced && !segment.entry_durable) synced = data_directory_of(file).sync(paths_.data_directory(file)).ok();
+  if (!synced) set_failed(file, true);
+  segment.synced(changes);
+  return true;
+}
+
+Task<Result<void>> LocalDataStore::reopen(DataFileId file) {
+  if (options_.read_only) co_return may_change(file);
+  const auto work = [this, file]() -> Result<void> {
+    files_.forget(file);
+    Result<std::vector<SegmentName>> segments = list_segments(file);
+    if (!segments) return std::move(segments.error());
+    for (const SegmentName& name : *segments) {
+      Result<int> fd = open_blocking(paths_.segment(name), 0);
+      if (!fd) return std::move(fd.error());
+      int error = ::fdatasync(*fd) == 0 ? 0 : errno;
+      // A failed writeback leaves pages that say what the device does not: they must go.
+      if (error == 0) error = ::posix_fadvise(*fd, 0, 0, POSIX_FADV_DONTNEED);
+      ::close(*fd);
+      if (error != 0) return io_error(error, file, "reopen");
+    }
+    set_failed(file, false);
+    return {};
+  };
+  Result<void> done = co_await on_pool(*pool_, work);
+  co_return done;
+}
+
+Task<Result<void>> LocalDataStore::remove(DataFileId file) {
+  if (options_.read_only) co_return may_change(file);
+  const auto work = [this, file]() -> Result<void> {
+    files_.forget(file);
+    Result<std::vector<SegmentName>> segments = list_segments(file);
+    if (!segments) return std::move(segments.error());
+    for (const SegmentName& name : *segments)
+      if (::unlink(paths_.segment(name).c_str()) != 0 && errno != ENOENT) return io_error(errno, file, "remove");
+    set_failed(file, false);
+    if (segments->empty()) return {};
+    // Durable, or a power cut could bring back a file that nobody remembers.
+    data_directory_of(file).changed();
+    return data_directory_of(file).sync(paths_.data_directory(file));
+  };
+  Result<void> done = co_await on_pool(*pool_, work);
+  co_return done;
+}
+
+Result<std::vector<SegmentName>> LocalDataStore::list_segments(DataFileId file) {
+  std::vector<SegmentName> segments;
+  Result<void> listed = list_directory(paths_.data_directory(file), [&](std::string_view text) {
+    const auto name = LocalPaths::parse_segment(text);
+    if (name && name->file == file) segments.push_back(*name);
+  });
+  if (!listed) return std::move(listed.error());
+  return segments;
+}
+
+Task<Result<uint64_t>> LocalDataStore::allocated_bytes(DataFileId file) {
+  const auto work = [this, file]() -> Result<uint64_t> {
+    Result<std::vector<SegmentName>> segments = list_segments(file);
+    if (!segments) return std::move(segments.error());
+    uint64_t bytes = 0;
+    for (const SegmentName& name : *segments) {
+      struct stat now {};
+      if (::stat(paths_.segment(name).c_str(), &now) == 0)
+        bytes += static_cast<uint64_t>(now.st_blocks) * 512;
+      else if (errno != ENOENT)
+        return io_error(errno, file, "stat");
+    }
+    return bytes;
+  };
+  Result<uint64_t> bytes = co_await on_pool(*pool_, work);
+  co_return bytes;
+}
+
+DataStore::Counters LocalDataStore::counters() const {
+  Counters counters;
+  counters.bytes_written = counts_.bytes_written.load(std::memory_order_relaxed);
+  counters.bytes_read = counts_.bytes_read.load(std::memory_order_relaxed);
+  counters.content_bytes_written = counts_.content_bytes_written.load(std::memory_order_relaxed);
+  counters.syncs = counts_.syncs.load(std::memory_order_relaxed);
+  counters.bytes_punched = counts_.bytes_punched.load(std::memory_order_relaxed);
+  return counters;
+}
+
+}  // namespace atl

@@ -1,0 +1,128 @@
+// local_data_store.h: DataStore on a local file system: sparse files (local_paths.h says which).
+//
+// Invariants
+//   1. Reads, writes and syncs run on the calling reactor's own loop; what may block otherwise (opening, unlinking, listing) on a pool
+//      of this store's own.
+//   2. sync() answers when the file's bytes and its directory's entry are durable; a file without changes since the last sync
+//      costs nothing. A change still under way at a sync is left to the next one.
+//   3. After a failed sync the data file refuses changes and syncs (I6) until reopen() or remove().
+//   4. A content chunk is written under another name and renamed once it is durable: it is there whole or not at all.
+//
+// Direct mode concerns data files. Content chunks are always read and written through the page cache: they are what many resources
+// share (the blocks of one image under all of its volumes), their lengths are any number of bytes, and they never change.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <mutex>
+#include <unordered_set>
+
+#include "io/blocking_pool.h"
+#include "store/data_store.h"
+#include "store/local_directory.h"
+#include "store/local_files.h"
+#include "store/local_paths.h"
+
+namespace atl {
+
+struct LocalDataStoreOptions {
+  bool direct = false;
+  bool read_only = false;                     // for check: creates and cleans up nothing
+  uint64_t segment_bytes = uint64_t{1} << 40; // part of the format; other values are for tests. A multiple of region_bytes or less than it
+  uint32_t max_open_files = 0;                // 0: two fifths of the process's limit, at most 65536
+  uint32_t blocking_threads = 4;
+};
+
+class LocalDataStore final : public DataStore {
+ public:
+  /// Blocking. Creates the directories where they are missing. `unsupported`: no direct I/O on this file system.
+  static Result<std::unique_ptr<LocalDataStore>> open(const std::string& directory, const LocalDataStoreOptions& options);
+  /// No call may be under way.
+  ~LocalDataStore() override;
+
+  uint32_t write_alignment() const override { return alignment_; }
+
+  Task<Result<void>> read(DataFileId file, uint64_t offset, MutableBytes into) override;
+  Task<Result<void>> write(DataFileId file, uint64_t offset, Bytes from) override;
+  Task<Result<void>> punch(DataFileId file, uint64_t offset, uint64_t length) override;
+  Task<Result<void>> write_zeroes(DataFileId file, uint64_t offset, uint64_t length) override;
+  Task<Result<void>> sync(DataFileId file) override;
+  Task<Result<void>> reopen(DataFileId file) override;
+  Task<Result<void>> remove(DataFileId file) override;
+  Task<Result<uint64_t>> allocated_bytes(DataFileId file) override;
+
+  Task<Result<void>> put_content(const Digest& digest, Bytes bytes) override;
+  Task<Result<void>> read_content(const Digest& digest, uint64_t offset, MutableBytes into) override;
+  Task<Result<void>> drop_content(const Digest& digest) override;
+  Task<Result<uint64_t>> content_bytes(const Digest& digest) override;
+
+  Task<Result<void>> list_files(std::function<void(DataFileId)> visit) override;
+  Task<Result<void>> list_content(std::function<void(const Digest&)> visit) override;
+
+  Counters counters() const override;
+
+  /// Descriptors held open now.
+  uint32_t open_files() const { return files_.open_count(); }
+
+ private:
+  enum class IfAbsent : uint8_t { create, leave };
+  struct Piece {
+    SegmentName name;
+    uint64_t offset;  // in the segment
+    uint64_t length;
+  };
+
+  LocalDataStore(const std::string& directory, const LocalDataStoreOptions& options, std::unique_ptr<BlockingPool> pool);
+
+  Result<void> prepare();
+  Result<void> probe_direct() const;
+
+  Piece first_piece(DataFileId file, uint64_t offset, uint64_t length) const;
+  /// Opens it unless it is open; an empty answer where it is absent and shall be left so.
+  Task<Result<FileRef>> segment(SegmentName name, IfAbsent absent);
+  Task<Result<FileRef>> open_segment(SegmentName name, IfAbsent absent);
+  Task<Result<FileRef>> chunk(Digest digest);
+  Result<int> open_blocking(const std::string& path, int flags);
+
+  Result<void> may_change(DataFileId file) const;
+  bool has_failed(DataFileId file) const;
+  void set_failed(DataFileId file, bool failed);
+  Error failed_error(DataFileId file) const;
+
+  Task<Result<void>> sync_segment(DataFileId file, OpenFile& segment);
+  bool sync_before_close(OpenFile& file);
+  DirectorySync& data_directory_of(DataFileId file) { return data_directories_[number(file) & 255]; }
+
+  // local_content.cc
+  Result<void> sync_content_entry(const Digest& digest);
+  Result<int> begin_content(const Digest& digest, uint64_t length, const std::string& path);
+  Result<void> publish_content(const Digest& digest, const std::string& path);
+  /// The segments there are, by their directory. Blocking.
+  Result<std::vector<SegmentName>> list_segments(DataFileId file);
+
+  const LocalPaths paths_;
+  const LocalDataStoreOptions options_;
+  const uint32_t alignment_;
+
+  mutable std::mutex failed_mutex_;
+  std::unordered_set<DataFileId> failed_files_;
+  std::atomic<size_t> failed_count_{0};  // looked at without the lock: none, nearly always
+  std::atomic<bool> can_punch_{true};
+  std::atomic<bool> can_zero_{true};
+  std::atomic<uint64_t> next_new_content_{0};
+
+  struct {
+    std::atomic<uint64_t> bytes_written{0};
+    std::atomic<uint64_t> bytes_read{0};
+    std::atomic<uint64_t> content_bytes_written{0};
+    std::atomic<uint64_t> syncs{0};
+    std::atomic<uint64_t> bytes_punched{0};
+  } counts_;
+
+  std::array<DirectorySync, 256> data_directories_;
+  std::array<DirectorySync, 256> content_directories_;
+  DescriptorCache files_;
+  std::unique_ptr<BlockingPool> pool_;
+};
+
+}  // namespace atl
