@@ -108,7 +108,7 @@ class BufferPool {
  private:
   friend class Buffer;
   static constexpr size_t smallest_bytes = 4096;
-  static constexpr size_t classes = 9;            // 4 KiB to 1 MiB; larger buffers are not kept
+  static constexpr size_t classes = 9;  // 4 KiB to 1 MiB; larger buffers are not kept
   static constexpr uint64_t kept_bytes_max = 32u << 20;
 
   struct Free {

@@ -51,6 +51,7 @@ Task<void> Connection::run() {
   if (chosen) {
     transmitting_ = true;
     co_await transmit();
+    reader_waits();
   } else {
     home().counters.handshakes_failed.add(1);
   }

@@ -96,7 +96,11 @@ class Connection final : public std::enable_shared_from_this<Connection> {
 
   // connection_requests.cc
   Task<void> transmit();
-  Task<bool> take_write(Request request);
+  void reader_waits();
+  bool in_pieces(const Request& request) const;
+  uint64_t first_charge(const Request& request) const;
+  void serve(const Request& request, uint64_t charge);
+  Task<bool> take_write(Request request, uint64_t charge);
   Task<bool> take_large_write(Request request);
   Detached serve_read(Request request, Buffer buffer, uint64_t charge);
   Detached serve_large_read(Request request);
@@ -130,10 +134,10 @@ class Connection final : public std::enable_shared_from_this<Connection> {
   const int fd_;
   const Door door_;
   bool over_limit_ = false;
-  std::string name_;            // guarded by the state's mutex, like the next
+  std::string name_;  // guarded by the state's mutex, like the next
   std::string canonical_name_;
 
-  Connection* next_on_loop_ = nullptr;      // ServerLoop's list
+  Connection* next_on_loop_ = nullptr;  // ServerLoop's list
   Connection** prev_on_loop_ = nullptr;
 
   Handshake* handshake_ = nullptr;  // while it runs
@@ -149,13 +153,14 @@ class Connection final : public std::enable_shared_from_this<Connection> {
   bool lingering_ = false;  // all is said; what comes is not even answered
   bool broken_ = false;     // the socket takes no more replies
   bool transmitting_ = false;
+  bool reading_ = false;           // the reader runs: it starts the pump before it waits
   uint64_t deadline_ns_ = 0;       // of the handshake and of lingering; 0: none
   uint64_t send_deadline_ns_ = 0;  // of the sendmsg in flight
 
   Account account_;
   uint32_t in_flight_ = 0;
-  Waiters room_;    // the reader, when too much is in flight
-  Waiters quiet_;   // finish()
+  Waiters room_;   // the reader, when too much is in flight
+  Waiters quiet_;  // finish()
 
   Reply* out_first_ = nullptr;
   Reply** out_last_ = &out_first_;

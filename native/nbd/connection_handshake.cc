@@ -17,7 +17,8 @@ OptionReply option_error(Code code) {
 
 /// Tenants are told the kind of failure, not its particulars.
 std::string message_for(Door door, const Error& error) {
-  return door == Door::operator_door ? error.message : std::string("the export cannot be opened: ") + code_name(error.code);
+  return door == Door::operator_door ? error.message
+                                     : std::string("the export cannot be opened: ") + code_name(error.code);
 }
 
 }  // namespace

@@ -8,12 +8,13 @@
 namespace atl::nbd {
 namespace {
 
-constexpr size_t parts_max = 128;          // of one sendmsg: 64 replies with payload, 128 without
-constexpr size_t batch_bytes = 2u << 20;   // and no more than this, so that its time can be bounded (send_stall_ms)
+constexpr size_t parts_max = 128;         // of one sendmsg: 64 replies with payload, 128 without
+constexpr size_t batch_bytes = 2u << 20;  // and no more than this, so that its time can be bounded (send_stall_ms)
 
 }  // namespace
 
-/// The reply stays until sent() says so. It leaves at the end of this turn of the loop, with what else gets ready until then.
+/// The reply stays until sent() says so. It leaves when the reader has read all that is there, or at the end of this
+/// turn of the loop, with what else gets ready until then.
 void Connection::queue(Reply& reply) {
   VERIFY(!lingering_);
   if (broken_) {
@@ -22,7 +23,7 @@ void Connection::queue(Reply& reply) {
   }
   *out_last_ = &reply;
   out_last_ = &reply.next;
-  if (!pumping_ && !pump_posted_) {
+  if (!pumping_ && !pump_posted_ && !reading_) {
     pump_posted_ = true;
     loop().post(pump_job_);
   }

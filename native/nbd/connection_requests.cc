@@ -20,10 +20,9 @@ struct Connection::LargeWrite {
 };
 
 Task<void> Connection::transmit() {
-  BufferPool& buffers = home().buffers;
-  const uint32_t piece_bytes = state_->limits.piece_bytes;
   linger_if_idle();
   for (;;) {
+    reading_ = true;
     while (end_ - begin_ >= request_bytes && !lingering_) {
       Request request;
       if (!decode_request(input_.data() + begin_, request)) co_return;  // the stream is lost
@@ -33,63 +32,89 @@ Task<void> Connection::transmit() {
         home().counters.requests[static_cast<size_t>(Command::disconnect)].add(1);
         co_return;
       }
-      while (in_flight_ >= state_->limits.connection_requests) co_await room_.wait();
+      while (in_flight_ >= state_->limits.connection_requests) {
+        reader_waits();
+        co_await room_.wait();
+      }
       begin_request(request);
-
       Verdict verdict = judge(request, rules_, open_->device->size_bytes());
       if (draining_) verdict = {NbdError::shutdown, "the server is shutting down"};
       if (!verdict.accepted()) {
+        reader_waits();
         const bool alive = co_await discard_payload(request.payload_bytes());
         if (!alive) co_return end_request(0);
         refuse(request, verdict);
         continue;
       }
-      switch (request.command) {
-        case Command::read:
-          if (request.length <= piece_bytes || !rules_.structured || (request.flags & cflag_df) != 0) {
-            const uint64_t charge = request_charge + request.length;
-            if (!buffers.try_charge(account_, charge)) co_await buffers.charge(account_, charge);
-            Buffer buffer;
-            if (request.length > 0) buffer = buffers.take(request.length);
-            serve_read(request, std::move(buffer), charge);
-          } else {
-            if (!buffers.try_charge(account_, request_charge)) co_await buffers.charge(account_, request_charge);
-            serve_large_read(request);
-          }
-          break;
-        case Command::write: {
-          // The common case, all of it here already, needs no task of its own.
-          const uint64_t charge = request_charge + request.length;
-          if (request.length > 0 && request.length <= end_ - begin_ && buffers.try_charge(account_, charge)) {
-            Buffer buffer = buffers.take(request.length);
-            take_input(buffer.first(request.length));
-            serve_write(request, std::move(buffer), charge);
-            break;
-          }
-          bool alive;
-          if (request.length <= piece_bytes)
-            alive = co_await take_write(request);
-          else
-            alive = co_await take_large_write(request);
-          if (!alive) co_return;
-          break;
-        }
-        case Command::block_status: {
-          const uint64_t charge = request_charge + status_charge_per_extent * state_->limits.status_extents;
-          if (!buffers.try_charge(account_, charge)) co_await buffers.charge(account_, charge);
-          serve_status(request);
-          break;
-        }
-        default:
-          if (!buffers.try_charge(account_, request_charge)) co_await buffers.charge(account_, request_charge);
-          serve_plain(request);
+      const uint64_t charge = first_charge(request);
+      if (!home().buffers.try_charge(account_, charge)) {
+        reader_waits();
+        co_await home().buffers.charge(account_, charge);
+      }
+      if (request.command == Command::write && (request.length > end_ - begin_ || in_pieces(request))) {
+        reader_waits();
+        const bool alive = co_await take_write(request, charge);
+        if (!alive) co_return;
+      } else {
+        serve(request, charge);
       }
     }
     if (lingering_) begin_ = end_;
-    // Replies that are ready go out ahead of the wait for more, in the same system call.
-    start_pump();
+    reader_waits();
     const bool more = co_await receive();
     if (!more) co_return;
+  }
+}
+
+/// Before the reader waits for anything: the replies of the requests that it just read leave together, and with io_uring in
+/// the same system call that begins the wait.
+void Connection::reader_waits() {
+  reading_ = false;
+  start_pump();
+}
+
+/// Whether the request is served piece by piece. A READ in one chunk needs it all at once: with simple replies an error could
+/// no longer be told once the data has begun.
+bool Connection::in_pieces(const Request& request) const {
+  if (request.length <= state_->limits.piece_bytes) return false;
+  if (request.command == Command::write) return true;
+  return request.command == Command::read && rules_.structured && (request.flags & cflag_df) == 0;
+}
+
+/// What is charged before a request starts; those in pieces charge each piece later.
+uint64_t Connection::first_charge(const Request& request) const {
+  switch (request.command) {
+    case Command::read:
+    case Command::write: return request_charge + (in_pieces(request) ? 0 : request.length);
+    case Command::block_status: return request_charge + status_charge_per_extent * state_->limits.status_extents;
+    default: return request_charge;
+  }
+}
+
+/// A request that is here with all its payload.
+void Connection::serve(const Request& request, uint64_t charge) {
+  switch (request.command) {
+    case Command::read: {
+      if (in_pieces(request)) {
+        serve_large_read(request);
+        return;
+      }
+      Buffer buffer;
+      if (request.length > 0) buffer = home().buffers.take(request.length);
+      serve_read(request, std::move(buffer), charge);
+      return;
+    }
+    case Command::write: {
+      Buffer buffer;
+      if (request.length > 0) {
+        buffer = home().buffers.take(request.length);
+        take_input(buffer.first(request.length));
+      }
+      serve_write(request, std::move(buffer), charge);
+      return;
+    }
+    case Command::block_status: serve_status(request); return;
+    default: serve_plain(request); return;
   }
 }
 
@@ -140,7 +165,8 @@ void Connection::error_reply(Reply& reply, const Request& request, NbdError erro
 void Connection::device_error_reply(Reply& reply, const Request& request, const Error& error,
                                     std::optional<uint64_t> offset) {
   // Tenants learn what kind of failure it was; file names and the like are the operator's.
-  const std::string_view message = door_ == Door::operator_door ? std::string_view(error.message) : code_name(error.code);
+  const std::string_view message =
+      door_ == Door::operator_door ? std::string_view(error.message) : code_name(error.code);
   error_reply(reply, request, nbd_error(error.code, request.command), message, offset);
 }
 
@@ -243,20 +269,18 @@ Connection::Detached Connection::serve_large_read(Request request) {
 
 // ---- WRITE ----
 
-/// Receives the payload, then serves it; false at the end of the stream.
-Task<bool> Connection::take_write(Request request) {
-  BufferPool& buffers = home().buffers;
-  uint64_t charge = request_charge + request.length;
-  if (!buffers.try_charge(account_, charge)) co_await buffers.charge(account_, charge);
-  Buffer buffer;
-  if (request.length > 0) {
-    buffer = buffers.take(request.length);
-    const bool alive = co_await receive_payload(buffer.first(request.length));
-    if (!alive) {
-      buffer = Buffer{};
-      end_request(charge);
-      co_return false;
-    }
+/// Receives the rest of the payload and serves the request; false at the end of the stream.
+Task<bool> Connection::take_write(Request request, uint64_t charge) {
+  if (in_pieces(request)) {
+    const bool alive = co_await take_large_write(request);
+    co_return alive;
+  }
+  Buffer buffer = home().buffers.take(request.length);
+  const bool alive = co_await receive_payload(buffer.first(request.length));
+  if (!alive) {
+    buffer = Buffer{};
+    end_request(charge);
+    co_return false;
   }
   serve_write(request, std::move(buffer), charge);
   co_return true;
@@ -285,7 +309,6 @@ Connection::Detached Connection::serve_write(Request request, Buffer buffer, uin
 /// Each piece is written as soon as it is here; the request is answered when all are.
 Task<bool> Connection::take_large_write(Request request) {
   BufferPool& buffers = home().buffers;
-  if (!buffers.try_charge(account_, request_charge)) co_await buffers.charge(account_, request_charge);
   auto write = std::make_shared<LargeWrite>();
   write->request = request;
   bool alive = true;

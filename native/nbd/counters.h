@@ -12,14 +12,14 @@ namespace atl {
 
 /// Sums at one moment; all but `connections` only grow.
 struct NbdCounters {
-  uint64_t connections = 0;      // now open
+  uint64_t connections = 0;  // now open
   uint64_t accepted = 0;
-  uint64_t refused = 0;          // over the limit on connections
-  uint64_t handshakes_failed = 0;  // ended before an export was chosen, ABORT included
+  uint64_t refused = 0;                                 // over the limit on connections
+  uint64_t handshakes_failed = 0;                       // ended before an export was chosen, ABORT included
   std::array<uint64_t, nbd::command_kinds> requests{};  // by nbd::Command; refused ones included
-  uint64_t errors = 0;           // requests answered with an error
-  uint64_t bytes_read = 0;       // payload of successful READs
-  uint64_t bytes_written = 0;    // payload of successful WRITEs
+  uint64_t errors = 0;                                  // requests answered with an error
+  uint64_t bytes_read = 0;                              // payload of successful READs
+  uint64_t bytes_written = 0;                           // payload of successful WRITEs
 };
 
 namespace nbd {

@@ -99,20 +99,20 @@ class Handshake {
   std::array<std::byte, option_header_bytes> fixed_part_{};
   size_t fixed_part_have_ = 0;
   Option option_{};
-  uint32_t option_left_ = 0;        // bytes of the option's data not yet received
-  std::vector<std::byte> data_;     // of options whose data is kept
-  OptionReply skip_reply_{};        // what a skipped option is answered
+  uint32_t option_left_ = 0;     // bytes of the option's data not yet received
+  std::vector<std::byte> data_;  // of options whose data is kept
+  OptionReply skip_reply_{};     // what a skipped option is answered
   std::string_view skip_message_;
   uint32_t options_ = 0;
 
-  std::string name_;                // of the option that is being answered
-  std::vector<Info> infos_;         // GO, INFO: what was asked for
+  std::string name_;                  // of the option that is being answered
+  std::vector<Info> infos_;           // GO, INFO: what was asked for
   std::vector<std::string> queries_;  // *_META_CONTEXT
 
   Negotiated negotiated_;
-  std::string contexts_name_;       // the export the contexts were set for
+  std::string contexts_name_;  // the export the contexts were set for
 
-  OptionReply refusal_{};           // ack: none
+  OptionReply refusal_{};  // ack: none
   std::string refusal_message_;
 
   std::vector<std::byte> output_;

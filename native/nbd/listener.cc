@@ -98,7 +98,8 @@ Result<std::vector<std::shared_ptr<Listener>>> Listener::open(const ListenOption
   return open_tcp(options);
 }
 
-Result<std::vector<std::shared_ptr<Listener>>> Listener::open_unix(const ListenOptions& options, const std::string& path) {
+Result<std::vector<std::shared_ptr<Listener>>> Listener::open_unix(const ListenOptions& options,
+                                                                   const std::string& path) {
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
   if (path.empty() || path.size() >= sizeof address.sun_path)

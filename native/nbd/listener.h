@@ -42,15 +42,16 @@ class Listener {
 
  private:
   Listener(int fd, Door door) : fd_(fd), door_(door) {}
-  static Result<std::vector<std::shared_ptr<Listener>>> open_unix(const ListenOptions& options, const std::string& path);
+  static Result<std::vector<std::shared_ptr<Listener>>> open_unix(const ListenOptions& options,
+                                                                  const std::string& path);
   static Result<std::vector<std::shared_ptr<Listener>>> open_tcp(const ListenOptions& options);
 
   const int fd_;
   const Door door_;
   bool tcp_ = false;
   std::string address_;
-  std::string path_;     // of a unix socket
-  dev_t device_ = 0;     // and which file it is, so that a successor's is not removed
+  std::string path_;  // of a unix socket
+  dev_t device_ = 0;  // and which file it is, so that a successor's is not removed
   ino_t inode_ = 0;
   std::atomic<bool> closing_{false};
 };

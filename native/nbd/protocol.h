@@ -16,8 +16,8 @@
 
 namespace atl::nbd {
 
-constexpr uint64_t init_magic = 0x4e42444d41474943;     // "NBDMAGIC"
-constexpr uint64_t option_magic = 0x49484156454f5054;   // "IHAVEOPT"
+constexpr uint64_t init_magic = 0x4e42444d41474943;    // "NBDMAGIC"
+constexpr uint64_t option_magic = 0x49484156454f5054;  // "IHAVEOPT"
 constexpr uint64_t option_reply_magic = 0x0003e889045565a9;
 constexpr uint32_t request_magic = 0x25609513;
 constexpr uint32_t simple_reply_magic = 0x67446698;

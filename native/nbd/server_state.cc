@@ -16,7 +16,8 @@ uint64_t guaranteed_bytes(const NbdLimits& limits) {
 
 ServerLoop::ServerLoop(Loop& on, const NbdLimits& limits, uint64_t bytes_limit)
     // Less than the largest request could never be served.
-    : loop(on), buffers(std::max<uint64_t>(bytes_limit, uint64_t{limits.payload_bytes} * 2), guaranteed_bytes(limits)) {}
+    : loop(on),
+      buffers(std::max<uint64_t>(bytes_limit, uint64_t{limits.payload_bytes} * 2), guaranteed_bytes(limits)) {}
 
 void ServerLoop::add(Connection& connection) {
   VERIFY(loop.on_thread() && connection.prev_on_loop_ == nullptr);

@@ -65,7 +65,8 @@ Verdict judge(const Request& request, const TransmissionRules& rules, uint64_t s
     if (request.length == 0) return {NbdError::inval, "a block status of nothing"};
   }
   // Zeroes as a record are fast; keeping the space allocated means writing it.
-  if (command == Command::write_zeroes && (request.flags & cflag_fast_zero) != 0 && (request.flags & cflag_no_hole) != 0)
+  if (command == Command::write_zeroes && (request.flags & cflag_fast_zero) != 0 &&
+      (request.flags & cflag_no_hole) != 0)
     return {NbdError::notsup, "zeroes that keep their space are not faster than a write"};
   return {};
 }

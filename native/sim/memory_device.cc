@@ -50,6 +50,11 @@ void MemoryDevice::resize(uint64_t size_bytes) {
   pages_.resize((size_bytes + page_bytes - 1) / page_bytes);
 }
 
+void MemoryDevice::allocate() {
+  for (std::unique_ptr<Page>& page : pages_)
+    if (page == nullptr) page = std::make_unique<Page>();
+}
+
 Task<Result<void>> MemoryDevice::read(uint64_t offset, MutableBytes into) {
   check_range(offset, into.size());
   const Running running(*this);

@@ -29,7 +29,10 @@ class MemoryDevice final : public BlockDevice {
   static constexpr uint64_t page_bytes = 64u << 10;
 
   MemoryDevice(Executor& home, uint64_t size_bytes, bool read_only = false)
-      : home_(home), size_bytes_(size_bytes), read_only_(read_only), pages_((size_bytes + page_bytes - 1) / page_bytes) {}
+      : home_(home),
+        size_bytes_(size_bytes),
+        read_only_(read_only),
+        pages_((size_bytes + page_bytes - 1) / page_bytes) {}
   ~MemoryDevice() override;
 
   Executor& home() const override { return home_; }
@@ -45,6 +48,8 @@ class MemoryDevice final : public BlockDevice {
   Task<Result<std::vector<Extent>>> extents(uint64_t offset, uint64_t length, uint32_t max_extents) override;
 
   void resize(uint64_t size_bytes);
+  /// Makes all pages.
+  void allocate();
 
   /// How long a call takes; asked for each.
   std::function<uint64_t(const Call&)> delay_ns;

@@ -81,7 +81,10 @@ int main(int argc, char** argv) {
     const uint64_t bytes = std::strtoull(argv[2], nullptr, 10) << 20;
     resolver.disk = std::make_shared<MemoryDevice>(*loops.back(), bytes);
     resolver.slow = std::make_shared<MemoryDevice>(*loops.back(), bytes);
-    resolver.slow->delay_ns = [random = std::mt19937(1)](const MemoryDevice::Call&) mutable { return random() % 1'000'000; };
+    resolver.slow->delay_ns = [random = std::mt19937(1)](const MemoryDevice::Call&) mutable {
+      return random() % 1'000'000;
+    };
+    resolver.disk->allocate();  // so that measurements do not show the allocator
     NbdServer server(loops, resolver);
     std::atomic<int> state{0};
     spawn_on(*loops[0], start(&server, argv[1], &state));
