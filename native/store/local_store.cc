@@ -24,7 +24,7 @@ Result<LocalStore> open_local_store(const std::string& directory, const LocalSto
 
   LocalStore store;
   store.data = std::move(*data);
-  store.records = std::move(*records);
+  store.kv = std::move(*records);
   return store;
 }
 

@@ -18,7 +18,7 @@ struct LocalStoreOptions {
 
 struct LocalStore {
   std::unique_ptr<DataStore> data;
-  std::unique_ptr<Kv> records;
+  std::unique_ptr<Kv> kv;
 };
 
 /// Blocking. Creates the directory (its parent must be there) and what is in it where it is missing. `busy`: another process has
