@@ -1,6 +1,7 @@
 // initramfs.ts: the first root file system of a guest: busybox, kernel modules, the programs asked for, and an init.
 
-import { readdir, readFile } from 'node:fs/promises'
+import { existsSync } from 'node:fs'
+import { readFile } from 'node:fs/promises'
 import { basename, dirname } from 'node:path'
 import { gzipSync } from 'node:zlib'
 import { execa } from 'execa'
@@ -55,8 +56,7 @@ function parents(path: string): string[] {
 
 async function which(program: string): Promise<string> {
   const folders = ['/usr/sbin', '/sbin', '/usr/bin', '/bin']
-  for (const folder of folders)
-    if ((await readdir(folder).catch(() => [])).includes(program)) return `${folder}/${program}`
+  for (const folder of folders) if (existsSync(`${folder}/${program}`)) return `${folder}/${program}`
   throw new Error(`${program} is not installed (looked in ${folders.join(', ')})`)
 }
 

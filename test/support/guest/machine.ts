@@ -1,6 +1,6 @@
 // machine.ts: a QEMU guest: boots from its first disk or from a kernel, and obeys through its serial line.
 
-import { execa, type ResultPromise } from 'execa'
+import { execa } from 'execa'
 import { accelerator } from './accelerator.js'
 import { SerialShell } from './serial_shell.js'
 
@@ -15,22 +15,17 @@ export interface MachineOptions {
 }
 
 export class Machine {
-  readonly #process: ResultPromise
+  readonly #process: Qemu
   readonly #shell: SerialShell
 
-  private constructor(process: ResultPromise, shell: SerialShell) {
+  private constructor(process: Qemu, shell: SerialShell) {
     this.#process = process
     this.#shell = shell
   }
 
   /** Resolves when the guest's init takes commands. */
   static async boot(options: MachineOptions): Promise<Machine> {
-    const qemu = execa('qemu-system-x86_64', await qemuArguments(options), {
-      stdin: 'pipe',
-      buffer: { stdout: false },
-      reject: false,
-      forceKillAfterDelay: 2000,
-    })
+    const qemu = startQemu(await qemuArguments(options))
     const machine = new Machine(qemu, new SerialShell(qemu.stdout, qemu.stdin))
     try {
       await machine.#shell.ready(options.bootLimitMs ?? 180_000)
@@ -66,6 +61,13 @@ export class Machine {
     const { stderr } = await this.#process
     return { stderr: String(stderr) }
   }
+}
+
+type Qemu = ReturnType<typeof startQemu>
+
+function startQemu(args: string[]) {
+  // The console's text is kept by the serial shell and not by execa.
+  return execa('qemu-system-x86_64', args, { stdin: 'pipe', buffer: { stdout: false }, reject: false })
 }
 
 async function qemuArguments({ disks, kernel, network, memoryMiB = 512 }: MachineOptions): Promise<string[]> {
