@@ -1,0 +1,2 @@
+import type { Action } from './action.js'
+export const connectionActions: Record<string, Action> = {}

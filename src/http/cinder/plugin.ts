@@ -1,0 +1,87 @@
+/**
+ * The block storage API (Cinder v3), mounted at `/volume`. Who calls is judged by ../auth.ts, rights and states by core;
+ * here are the forms: microversions (microversion.ts), bodies (validation.ts), answers (views/), errors (faults.ts).
+ *
+ * Every path exists with and without the project's id (`/v3/{project_id}/volumes`, `/v3/volumes`); when it is there, it
+ * must be that of the token.
+ */
+
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import type { ApiOptions } from '../api.js'
+import { requireProject } from '../auth.js'
+import { describeError } from '../errors.js'
+import { attachmentRoutes } from './attachments.js'
+import { typeRoutes } from './default_type.js'
+import { badRequest, faultBody } from './faults.js'
+import { laterRoutes } from './later.js'
+import { metadataRoutes } from './metadata_routes.js'
+import { negotiateMicroversions } from './microversion.js'
+import { quotaRoutes } from './quotas.js'
+import { serviceRoutes } from './services.js'
+import { snapshotActionRoutes } from './snapshot_actions.js'
+import { snapshotRoutes } from './snapshots.js'
+import { versionRoutes } from './versions.js'
+import { volumeActionRoutes } from './volume_actions.js'
+import { volumeRoutes } from './volumes.js'
+
+export async function cinder(app: FastifyInstance, options: ApiOptions): Promise<void> {
+  app.decorateRequest('microversion', 0)
+  app.setErrorHandler((error, request, reply) => {
+    const { status, message } = describeError(error, request)
+    return sendFault(reply, status, message)
+  })
+  app.setNotFoundHandler((_request, reply) => sendFault(reply, 404, 'The resource could not be found.'))
+
+  versionRoutes(app, options.urls)
+  for (const prefix of ['/v3', '/v3/:projectId']) {
+    await app.register(
+      async (v3) => {
+        negotiateMicroversions(v3)
+        v3.addHook('onRequest', requireOwnProject)
+        await resourceRoutes(v3, options)
+      },
+      { prefix },
+    )
+  }
+}
+
+async function resourceRoutes(app: FastifyInstance, options: ApiOptions): Promise<void> {
+  const { core } = options
+  volumeRoutes(app, options)
+  volumeActionRoutes(app, options)
+  snapshotRoutes(app, options)
+  snapshotActionRoutes(app, options)
+  metadataRoutes(app, {
+    path: '/volumes/:id',
+    read: async (caller, id) => (await core.volumes.get(caller, id)).metadata,
+    replace: async (caller, id, metadata) => (await core.volumes.update(caller, id, { metadata })).metadata,
+  })
+  metadataRoutes(app, {
+    path: '/snapshots/:id',
+    read: async (caller, id) => (await core.snapshots.get(caller, id)).metadata,
+    replace: async (caller, id, metadata) => (await core.snapshots.update(caller, id, { metadata })).metadata,
+  })
+  typeRoutes(app)
+  quotaRoutes(app, options)
+  serviceRoutes(app)
+  laterRoutes(app)
+  await app.register(async (scope) => attachmentRoutes(scope, options))
+}
+
+async function requireOwnProject(request: FastifyRequest): Promise<void> {
+  const caller = requireProject(request)
+  const { projectId } = request.params as { projectId?: string }
+  if (projectId !== undefined && projectId !== caller.project.id) throw badRequest('Malformed request url')
+}
+
+function sendFault(reply: FastifyReply, status: number, message: string): FastifyReply {
+  const code = statusOf(status)
+  if (code === 401) void reply.header('WWW-Authenticate', 'Keystone')
+  return reply.code(code).send(faultBody(code, message))
+}
+
+/** A full disk is what Cinder calls over the limit. 499 is for our log; nobody is there to read it. */
+function statusOf(status: number): number {
+  if (status === 507) return 413
+  return status === 499 ? 400 : status
+}

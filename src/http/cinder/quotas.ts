@@ -1,0 +1,92 @@
+/**
+ * Limits and quotas, for reading: nothing is limited yet, which OpenStack writes as -1, and what is used is counted.
+ */
+
+import type { FastifyInstance } from 'fastify'
+import type { Core } from '../../core/core.js'
+import type { ProjectCaller } from '../../core/records.js'
+import type { ApiOptions } from '../api.js'
+import { requireProject } from '../auth.js'
+import { CinderFault } from './faults.js'
+import { volumeTypeName } from './default_type.js'
+import { totalsOf } from './totals.js'
+import { flagOf } from './validation.js'
+
+const unlimited = -1
+
+interface Usage {
+  volumes: number
+  gigabytes: number
+  snapshots: number
+}
+
+async function usageOf(core: Core, caller: ProjectCaller, projectId: string): Promise<Usage> {
+  // An administrator may ask for any project; everybody else has been held to the own one.
+  const scope = projectId === caller.project.id ? {} : { allProjects: true, projectId }
+  const { count, sizeGib } = await totalsOf(core, caller, scope)
+  return { volumes: count, gigabytes: sizeGib, snapshots: await core.snapshots.count(caller, scope) }
+}
+
+export function quotaRoutes(app: FastifyInstance, { core }: ApiOptions): void {
+  app.get('/limits', async (request) => {
+    const caller = requireProject(request)
+    const { project_id: asked } = request.query as { project_id?: string }
+    const used = await usageOf(core, caller, caller.isAdmin && asked ? asked : caller.project.id)
+    return {
+      limits: {
+        rate: [],
+        absolute: {
+          maxTotalVolumes: unlimited,
+          maxTotalVolumeGigabytes: unlimited,
+          maxTotalSnapshots: unlimited,
+          maxTotalBackups: unlimited,
+          maxTotalBackupGigabytes: unlimited,
+          totalVolumesUsed: used.volumes,
+          totalGigabytesUsed: used.gigabytes,
+          totalSnapshotsUsed: used.snapshots,
+          totalBackupsUsed: 0,
+          totalBackupGigabytesUsed: 0,
+        },
+      },
+    }
+  })
+
+  app.get<{ Params: { targetId: string } }>('/os-quota-sets/:targetId', async (request) => {
+    const caller = requireProject(request)
+    const { targetId } = request.params
+    requireOwn(caller, targetId)
+    const { usage } = request.query as { usage?: string }
+    if (!flagOf(usage ?? '')) return { quota_set: { id: targetId, ...quotaSet(() => unlimited) } }
+    const used = await usageOf(core, caller, targetId)
+    const inUse: Record<string, number> = { ...used }
+    return {
+      quota_set: {
+        id: targetId,
+        ...quotaSet((name) => ({ limit: unlimited, in_use: inUse[name] ?? 0, reserved: 0 })),
+      },
+    }
+  })
+
+  app.get<{ Params: { targetId: string } }>('/os-quota-sets/:targetId/defaults', async (request) => {
+    const { targetId } = request.params
+    requireOwn(requireProject(request), targetId)
+    return { quota_set: { id: targetId, ...quotaSet(() => unlimited) } }
+  })
+}
+
+function requireOwn(caller: ProjectCaller, projectId: string): void {
+  if (!caller.isAdmin && projectId !== caller.project.id)
+    throw new CinderFault(403, 'Only an administrator may see the quota of another project.')
+}
+
+/** With the totals per type, which are those of all volumes. */
+function quotaSet<T>(limitOf: (name: string) => T): Record<string, T> {
+  const counted = ['volumes', 'snapshots', 'gigabytes']
+  return Object.fromEntries([
+    ...[...counted, 'per_volume_gigabytes', 'backups', 'backup_gigabytes', 'groups'].map((name) => [
+      name,
+      limitOf(name),
+    ]),
+    ...counted.map((name) => [`${name}_${volumeTypeName}`, limitOf(name)]),
+  ])
+}

@@ -1,0 +1,133 @@
+/** Snapshots: make, list, show, change, delete. */
+
+import { Type } from '@sinclair/typebox'
+import type { FastifyInstance, FastifyRequest } from 'fastify'
+import type { SnapshotQuery, SnapshotSortKey } from '../../core/snapshots.js'
+import type { ApiOptions } from '../api.js'
+import { requireProject } from '../auth.js'
+import { readJson } from '../body.js'
+import { badRequest } from './faults.js'
+import { judgeFilters, metadataFilter } from './filters.js'
+import { limitToFetch, listAnswer } from './list_answer.js'
+import { type ListParams, parseListParams, type RawQuery } from './list_params.js'
+import { since } from './microversion.js'
+import { Flag, isTrue, judge, NullableMetadata, NullableText, Uuid } from './validation.js'
+import { viewContext } from './views/context.js'
+import { snapshotDetail, snapshotSummary, snapshotView } from './views/snapshot.js'
+import { namesOf } from './volume_body.js'
+
+interface SnapshotRoute {
+  Params: { snapshotId: string }
+}
+
+const sortKeys: Record<string, SnapshotSortKey> = {
+  id: 'id',
+  name: 'name',
+  display_name: 'name',
+  created_at: 'created_at',
+  updated_at: 'updated_at',
+  status: 'status',
+  size: 'size',
+  volume_size: 'size',
+  volume_id: 'volume_id',
+}
+
+const names = {
+  name: Type.Optional(NullableText),
+  display_name: Type.Optional(NullableText),
+  description: Type.Optional(NullableText),
+  display_description: Type.Optional(NullableText),
+}
+const CreateBody = Type.Object({
+  snapshot: Type.Object(
+    {
+      ...names,
+      volume_id: Uuid,
+      force: Type.Optional(Type.Union([Flag, Type.Null()], { description: 'a boolean' })),
+      metadata: Type.Optional(NullableMetadata),
+    },
+    { additionalProperties: false, description: 'an object' },
+  ),
+})
+const UpdateBody = Type.Object({
+  snapshot: Type.Object(names, { additionalProperties: false, description: 'an object' }),
+})
+
+export function snapshotRoutes(app: FastifyInstance, { core, urls }: ApiOptions): void {
+  app.post('/snapshots', async (request, reply) => {
+    const caller = requireProject(request)
+    const { snapshot: body } = judge(CreateBody, await readJson(request))
+    const snapshot = await core.snapshots.create(caller, {
+      ...namesOf(body),
+      volumeId: body.volume_id,
+      metadata: body.metadata ?? {},
+      force: isForced(request, body.force),
+    })
+    return reply.code(202).send({ snapshot: snapshotView(snapshot, viewContext(request, urls)) })
+  })
+
+  const list = async (request: FastifyRequest, detailed: boolean) => {
+    const caller = requireProject(request)
+    const params = parseListParams(request.query as RawQuery, sortKeys)
+    const query = snapshotQuery(params, request, caller.isAdmin)
+    const context = viewContext(request, urls)
+    const found = await core.snapshots.list(caller, { ...query, limit: limitToFetch(params) })
+    return listAnswer(request, {
+      collection: 'snapshots',
+      path: detailed ? 'snapshots/detail' : 'snapshots',
+      context,
+      params,
+      found,
+      view: (snapshot) => (detailed ? snapshotDetail(snapshot, context) : snapshotSummary(snapshot)),
+      count: () => core.snapshots.count(caller, query),
+    })
+  }
+  app.get('/snapshots', async (request) => list(request, false))
+  app.get('/snapshots/detail', async (request) => list(request, true))
+
+  app.get<SnapshotRoute>('/snapshots/:snapshotId', async (request) => {
+    const snapshot = await core.snapshots.get(requireProject(request), request.params.snapshotId)
+    return { snapshot: snapshotDetail(snapshot, viewContext(request, urls)) }
+  })
+
+  app.put<SnapshotRoute>('/snapshots/:snapshotId', async (request) => {
+    const caller = requireProject(request)
+    const { snapshot: body } = judge(UpdateBody, await readJson(request))
+    if (Object.keys(body).length === 0)
+      throw badRequest('At least one of name, description, display_name and display_description is required.')
+    const snapshot = await core.snapshots.update(caller, request.params.snapshotId, namesOf(body))
+    return { snapshot: snapshotView(snapshot, viewContext(request, urls)) }
+  })
+
+  app.delete<SnapshotRoute>('/snapshots/:snapshotId', async (request, reply) => {
+    await core.snapshots.delete(requireProject(request), request.params.snapshotId)
+    return reply.code(202).send()
+  })
+}
+
+/** From 3.66 on a volume in use is snapshotted without being asked; saying no to that is an error. */
+function isForced(request: FastifyRequest, force: Parameters<typeof isTrue>[0]): boolean {
+  if (request.microversion < since.snapshotWithoutForce) return isTrue(force)
+  if (force !== undefined && !isTrue(force))
+    throw badRequest(
+      "Since microversion 3.66 the 'force' flag is invalid; its only accepted value is true, which is ignored.",
+    )
+  return true
+}
+
+function snapshotQuery(params: ListParams<SnapshotSortKey>, request: FastifyRequest, isAdmin: boolean): SnapshotQuery {
+  const { filters, marker, offset, sort, allTenants } = params
+  const { microversion } = request
+  judgeFilters(filters, { resource: 'snapshot', microversion, isAdmin })
+  return {
+    marker: marker as SnapshotQuery['marker'],
+    offset,
+    sort: sort.length > 0 ? sort : undefined,
+    allProjects: allTenants,
+    projectId: isAdmin ? (filters.get('project_id') ?? filters.get('tenant_id')) : undefined,
+    name: filters.get('name'),
+    status: filters.get('status'),
+    volumeId: filters.get('volume_id'),
+    metadata: microversion >= since.snapshotMetadataFilter ? metadataFilter(filters.get('metadata')) : undefined,
+  }
+}

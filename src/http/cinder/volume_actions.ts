@@ -1,0 +1,201 @@
+/** `POST /volumes/{id}/action`: one member, whose name is the action. What it takes is judged by that action's schema. */
+
+import { Type } from '@sinclair/typebox'
+import type { FastifyInstance, FastifyReply } from 'fastify'
+import { type ImageVisibility, volumeStatuses } from '../../core/records.js'
+import type { ApiOptions } from '../api.js'
+import { requireAdmin, requireProject } from '../auth.js'
+import { readJsonObject } from '../body.js'
+import { type Action, type ActionAnswer, accepted, action, done, Nothing, strict } from './action.js'
+import { connectionActions } from './connections.js'
+import { volumeTypeView } from './default_type.js'
+import { badRequest, CinderFault, notFound } from './faults.js'
+import { since } from './microversion.js'
+import { Flag, gibOf, isTrue, judge, Metadata, SizeGib } from './validation.js'
+import { cinderTime } from './views/time.js'
+
+const extend = action(
+  Type.Object({ new_size: SizeGib }, strict),
+  async ({ core, caller, volumeId, argument, request }) => {
+    await core.volumes.extend(caller, volumeId, gibOf(argument.new_size), {
+      attached: request.microversion >= since.extendInUse,
+    })
+    return accepted
+  },
+)
+
+const uploadImage = action(
+  Type.Object(
+    {
+      image_name: Type.String({ minLength: 1, maxLength: 255, description: 'a string of 1 to 255 characters' }),
+      force: Type.Optional(Type.Union([Flag, Type.Null()], { description: 'a boolean' })),
+      disk_format: Type.Optional(Type.Union([Type.String({ maxLength: 255 }), Type.Null()])),
+      container_format: Type.Optional(Type.Union([Type.String({ maxLength: 255 }), Type.Null()])),
+      visibility: Type.Optional(
+        Type.Union(
+          (['community', 'public', 'private', 'shared'] as const).map((v) => Type.Literal(v)),
+          { description: "one of 'community', 'public', 'private' and 'shared'" },
+        ),
+      ),
+      protected: Type.Optional(Flag),
+    },
+    strict,
+  ),
+  async ({ core, caller, volumeId, argument, request }) => {
+    const withVisibility = request.microversion >= since.uploadVisibility
+    if (!withVisibility && (argument.visibility !== undefined || argument.protected !== undefined))
+      throw badRequest('visibility and protected need microversion 3.1 or above.')
+    const diskFormat = argument.disk_format ?? 'raw'
+    // The image shares the volume's bytes as they are; another format would have to be written anew.
+    if (diskFormat !== 'raw')
+      throw badRequest(`disk_format ${diskFormat} is not served: an image of a volume shares its bytes, which are raw.`)
+    const containerFormat = argument.container_format ?? 'bare'
+    const image = await core.images.createFromVolume(
+      caller,
+      volumeId,
+      {
+        name: argument.image_name,
+        diskFormat,
+        containerFormat,
+        visibility: (argument.visibility ?? 'private') as ImageVisibility,
+        protected: isTrue(argument.protected),
+      },
+      { force: isTrue(argument.force) },
+    )
+    const volume = await core.volumes.get(caller, volumeId)
+    return {
+      status: 202,
+      body: {
+        'os-volume_upload_image': {
+          id: volume.id,
+          updated_at: cinderTime(volume.updatedAt ?? volume.createdAt),
+          status: 'uploading',
+          display_description: volume.description,
+          size: volume.sizeGib,
+          volume_type: volumeTypeView(false),
+          image_id: image.id,
+          container_format: containerFormat,
+          disk_format: diskFormat,
+          image_name: image.name,
+          ...(withVisibility ? { visibility: image.visibility, protected: image.protected } : {}),
+        },
+      },
+    }
+  },
+)
+
+const setBootable = action(Type.Object({ bootable: Flag }, strict), async ({ core, caller, volumeId, argument }) => {
+  await core.volumes.update(caller, volumeId, { bootable: isTrue(argument.bootable) })
+  return done
+})
+
+const setReadOnly = action(Type.Object({ readonly: Flag }, strict), async ({ core, caller, volumeId, argument }) => {
+  await core.volumes.update(caller, volumeId, {
+    readOnly: isTrue(argument.readonly),
+    status: { from: ['available'], to: 'available' },
+  })
+  return accepted
+})
+
+const resetStatus = action(
+  Type.Object(
+    {
+      status: Type.Optional(Type.Union([Type.String({ maxLength: 255 }), Type.Null()])),
+      attach_status: Type.Optional(Type.Union([Type.String({ maxLength: 255 }), Type.Null()])),
+      migration_status: Type.Optional(Type.Union([Type.String({ maxLength: 255 }), Type.Null()])),
+    },
+    strict,
+  ),
+  async ({ core, caller, volumeId, argument, request }) => {
+    requireAdmin(request)
+    if (argument.status == null && argument.attach_status == null && argument.migration_status == null)
+      throw badRequest("Must specify 'status', 'attach_status' or 'migration_status' for update.")
+    // The states of attachments and migrations follow from what there is; only a volume's own state can be set.
+    if (argument.status == null) {
+      await core.volumes.get(caller, volumeId)
+      return accepted
+    }
+    const status = volumeStatuses.find((known) => known === argument.status?.toLowerCase())
+    if (status === undefined)
+      throw badRequest(`Must specify a valid status: one of ${volumeStatuses.join(', ')}; not ${argument.status}.`)
+    await core.volumes.update(caller, volumeId, { status: { to: status } })
+    return accepted
+  },
+)
+
+const forceDelete = action(Nothing, async ({ core, caller, volumeId, request }) => {
+  requireAdmin(request)
+  await core.volumes.delete(caller, volumeId, { force: true })
+  return accepted
+})
+
+const showImageMetadata = action(Nothing, async ({ core, caller, volumeId }) => {
+  const { imageMetadata } = await core.volumes.get(caller, volumeId)
+  return { status: 200, body: { metadata: imageMetadata } }
+})
+
+const setImageMetadata = action(
+  Type.Object({ metadata: Metadata }, strict),
+  async ({ core, caller, volumeId, argument }) => {
+    const before = await core.volumes.get(caller, volumeId)
+    const imageMetadata = { ...before.imageMetadata, ...argument.metadata }
+    await core.volumes.update(caller, volumeId, { imageMetadata })
+    return { status: 200, body: { metadata: imageMetadata } }
+  },
+)
+
+const unsetImageMetadata = action(
+  Type.Object({ key: Type.String({ minLength: 1, maxLength: 255 }) }, strict),
+  async ({ core, caller, volumeId, argument }) => {
+    const { imageMetadata } = await core.volumes.get(caller, volumeId)
+    if (!Object.hasOwn(imageMetadata, argument.key)) throw notFound('Metadata item was not found.')
+    const left = Object.entries(imageMetadata).filter(([name]) => name !== argument.key)
+    await core.volumes.update(caller, volumeId, { imageMetadata: Object.fromEntries(left) })
+    return done
+  },
+)
+
+const actions: Record<string, Action> = {
+  'os-extend': extend,
+  'os-volume_upload_image': uploadImage,
+  'os-set_bootable': setBootable,
+  'os-update_readonly_flag': setReadOnly,
+  'os-reset_status': resetStatus,
+  'os-force_delete': forceDelete,
+  'os-show_image_metadata': showImageMetadata,
+  'os-set_image_metadata': setImageMetadata,
+  'os-unset_image_metadata': unsetImageMetadata,
+  ...connectionActions,
+}
+
+/** Served by later versions. */
+const laterActions = new Set([
+  'os-retype',
+  'os-reimage',
+  'os-migrate_volume',
+  'os-migrate_volume_completion',
+  'os-unmanage',
+  'os-promote-replica',
+  'os-reenable-replica',
+  'revert',
+])
+
+export function volumeActionRoutes(app: FastifyInstance, options: ApiOptions): void {
+  app.post<{ Params: { volumeId: string } }>('/volumes/:volumeId/action', async (request, reply) => {
+    const caller = requireProject(request)
+    const body = await readJsonObject(request)
+    const [name, ...more] = Object.keys(body)
+    if (name === undefined || more.length > 0)
+      throw badRequest('Malformed request body: it has one member, the action.')
+    if (laterActions.has(name)) throw new CinderFault(501, `The action ${name} is not served by this version of Atoll.`)
+    const known = Object.hasOwn(actions, name) ? actions[name] : undefined
+    if (known === undefined) throw badRequest(`There is no such action: ${name}`)
+    const argument = judge(known.schema, body[name])
+    const { volumeId } = request.params
+    return sendAnswer(reply, await known.run({ ...options, caller, volumeId, argument, request }))
+  })
+}
+
+function sendAnswer(reply: FastifyReply, { status, body }: ActionAnswer): FastifyReply {
+  return reply.code(status).send(body)
+}

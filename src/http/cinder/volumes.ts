@@ -1,0 +1,118 @@
+/** Volumes: make, list, show, change, delete, sum up. */
+
+import type { FastifyInstance, FastifyRequest } from 'fastify'
+import type { VolumeQuery, VolumeSortKey } from '../../core/volumes.js'
+import type { ApiOptions } from '../api.js'
+import { requireProject } from '../auth.js'
+import { readJson } from '../body.js'
+import { createVolume } from './create_volume.js'
+import { bootableFilter, judgeFilters, metadataFilter } from './filters.js'
+import { limitToFetch, listAnswer } from './list_answer.js'
+import { type ListParams, parseListParams, type RawQuery } from './list_params.js'
+import { requireMicroversion, since } from './microversion.js'
+import { totalsOf } from './totals.js'
+import { flagOf } from './validation.js'
+import { viewContext } from './views/context.js'
+import { volumeDetail, volumeSummary, volumeView } from './views/volume.js'
+import { judgeCreateBody, judgeUpdateBody, namesOf } from './volume_body.js'
+
+interface VolumeRoute {
+  Params: { volumeId: string }
+}
+
+const sortKeys: Record<string, VolumeSortKey> = {
+  id: 'id',
+  name: 'name',
+  display_name: 'name',
+  created_at: 'created_at',
+  updated_at: 'updated_at',
+  size: 'size',
+  status: 'status',
+  bootable: 'bootable',
+  availability_zone: 'availability_zone',
+}
+
+export function volumeRoutes(app: FastifyInstance, { core, urls }: ApiOptions): void {
+  app.post('/volumes', async (request, reply) => {
+    const caller = requireProject(request)
+    const body = judgeCreateBody(await readJson(request), request.microversion)
+    const volume = await createVolume(core, caller, body)
+    return reply.code(202).send({ volume: volumeView(volume, viewContext(request, urls)) })
+  })
+
+  const list = async (request: FastifyRequest, detailed: boolean) => {
+    const caller = requireProject(request)
+    const params = parseListParams(request.query as RawQuery, sortKeys)
+    const query = volumeQuery(params, request, caller.isAdmin)
+    const context = viewContext(request, urls)
+    const found = await core.volumes.list(caller, { ...query, limit: limitToFetch(params) })
+    return listAnswer(request, {
+      collection: 'volumes',
+      path: detailed ? 'volumes/detail' : 'volumes',
+      context,
+      params,
+      found,
+      view: (volume) => (detailed ? volumeDetail(volume, context) : volumeSummary(volume, context)),
+      count: () => core.volumes.count(caller, query),
+    })
+  }
+  app.get('/volumes', async (request) => list(request, false))
+  app.get('/volumes/detail', async (request) => list(request, true))
+
+  app.get('/volumes/summary', async (request) => {
+    requireMicroversion(request, since.summary)
+    const caller = requireProject(request)
+    const params = parseListParams(request.query as RawQuery, sortKeys)
+    const totals = await totalsOf(core, caller, volumeQuery(params, request, caller.isAdmin))
+    return {
+      'volume-summary': {
+        total_count: totals.count,
+        total_size: totals.sizeGib,
+        ...(request.microversion >= since.summaryMetadata ? { metadata: totals.metadata } : {}),
+      },
+    }
+  })
+
+  app.get<VolumeRoute>('/volumes/:volumeId', async (request) => {
+    const volume = await core.volumes.get(requireProject(request), request.params.volumeId)
+    return { volume: volumeDetail(volume, viewContext(request, urls)) }
+  })
+
+  app.put<VolumeRoute>('/volumes/:volumeId', async (request) => {
+    const caller = requireProject(request)
+    const body = judgeUpdateBody(await readJson(request), request.microversion)
+    const volume = await core.volumes.update(caller, request.params.volumeId, {
+      ...namesOf(body),
+      ...(body.metadata == null ? {} : { metadata: body.metadata }),
+    })
+    return { volume: volumeView(volume, viewContext(request, urls)) }
+  })
+
+  app.delete<VolumeRoute>('/volumes/:volumeId', async (request, reply) => {
+    const { cascade, force } = request.query as { cascade?: string; force?: string }
+    await core.volumes.delete(requireProject(request), request.params.volumeId, {
+      cascade: flagOf(cascade ?? '') ?? false,
+      force: request.microversion >= since.deleteForce && (flagOf(force ?? '') ?? false),
+    })
+    return reply.code(202).send()
+  })
+}
+
+function volumeQuery(params: ListParams<VolumeSortKey>, request: FastifyRequest, isAdmin: boolean): VolumeQuery {
+  const { filters, marker, offset, sort, allTenants } = params
+  const { microversion } = request
+  judgeFilters(filters, { resource: 'volume', microversion, isAdmin })
+  return {
+    marker: marker as VolumeQuery['marker'],
+    offset,
+    sort: sort.length > 0 ? sort : undefined,
+    allProjects: allTenants,
+    projectId: isAdmin ? (filters.get('project_id') ?? filters.get('tenant_id')) : undefined,
+    ids: filters.has('id') ? [filters.get('id') as string] : undefined,
+    name: filters.get('name'),
+    status: filters.get('status'),
+    bootable: bootableFilter(filters.get('bootable'), microversion >= since.strictBootableFilter),
+    availabilityZone: filters.get('availability_zone'),
+    metadata: metadataFilter(filters.get('metadata')),
+  }
+}

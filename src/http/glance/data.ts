@@ -1,0 +1,72 @@
+/** Image data: upload and download, streamed with back-pressure both ways. */
+
+import type { FastifyInstance } from 'fastify'
+import type { ByteRange } from '../../core/objects.js'
+import type { ApiOptions } from '../api.js'
+import { requireProject } from '../auth.js'
+import { bodyChunks, contentLength } from '../body.js'
+import { GlanceFault } from './faults.js'
+import { storeId } from './image_view.js'
+
+interface ImageRoute {
+  Params: { imageId: string }
+}
+
+export function dataRoutes(app: FastifyInstance, { core }: ApiOptions): void {
+  app.put<ImageRoute>('/images/:imageId/file', async (request, reply) => {
+    const caller = requireProject(request)
+    const mediaType = (request.headers['content-type'] ?? '').split(';')[0]?.trim().toLowerCase()
+    if (mediaType !== 'application/octet-stream')
+      throw new GlanceFault(
+        415,
+        `Invalid content type ${mediaType || '(none)'}: image data is application/octet-stream.`,
+      )
+    const store = request.headers['x-image-meta-store']
+    if (store !== undefined && store !== storeId)
+      throw new GlanceFault(400, `There is no store ${String(store)}; there is only ${storeId}.`)
+    await core.images.upload(caller, request.params.imageId, {
+      body: bodyChunks(request),
+      lengthBytes: contentLength(request),
+    })
+    return reply.code(204).send()
+  })
+
+  app.get<ImageRoute>('/images/:imageId/file', { exposeHeadRoute: false }, async (request, reply) => {
+    const caller = requireProject(request)
+    const { imageId } = request.params
+    const image = await core.images.get(caller, imageId)
+    if (image.status === 'deactivated' && !caller.isAdmin)
+      throw new GlanceFault(403, 'The requested image has been deactivated. Image data download is forbidden.')
+    if (image.resourceId === null) return reply.code(204).send()
+
+    const open = await core.images.open(caller, imageId)
+    // Whatever becomes of the answer (sent, refused, abandoned by the client), the image is let go of.
+    reply.raw.once('close', () => void open.close())
+    const sizeBytes = open.image.sizeBytes ?? 0
+    const range = parseRange(request.headers.range, sizeBytes)
+    void reply.type('application/octet-stream').header('Accept-Ranges', 'bytes')
+    if (range === undefined) {
+      if (open.image.md5 !== null) void reply.header('Content-MD5', open.image.md5)
+      return reply.header('Content-Length', sizeBytes).send(open.read())
+    }
+    return reply
+      .code(206)
+      .header('Content-Range', `bytes ${range.start}-${range.end - 1}/${sizeBytes}`)
+      .header('Content-Length', range.end - range.start)
+      .send(open.read(range))
+  })
+}
+
+/** One range (RFC 9110, 14.1.2). undefined: all of it. Throws 416 for what is not one satisfiable range of bytes. */
+export function parseRange(header: string | undefined, sizeBytes: number): ByteRange | undefined {
+  if (header === undefined) return undefined
+  const [, first = '', last = ''] = /^bytes=(\d{0,15})-(\d{0,15})$/.exec(header.trim()) ?? []
+  const suffix = first === ''
+  const start = suffix ? Math.max(sizeBytes - Number(last), 0) : Number(first)
+  const end = suffix || last === '' ? sizeBytes : Math.min(Number(last) + 1, sizeBytes)
+  if ((first === '' && last === '') || start >= end)
+    throw new GlanceFault(416, `The range '${header}' is not one range of the image's ${sizeBytes} bytes.`, {
+      'Content-Range': `bytes */${sizeBytes}`,
+    })
+  return { start, end }
+}

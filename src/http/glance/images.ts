@@ -1,0 +1,100 @@
+/** Images: make, list, show, change, delete. */
+
+import type { FastifyInstance } from 'fastify'
+import type { ProjectCaller, Image } from '../../core/records.js'
+import type { ApiOptions } from '../api.js'
+import { requireProject } from '../auth.js'
+import { readJson } from '../body.js'
+import { GlanceFault } from './faults.js'
+import { parseNewImage } from './image_body.js'
+import { imageView, storeId } from './image_view.js'
+import { patchMediaTypes, parsePatch } from './json_patch.js'
+import { parseListQuery } from './list_query.js'
+import { registerLocation } from './locations.js'
+import { applyPatch } from './patch_image.js'
+
+interface ImageRoute {
+  Params: { imageId: string }
+}
+
+export function imageRoutes(app: FastifyInstance, { core, urls }: ApiOptions): void {
+  app.post('/images', async (request, reply) => {
+    const caller = requireProject(request)
+    const { image, locations } = parseNewImage(await readJson(request))
+    let created = await core.images.create(caller, image)
+    const [location] = locations
+    if (location !== undefined) {
+      try {
+        created = await registerLocation(core, caller, { imageId: created.id, location, request, urls })
+      } catch (error) {
+        // Protection is no obstacle to taking back what this very request has made.
+        if (created.protected) await core.images.update(caller, created.id, { protected: false })
+        await core.images.delete(caller, created.id)
+        throw error
+      }
+    }
+    const view = viewFor(caller, created)
+    return reply
+      .code(201)
+      .header('Location', `/v2/images/${created.id}`)
+      .header('OpenStack-image-store-ids', storeId)
+      .send(view)
+  })
+
+  app.get('/images', async (request) => {
+    const caller = requireProject(request)
+    const query = parseListQuery(request.query as Record<string, string | string[]>)
+    // One more than asked for tells whether there is a next page.
+    const found = query.limit === 0 ? [] : await core.images.list(caller, { ...query, limit: query.limit + 1 })
+    const images = found.slice(0, query.limit)
+    const last = images.at(-1)
+    return {
+      images: images.map((image) => viewFor(caller, image)),
+      first: pageUrl(request.url),
+      schema: '/v2/schemas/images',
+      ...(found.length > images.length && last !== undefined ? { next: pageUrl(request.url, last.id) } : {}),
+    }
+  })
+
+  app.get<ImageRoute>('/images/:imageId', async (request) => {
+    const caller = requireProject(request)
+    return viewFor(caller, await core.images.get(caller, request.params.imageId))
+  })
+
+  app.patch<ImageRoute>('/images/:imageId', async (request) => {
+    const caller = requireProject(request)
+    const mediaType = (request.headers['content-type'] ?? '').split(';')[0]?.trim().toLowerCase() ?? ''
+    if (!isPatchMediaType(mediaType))
+      throw new GlanceFault(415, `A patch of an image has one of the media types ${acceptPatch}.`, {
+        'Accept-Patch': acceptPatch,
+      })
+    const draft = patchMediaTypes[mediaType]
+    const patch = parsePatch(await readJson(request), draft)
+    return viewFor(caller, await applyPatch({ core, urls, caller, request }, request.params.imageId, patch, draft))
+  })
+
+  app.delete<ImageRoute>('/images/:imageId', async (request, reply) => {
+    const caller = requireProject(request)
+    await core.images.delete(caller, request.params.imageId)
+    return reply.code(204).send()
+  })
+}
+
+const acceptPatch = Object.keys(patchMediaTypes).join(', ')
+
+function isPatchMediaType(text: string): text is keyof typeof patchMediaTypes {
+  return Object.hasOwn(patchMediaTypes, text)
+}
+
+export function viewFor(caller: ProjectCaller, image: Image): Record<string, unknown> {
+  return imageView(image, caller.isAdmin || image.owner === caller.project.id)
+}
+
+/** The list's own URL, relative to the endpoint, from the first page or from behind `marker`. */
+function pageUrl(requestUrl: string, marker?: string): string {
+  const query = new URLSearchParams(requestUrl.includes('?') ? requestUrl.slice(requestUrl.indexOf('?') + 1) : '')
+  query.delete('marker')
+  if (marker !== undefined) query.set('marker', marker)
+  const text = query.toString()
+  return text === '' ? '/v2/images' : `/v2/images?${text}`
+}

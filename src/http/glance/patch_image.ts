@@ -1,0 +1,130 @@
+/**
+ * A judged patch, carried out. All operations are tried on a copy first: either all of them take effect or none.
+ */
+
+import type { FastifyRequest } from 'fastify'
+import type { Core } from '../../core/core.js'
+import type { ImageChange } from '../../core/images.js'
+import type { Image, ProjectCaller } from '../../core/records.js'
+import type { UrlSettings } from '../base_url.js'
+import { GlanceFault } from './faults.js'
+import { type Location, requireFewProperties, requireFits, requireWritable, setBaseField } from './image_body.js'
+import { baseFields } from './image_fields.js'
+import type { PatchDraft, PatchOperation } from './json_patch.js'
+import { registerLocation } from './locations.js'
+
+export interface PatchContext {
+  core: Core
+  urls: UrlSettings
+  caller: ProjectCaller
+  request: FastifyRequest
+}
+
+interface Outcome {
+  change: ImageChange
+  properties: Map<string, string>
+  propertiesChanged: boolean
+  location: Location | undefined
+}
+
+export async function applyPatch(
+  context: PatchContext,
+  imageId: string,
+  patch: PatchOperation[],
+  draft: PatchDraft,
+): Promise<Image> {
+  const { core, caller, request, urls } = context
+  const image = await core.images.get(caller, imageId)
+  const outcome: Outcome = {
+    change: {},
+    properties: new Map(Object.entries(image.properties)),
+    propertiesChanged: false,
+    location: undefined,
+  }
+  for (const operation of patch) {
+    const name = operation.path[0] as string
+    requireWritable(name)
+    if (name === 'locations') changeLocations(image, operation, outcome)
+    else if (baseFields.has(name)) changeBaseField(image, operation, draft, outcome.change)
+    else changeProperty(operation, draft, outcome)
+  }
+  const { change, properties, propertiesChanged, location } = outcome
+  if (propertiesChanged) {
+    requireFewProperties(properties.size)
+    change.properties = Object.fromEntries(properties)
+  }
+  const changed = Object.keys(change).length > 0 ? await core.images.update(caller, imageId, change) : image
+  if (location === undefined) return changed
+  try {
+    return await registerLocation(core, caller, { imageId, location, request, urls })
+  } catch (error) {
+    // The formats that a registration needs may come with it in one patch; if it is refused they go again.
+    if (changed !== image) await core.images.update(caller, imageId, undoOf(image, change))
+    throw error
+  }
+}
+
+function changeBaseField(
+  image: Image,
+  { op, path, value }: PatchOperation,
+  draft: PatchDraft,
+  change: ImageChange,
+): void {
+  const name = path[0] as string
+  if (op === 'remove') throw new GlanceFault(403, `Property ${name} may not be removed.`)
+  if (name === 'id') throw new GlanceFault(403, "Attribute 'id' is read-only.")
+  // In the older draft `add` never replaces, and an image always has all its base members.
+  if (op === 'add' && draft === 4) throw new GlanceFault(409, `Property ${name} already present.`)
+  requireFits(name, value)
+  if (name === 'owner' && value === null) throw new GlanceFault(400, `The image ${image.id} must have an owner.`)
+  setBaseField(change, name, value)
+}
+
+function changeProperty({ op, path, value }: PatchOperation, draft: PatchDraft, outcome: Outcome): void {
+  const name = path[0] as string
+  const { properties } = outcome
+  if (op === 'add' && draft === 4 && properties.has(name))
+    throw new GlanceFault(409, `Property ${name} already present.`)
+  if (op !== 'add' && !properties.has(name)) throw new GlanceFault(409, `Property ${name} does not exist.`)
+  if (op === 'remove') {
+    properties.delete(name)
+  } else {
+    requireFits(name, value)
+    properties.set(name, value as string)
+  }
+  outcome.propertiesChanged = true
+}
+
+/** An image has no location or one. */
+function changeLocations(image: Image, { op, path, value }: PatchOperation, outcome: Outcome): void {
+  if (op === 'remove') throw new GlanceFault(403, 'Cannot remove last location in the image.')
+  if (op === 'add') {
+    requireFits('locations', [value])
+    if (path[1] !== '-' && path[1] !== '0') throw new GlanceFault(400, 'Invalid position for adding a location.')
+    outcome.location = value as Location
+    return
+  }
+  if (Array.isArray(value) && value.length === 0) throw new GlanceFault(403, 'Cannot set locations to empty list.')
+  requireFits('locations', value)
+  const [location] = value as [Location]
+  // Clients rewrite the list to change an entry's metadata, which we do not keep.
+  if (location.url !== image.location) outcome.location = location
+}
+
+/** The change that brings back what `change` has changed. */
+function undoOf(image: Image, change: ImageChange): ImageChange {
+  const before: Required<ImageChange> = {
+    name: image.name,
+    visibility: image.visibility,
+    owner: image.owner,
+    protected: image.protected,
+    hidden: image.hidden,
+    diskFormat: image.diskFormat,
+    containerFormat: image.containerFormat,
+    minDiskGib: image.minDiskGib,
+    minRamMib: image.minRamMib,
+    properties: image.properties,
+    tags: image.tags,
+  }
+  return Object.fromEntries(Object.entries(before).filter(([name]) => name in change))
+}

@@ -1,0 +1,52 @@
+/**
+ * The images API (Glance v2), mounted at `/image`. Errors are WebOb's (faults.ts); who calls is judged by ../auth.ts,
+ * rights and states by core.
+ */
+
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import type { ApiOptions } from '../api.js'
+import { requireCaller } from '../auth.js'
+import { describeError } from '../errors.js'
+import { dataRoutes } from './data.js'
+import { GlanceFault, renderFault } from './faults.js'
+import { imageRoutes } from './images.js'
+import { infoRoutes, laterRoutes } from './info.js'
+import { schemaRoutes } from './schemas.js'
+import { actionRoutes, tagRoutes } from './tags_and_actions.js'
+import { versionRoutes } from './versions.js'
+
+export async function glance(app: FastifyInstance, options: ApiOptions): Promise<void> {
+  app.setErrorHandler((error, request, reply) => {
+    const { status, message } = describeError(error, request)
+    const headers = error instanceof GlanceFault ? error.headers : {}
+    return sendFault(request, reply.headers(headers), status, message)
+  })
+  app.setNotFoundHandler((request, reply) => sendFault(request, reply, 404, 'The resource could not be found.'))
+
+  versionRoutes(app, options.urls)
+  await app.register(
+    async (v2) => {
+      v2.addHook('onRequest', async (request) => void requireCaller(request))
+      schemaRoutes(v2)
+      imageRoutes(v2, options)
+      dataRoutes(v2, options)
+      tagRoutes(v2, options)
+      actionRoutes(v2, options)
+      infoRoutes(v2)
+      laterRoutes(v2)
+    },
+    { prefix: '/v2' },
+  )
+}
+
+function sendFault(request: FastifyRequest, reply: FastifyReply, status: number, message: string): FastifyReply {
+  const { contentType, body } = renderFault(statusOf(status), message, request.headers.accept)
+  if (status === 401) void reply.header('WWW-Authenticate', 'Keystone')
+  return reply.code(statusOf(status)).type(contentType).send(body)
+}
+
+/** Glance has no words for a full disk: 413 is its "storage media is full". 499 is for our log; nobody is there to read it. */
+function statusOf(status: number): number {
+  if (status === 507) return 413
+  return status === 499 ? 400 : status
+}
