@@ -1,5 +1,4 @@
 /** Accounts of object storage: one for each project. The door's name for it is `AUTH_<project id>`. */
-import type { ProjectId } from '../lib/ids.js'
 import type { ListingQuery } from './listing.js'
 import type { Account, ContainerSummary, KeptHeaders, Listed, Metadata, ProjectCaller } from './records.js'
 

@@ -1,2 +1,299 @@
-/** The layer tree. Not for the HTTP doors. */
-export declare class Tree {}
+/**
+ * The layer tree: resources and layers in the catalog, their bytes in the engine.
+ *
+ * Invariants
+ *   1. Engine state first, row second; row deleted first, engine state second. A crash leaves orphans, which the sweep finds.
+ *   2. A layer that another layer or a ro resource depends on is sealed: nothing is written to it any more.
+ *   3. The lock of a resource is held while its head changes or it is opened; whoever hands a chain to the engine does so
+ *      within the same grace period in which it was read (grace.ts). The lock comes before the grace period.
+ *   4. Every operation is one catalog transaction, in which the caller's own row is written too (`also`): the volume, the
+ *      image or the object and its resource are there together or not at all.
+ */
+
+import type { Catalog, Reader, Transaction } from '../catalog/catalog.js'
+import type { ResourceRow } from '../catalog/schema.js'
+import type { Engine } from '../engine/engine.js'
+import type { IngestOptions } from '../engine/ingest.js'
+import type { Lease } from '../engine/lease.js'
+import type { NativeIngestResult, NativeUsage } from '../engine/native.js'
+import type { ResourceSpec } from '../engine/spec.js'
+import { asError } from '../lib/errors.js'
+import { type LayerId, newResourceId, type ResourceId } from '../lib/ids.js'
+import type { Logger } from '../lib/log.js'
+import type { KeyedMutex } from '../lib/mutex.js'
+import { blockBytes, blocksOf, maxResourceBytes } from '../lib/units.js'
+import { specOf } from './chain.js'
+import { ResourceNotFound, SizeOutOfRange, SizeTooSmall } from './errors.js'
+import type { GracePeriods } from './grace.js'
+import type { LayerIds } from './layer_ids.js'
+import type { ByteSource } from './records.js'
+
+/** What is done in the same transaction: `resource` is the new one. */
+export type Also<T> = (tx: Transaction, resource: ResourceId) => Promise<T>
+
+export interface TreeParts {
+  catalog: Catalog
+  engine: Engine
+  log: Logger
+  layerIds: LayerIds
+  grace: GracePeriods
+  locks: KeyedMutex<ResourceId>
+  /** A layer that may have lost its last user; `deleted`: the resource whose head it was. */
+  consider(layer: LayerId, deleted?: ResourceId): void
+}
+
+export class Tree {
+  readonly #parts: TreeParts
+
+  constructor(parts: TreeParts) {
+    this.#parts = parts
+  }
+
+  // ---- making resources ----
+
+  /** A resource of zeros. No engine state: a layer without records reads as zeros. */
+  async createBlank<T>(options: { sizeBytes: number; mode: 'ro' | 'rw' }, also: Also<T>): Promise<T> {
+    const { sizeBytes, mode } = options
+    checkSize(sizeBytes, mode)
+    const layer = await this.#parts.layerIds.next()
+    return this.#parts.catalog.transaction(async (tx) => {
+      await insertLayer(tx, { id: layer, parent: null, parentLimitBlocks: 0, sealed: mode === 'ro' })
+      return also(tx, await insertResource(tx, { mode, sizeBytes, head: layer }))
+    })
+  }
+
+  /** Stores a stream as a ro resource. Nothing stays of a failed or aborted one. */
+  async createFromIngest<T>(
+    source: ByteSource,
+    options: Omit<IngestOptions, 'layer'>,
+    also: (tx: Transaction, resource: ResourceId, result: NativeIngestResult) => Promise<T>,
+  ): Promise<T> {
+    const { catalog, engine, layerIds, consider } = this.#parts
+    const layer = await layerIds.next()
+    const result = await engine.ingest(source, { ...options, layer })
+    try {
+      return await catalog.transaction(async (tx) => {
+        await insertLayer(tx, { id: layer, parent: null, parentLimitBlocks: 0, sealed: true })
+        const resource = await insertResource(tx, { mode: 'ro', sizeBytes: result.sizeBytes, head: layer })
+        return also(tx, resource, result)
+      })
+    } catch (error) {
+      consider(layer)
+      throw error
+    }
+  }
+
+  /** A rw resource that begins as the source's bytes, then zeros. O(1). */
+  async clone<T>(source: ResourceId, { sizeBytes }: { sizeBytes: number }, also: Also<T>): Promise<T> {
+    checkSize(sizeBytes, 'rw')
+    const layer = await this.#parts.layerIds.next()
+    return this.#fork(source, async (tx, origin) => {
+      if (sizeBytes < origin.size_bytes) throw new SizeTooSmall(sizeBytes, origin.size_bytes)
+      const parentLimitBlocks = blocksOf(origin.size_bytes)
+      await insertLayer(tx, { id: layer, parent: origin.head_layer, parentLimitBlocks, sealed: false })
+      return also(tx, await insertResource(tx, { mode: 'rw', sizeBytes, head: layer }))
+    })
+  }
+
+  /** A ro resource of the source's bytes at this moment; everything written and answered before is in it. O(1). */
+  async snapshot<T>(source: ResourceId, also: Also<T>): Promise<T> {
+    return this.#fork(source, async (tx, { size_bytes, head_layer }) =>
+      also(tx, await insertResource(tx, { mode: 'ro', sizeBytes: size_bytes, head: head_layer })),
+    )
+  }
+
+  /** A second ro resource on the same layer, within the caller's transaction. O(1). */
+  async copy(tx: Transaction, source: ResourceId): Promise<ResourceId> {
+    const { mode, size_bytes, head_layer } = await resourceRow(tx.db, source)
+    if (mode !== 'ro') throw new Error(`${source} is not read-only: a copy would change with it`)
+    return insertResource(tx, { mode: 'ro', sizeBytes: size_bytes, head: head_layer })
+  }
+
+  // ---- changing and ending them ----
+
+  /** Of a rw resource. What lies beyond a shrunk end is never seen again; a grown end reads as zeros. */
+  async resize<T>(
+    id: ResourceId,
+    { sizeBytes }: { sizeBytes: number },
+    also: (tx: Transaction) => Promise<T>,
+  ): Promise<T> {
+    checkSize(sizeBytes, 'rw')
+    const layer = await this.#parts.layerIds.next()
+    return this.#withWritesHeld(id, async (tx, resource) => {
+      if (resource.mode !== 'rw') throw new Error(`${id} is read-only`)
+      if (sizeBytes < resource.size_bytes) {
+        // A new head through which only the smaller part of the old one shows; the merge tidies up.
+        await sealLayer(tx, resource.head_layer)
+        const parentLimitBlocks = blocksOf(sizeBytes)
+        await insertLayer(tx, { id: layer, parent: resource.head_layer, parentLimitBlocks, sealed: false })
+        await moveHead(tx, id, layer)
+        tx.afterCommit(() => this.#parts.consider(resource.head_layer))
+      }
+      await tx.db.updateTable('resources').set({ size_bytes: sizeBytes }).where('id', '=', id).execute()
+      return also(tx)
+    })
+  }
+
+  /**
+   * After the caller deleted its own row: when no object, image, snapshot or volume refers to the resource any more, it
+   * goes, and its space comes back in the background.
+   */
+  async release(tx: Transaction, id: ResourceId): Promise<void> {
+    for (const table of ['objects', 'images', 'snapshots', 'volumes'] as const) {
+      const user = await tx.db.selectFrom(table).select('id').where('resource_id', '=', id).limit(1).executeTakeFirst()
+      if (user !== undefined) return
+    }
+    const gone = await tx.db.deleteFrom('resources').where('id', '=', id).returning('head_layer').executeTakeFirst()
+    if (gone !== undefined) tx.afterCommit(() => this.#parts.consider(gone.head_layer, id))
+  }
+
+  // ---- using them ----
+
+  /** Opens it for this process. The caller closes the lease. Throws ResourceNotFound. */
+  lease(id: ResourceId): Promise<Lease> {
+    const { engine } = this.#parts
+    return this.#opening(id, (spec) => engine.lease(spec))
+  }
+
+  /** Opens it for an NBD connection, which closes it. `still`: asked again under the lock; false: nothing is opened. */
+  async openForNbd(id: ResourceId, still: () => Promise<boolean>): Promise<boolean> {
+    const { engine } = this.#parts
+    return this.#opening(id, async (spec) => {
+      if (!(await still())) return false
+      await engine.openFor(spec)
+      return true
+    })
+  }
+
+  /** Nobody opens the resource or moves its head meanwhile. */
+  locked<T>(id: ResourceId, work: () => Promise<T>): Promise<T> {
+    return this.#parts.locks.run(id, work)
+  }
+
+  async sizeOf(db: Reader, id: ResourceId): Promise<number> {
+    return (await resourceRow(db, id)).size_bytes
+  }
+
+  async usage(id: ResourceId): Promise<NativeUsage> {
+    return this.#opening(id, (spec) => this.#parts.engine.usage(spec))
+  }
+
+  #opening<T>(id: ResourceId, work: (spec: ResourceSpec) => Promise<T>): Promise<T> {
+    const { catalog, grace, locks } = this.#parts
+    return locks.run(id, () => grace.during(async () => work(await specOf(catalog.db, id))))
+  }
+
+  // ---- sealing ----
+
+  /**
+   * Runs `then` in a transaction in which the source's head is sealed: `origin.head_layer` will not change any more.
+   * A rw source goes on with a new, empty head.
+   */
+  async #fork<T>(source: ResourceId, then: (tx: Transaction, origin: ResourceRow) => Promise<T>): Promise<T> {
+    const { catalog, layerIds } = this.#parts
+    const { mode } = await resourceRow(catalog.db, source)
+    // A ro resource's head is sealed and stays; it only must still be there.
+    if (mode === 'ro') return catalog.transaction(async (tx) => then(tx, await resourceRow(tx.db, source)))
+    const layer = await layerIds.next()
+    return this.#withWritesHeld(source, async (tx, origin) => {
+      await sealLayer(tx, origin.head_layer)
+      const parentLimitBlocks = blocksOf(origin.size_bytes)
+      await insertLayer(tx, { id: layer, parent: origin.head_layer, parentLimitBlocks, sealed: false })
+      await moveHead(tx, source, layer)
+      return then(tx, origin)
+    })
+  }
+
+  /**
+   * A transaction on a resource that may be open: its writes are held meanwhile, what was written before is durable
+   * first (I9), and it goes on with what the transaction left, or with what was before when it failed.
+   */
+  #withWritesHeld<T>(id: ResourceId, work: (tx: Transaction, resource: ResourceRow) => Promise<T>): Promise<T> {
+    const { catalog, engine, grace, locks } = this.#parts
+    const transaction = () =>
+      catalog.transaction(async (tx) => {
+        const result = await work(tx, await resourceRow(tx.db, id))
+        return { result, spec: await specOf(tx.db, id) }
+      })
+    return locks.run(id, () =>
+      grace.during(async () => {
+        // Most of what is dirty goes out while writes still go on, so that they are held only for the rest.
+        if (engine.isOpen(id)) await engine.flush(id).catch(() => undefined)
+        let spec = await specOf(catalog.db, id)
+        if (!(await engine.quiesce(id))) return (await transaction()).result
+        try {
+          const done = await transaction()
+          spec = done.spec
+          return done.result
+        } finally {
+          await this.#resume(spec)
+        }
+      }),
+    )
+  }
+
+  async #resume({ id, sizeBytes, layers }: ResourceSpec): Promise<void> {
+    try {
+      await this.#parts.engine.resume(id, { sizeBytes, layers })
+    } catch (error) {
+      // The outcome of the transaction stands, either way; whoever writes to the resource meets the engine's own error.
+      this.#parts.log.error(
+        { err: asError(error), resource: id },
+        'a resource could not go on after its writes were held',
+      )
+    }
+  }
+}
+
+// ---- rows ----
+
+function checkSize(sizeBytes: number, mode: 'ro' | 'rw'): void {
+  const unit = mode === 'rw' ? blockBytes : 1
+  if (!Number.isSafeInteger(sizeBytes) || sizeBytes < 0 || sizeBytes > maxResourceBytes || sizeBytes % unit !== 0) {
+    throw new SizeOutOfRange(maxResourceBytes)
+  }
+}
+
+async function resourceRow(db: Reader, id: ResourceId): Promise<ResourceRow> {
+  const row = await db.selectFrom('resources').selectAll().where('id', '=', id).executeTakeFirst()
+  if (row === undefined) throw new ResourceNotFound(id)
+  return row
+}
+
+async function insertResource(
+  tx: Transaction,
+  { mode, sizeBytes, head }: { mode: 'ro' | 'rw'; sizeBytes: number; head: LayerId },
+): Promise<ResourceId> {
+  const id = newResourceId()
+  await tx.db
+    .insertInto('resources')
+    .values({ id, mode, size_bytes: sizeBytes, head_layer: head, created_at: Date.now() })
+    .execute()
+  return id
+}
+
+async function insertLayer(
+  tx: Transaction,
+  layer: { id: LayerId; parent: LayerId | null; parentLimitBlocks: number; sealed: boolean },
+): Promise<void> {
+  const { id, parent, parentLimitBlocks, sealed } = layer
+  await tx.db
+    .insertInto('layers')
+    .values({
+      id,
+      parent,
+      parent_limit_blocks: parentLimitBlocks,
+      sealed: sealed ? 1 : 0,
+      state: 'live',
+      created_at: Date.now(),
+    })
+    .execute()
+}
+
+async function sealLayer(tx: Transaction, id: LayerId): Promise<void> {
+  await tx.db.updateTable('layers').set({ sealed: 1 }).where('id', '=', id).execute()
+}
+
+async function moveHead(tx: Transaction, id: ResourceId, head: LayerId): Promise<void> {
+  await tx.db.updateTable('resources').set({ head_layer: head }).where('id', '=', id).execute()
+}
