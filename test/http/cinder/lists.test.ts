@@ -1,0 +1,68 @@
+import t from 'tap'
+import { bootableFilter, judgeFilters, metadataFilter } from '../../../src/http/cinder/filters.js'
+import { parseListParams } from '../../../src/http/cinder/list_params.js'
+
+const keys = { name: 'name', created_at: 'created_at' } as const
+
+t.test('limit, marker, offset and order are read, the rest are filters', async (t) => {
+  const params = parseListParams(
+    { limit: '5', marker: 'm', offset: '2', sort: 'name:asc,created_at', status: 'x' },
+    keys,
+  )
+  t.match(params, { limit: 5, marker: 'm', offset: 2, allTenants: false, withCount: false })
+  t.same(params.sort, [
+    { key: 'name', direction: 'asc' },
+    { key: 'created_at', direction: 'desc' },
+  ])
+  t.same([...params.filters], [['status', 'x']])
+})
+
+t.test('an answer never holds more than a thousand', async (t) => {
+  t.equal(parseListParams({ limit: '5000' }, keys).limit, 1000)
+  t.equal(parseListParams({}, keys).limit, 1000)
+})
+
+t.test('all_tenants means yes when it is empty or a number above zero', async (t) => {
+  for (const text of ['', '1', 'True', 'true', '2'])
+    t.equal(parseListParams({ all_tenants: text }, keys).allTenants, true, text)
+  for (const text of ['0', 'False', 'no']) t.equal(parseListParams({ all_tenants: text }, keys).allTenants, false, text)
+})
+
+t.test('parameters that make no sense are refused', async (t) => {
+  for (const query of [
+    { limit: '-1' },
+    { limit: 'x' },
+    { offset: '-1' },
+    { sort: 'colour' },
+    { sort: 'name:up' },
+    { sort: 'name', sort_key: 'name' },
+    { sort_key: '__proto__' },
+    { all_tenants: 'maybe' },
+  ] as Record<string, string>[]) {
+    t.throws(() => parseListParams(query, keys), { statusCode: 400 }, JSON.stringify(query))
+  }
+})
+
+t.test('an unknown filter is ignored until 3.30 and refused from 3.31 on', async (t) => {
+  const filters = new Map([['colour', 'red']])
+  t.doesNotThrow(() => judgeFilters(filters, { resource: 'volume', microversion: 30, isAdmin: false }))
+  t.throws(
+    () => judgeFilters(filters, { resource: 'volume', microversion: 31, isAdmin: false }),
+    /Invalid filters colour/,
+  )
+})
+
+t.test('bootable takes any word before 3.2 and clear words since', async (t) => {
+  t.equal(bootableFilter('whatever', false), true)
+  t.equal(bootableFilter('False', false), false)
+  t.equal(bootableFilter('1', true), true)
+  t.throws(() => bootableFilter('whatever', true), /Invalid input received: bootable=whatever/)
+})
+
+t.test('a filter of metadata is read with the quotes of Python and of JSON', async (t) => {
+  t.same(metadataFilter("{'k': 'v'}"), { k: 'v' })
+  t.same(metadataFilter(`{u'k': u'it\\'s', "l": "w"}`), { k: "it's", l: 'w' })
+  t.same(metadataFilter('{}'), {})
+  for (const text of ['', 'k=v', "{'k'}", "{'k': 7}", "{'k': 'v'"])
+    t.throws(() => metadataFilter(text), { statusCode: 400 }, text)
+})
