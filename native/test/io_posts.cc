@@ -115,12 +115,12 @@ TEST_CASE("loop: a task hops between two loops and a pool and is where it says")
   REQUIRE(pool.ok());
   on_loop(
       kind,
-      +[](Loop& home, Loop* away, BlockingPool* pool) -> Task<void> {
+      +[](Loop& home, Loop* away, BlockingPool* workers) -> Task<void> {
         uint32_t wrong = 0;
         for (uint32_t i = 0; i < 2000; i++) {
           co_await away->schedule();
           if (!away->on_thread() || home.on_thread()) wrong++;
-          co_await pool->schedule();
+          co_await workers->schedule();
           if (Executor::current() != nullptr) wrong++;
           co_await home.schedule();
           if (!home.on_thread()) wrong++;
@@ -162,10 +162,10 @@ TEST_CASE("pool: everything posted runs before the pool is gone") {
     for (Count& job : jobs) {
       job.ran = &ran;
       job.again = pool->get();
-      job.run = [](Job& job) noexcept {
-        Count& count = static_cast<Count&>(job);
+      job.run = [](Job& self) noexcept {
+        Count& count = static_cast<Count&>(self);
         // Each posts itself once more: draining includes what is posted on the way.
-        if (JobSink* sink = std::exchange(count.again, nullptr)) sink->post(job);
+        if (JobSink* sink = std::exchange(count.again, nullptr)) sink->post(self);
         count.ran->fetch_add(1, std::memory_order_relaxed);
       };
       (*pool)->post(job);
@@ -182,8 +182,8 @@ TEST_CASE("loop: it can be destroyed the moment it has ended, whoever posted las
   for (int i = 0; i < 300; i++) {
     on_loop(
         kind,
-        +[](Loop& home, BlockingPool* pool) -> Task<void> {
-          co_await pool->schedule();
+        +[](Loop& home, BlockingPool* worker) -> Task<void> {
+          co_await worker->schedule();
           // The loop sleeps by now, most times. The pool's thread may still be in post() when the loop ends.
           co_await home.schedule();
         },
@@ -255,10 +255,10 @@ TEST_CASE("loop: jobs that post themselves for ever do not starve files and time
         Forever busy[3];
         for (Forever& job : busy) {
           job.loop = &loop;
-          job.run = [](Job& job) noexcept {
-            Forever& self = static_cast<Forever&>(job);
-            self.runs++;
-            if (self.loop != nullptr) self.loop->post(job);
+          job.run = [](Job& self) noexcept {
+            Forever& one = static_cast<Forever&>(self);
+            one.runs++;
+            if (one.loop != nullptr) one.loop->post(self);
           };
           loop.post(job);
         }
