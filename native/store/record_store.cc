@@ -102,13 +102,20 @@ void RecordStore::drain() {
   const Result<void> together = commit_group(group, garbage);
   // One batch that meets a damaged record must not fail the others of its group.
   const bool one_by_one = !together && together.error().code == Code::corrupt && group->after != nullptr;
+  if (one_by_one)
+    for (Pending* at = group; at != nullptr; at = at->after) {
+      Pending* rest = std::exchange(at->after, nullptr);
+      at->result = commit_group(at, garbage);
+      at->after = rest;
+    }
+  // Before the answers: once everyone is answered nobody hears from this thread any more, and a shutdown may go on.
+  if (garbage && on_garbage_) on_garbage_();
   while (group != nullptr) {
-    Pending* next = std::exchange(group->after, nullptr);
-    group->result = one_by_one ? commit_group(group, garbage) : together;
+    Pending* next = group->after;
+    if (!one_by_one) group->result = together;
     group->home->post(*group);
     group = next;
   }
-  if (garbage && on_garbage_) on_garbage_();
   bool more = false;
   {
     const std::scoped_lock lock{mutex_};
