@@ -1,56 +1,339 @@
-/** Users, projects, roles and assignments. Functions that change something are for admins; the door checks `caller.isAdmin`. */
-import type { ProjectId, RoleId, UserId } from '../lib/ids.js'
+/**
+ * Users, projects, roles and assignments. Functions that change something are for admins; the door checks `caller.isAdmin`.
+ *
+ * There is one domain: id `default`, name `Default`. There are three roles: `admin`, `member`, `reader`.
+ */
+
+import type { Catalog, Reader, Transaction } from '../catalog/catalog.js'
+import { flag, type ProjectRow, type UserRow } from '../catalog/schema.js'
+import { newProjectId, newRoleId, newUserId, type ProjectId, type RoleId, type UserId } from '../lib/ids.js'
+import {
+  AssignmentNotFound,
+  InvalidArgument,
+  NameTaken,
+  ProjectNotFound,
+  RoleNotFound,
+  UserNotFound,
+} from './errors.js'
+import type { Passwords } from './passwords.js'
 import type { Assignment, Project, Role, User } from './records.js'
 
-export declare class Identity {
+export const roleNames = ['admin', 'member', 'reader'] as const
+export type RoleName = (typeof roleNames)[number]
+
+export interface NewUser {
+  name: string
+  password: string
+  description?: string | undefined
+  email?: string | null | undefined
+  enabled?: boolean | undefined
+  defaultProjectId?: ProjectId | null | undefined
+}
+
+export interface NewProject {
+  name: string
+  description?: string | undefined
+  enabled?: boolean | undefined
+}
+
+export class Identity {
+  readonly #catalog: Catalog
+  readonly #passwords: Passwords
+
+  constructor(catalog: Catalog, passwords: Passwords) {
+    this.#catalog = catalog
+    this.#passwords = passwords
+  }
+
+  // ---- users ----
+
   /** Throws UserNotFound. */
-  user(id: string): Promise<User>
-  users(filter?: { name?: string | undefined; enabled?: boolean | undefined }): Promise<User[]>
-  /** Throws NameTaken, BadPassword. */
-  createUser(user: {
-    name: string
-    password: string
-    description?: string | undefined
-    email?: string | null | undefined
-    enabled?: boolean | undefined
-    defaultProjectId?: ProjectId | null | undefined
-  }): Promise<User>
+  async user(id: string): Promise<User> {
+    return toUser(await userRow(this.#catalog.db, id))
+  }
+
+  async users(filter: { name?: string | undefined; enabled?: boolean | undefined } = {}): Promise<User[]> {
+    const { name, enabled } = filter
+    let query = this.#catalog.db.selectFrom('users').selectAll().orderBy('name')
+    if (name !== undefined) query = query.where('name', '=', name)
+    if (enabled !== undefined) query = query.where('enabled', '=', flag(enabled))
+    return (await query.execute()).map(toUser)
+  }
+
+  /** Throws NameTaken, BadPassword, InvalidArgument, ProjectNotFound. */
+  async createUser(user: NewUser): Promise<User> {
+    const passwordHash = await this.#passwords.hash(user.password)
+    return this.#catalog.transaction((tx) => insertUser(tx, user, passwordHash))
+  }
+
   /** A new password, a disabled user: all its tokens are revoked. */
-  updateUser(
-    id: string,
-    change: {
-      name?: string | undefined
-      password?: string | undefined
-      description?: string | undefined
-      email?: string | null | undefined
-      enabled?: boolean | undefined
-      defaultProjectId?: ProjectId | null | undefined
-    },
-  ): Promise<User>
-  deleteUser(id: string): Promise<void>
+  async updateUser(id: string, change: { [Field in keyof NewUser]?: NewUser[Field] | undefined }): Promise<User> {
+    const passwordHash = change.password === undefined ? undefined : await this.#passwords.hash(change.password)
+    return this.#catalog.transaction(async ({ db }) => {
+      const row = await userRow(db, id)
+      if (change.name !== undefined && change.name !== row.name) await nameMustBeFree(db, 'user', change.name)
+      if (change.defaultProjectId) await projectRow(db, change.defaultProjectId)
+      const next: UserRow = {
+        ...row,
+        name: change.name ?? row.name,
+        password_hash: passwordHash ?? row.password_hash,
+        description: change.description ?? row.description,
+        email: change.email === undefined ? row.email : change.email,
+        enabled: change.enabled === undefined ? row.enabled : flag(change.enabled),
+        default_project_id: change.defaultProjectId === undefined ? row.default_project_id : change.defaultProjectId,
+      }
+      await db.updateTable('users').set(next).where('id', '=', row.id).execute()
+      if (passwordHash !== undefined || change.enabled === false) {
+        await db.deleteFrom('tokens').where('user_id', '=', row.id).execute()
+      }
+      return toUser(next)
+    })
+  }
 
-  project(id: string): Promise<Project>
-  projects(filter?: { name?: string | undefined; enabled?: boolean | undefined }): Promise<Project[]>
-  createProject(project: {
-    name: string
-    description?: string | undefined
-    enabled?: boolean | undefined
-  }): Promise<Project>
-  updateProject(
-    id: string,
-    change: { name?: string | undefined; description?: string | undefined; enabled?: boolean | undefined },
-  ): Promise<Project>
+  /** Its tokens and roles go with it. Throws UserNotFound. */
+  async deleteUser(id: string): Promise<void> {
+    await this.#catalog.transaction(async ({ db }) => {
+      await userRow(db, id)
+      await db
+        .deleteFrom('users')
+        .where('id', '=', id as UserId)
+        .execute()
+    })
+  }
 
-  /** `admin`, `member`, `reader`. */
-  roles(filter?: { name?: string | undefined }): Promise<Role[]>
-  role(id: string): Promise<Role>
-  assignments(filter?: {
-    userId?: string | undefined
-    projectId?: string | undefined
-    roleId?: string | undefined
-  }): Promise<Assignment[]>
-  /** Idempotent. */
-  assign(assignment: { userId: UserId; projectId: ProjectId; roleId: RoleId }): Promise<void>
+  // ---- projects ----
+
+  /** Throws ProjectNotFound. */
+  async project(id: string): Promise<Project> {
+    return toProject(await projectRow(this.#catalog.db, id))
+  }
+
+  async projects(filter: { name?: string | undefined; enabled?: boolean | undefined } = {}): Promise<Project[]> {
+    const { name, enabled } = filter
+    let query = this.#catalog.db.selectFrom('projects').selectAll().orderBy('name')
+    if (name !== undefined) query = query.where('name', '=', name)
+    if (enabled !== undefined) query = query.where('enabled', '=', flag(enabled))
+    return (await query.execute()).map(toProject)
+  }
+
+  /** Throws NameTaken, InvalidArgument. */
+  async createProject(project: NewProject): Promise<Project> {
+    return this.#catalog.transaction((tx) => insertProject(tx, project))
+  }
+
+  /** Tokens for a disabled project are revoked. */
+  async updateProject(
+    id: string,
+    change: { [Field in keyof NewProject]?: NewProject[Field] | undefined },
+  ): Promise<Project> {
+    return this.#catalog.transaction(async ({ db }) => {
+      const row = await projectRow(db, id)
+      if (change.name !== undefined && change.name !== row.name) await nameMustBeFree(db, 'project', change.name)
+      const next: ProjectRow = {
+        ...row,
+        name: change.name ?? row.name,
+        description: change.description ?? row.description,
+        enabled: change.enabled === undefined ? row.enabled : flag(change.enabled),
+      }
+      await db.updateTable('projects').set(next).where('id', '=', row.id).execute()
+      if (change.enabled === false) await db.deleteFrom('tokens').where('project_id', '=', row.id).execute()
+      return toProject(next)
+    })
+  }
+
+  // ---- roles ----
+
+  async roles(filter: { name?: string | undefined } = {}): Promise<Role[]> {
+    const roles = await this.#catalog.db.selectFrom('roles').selectAll().orderBy('name').execute()
+    return filter.name === undefined ? roles : roles.filter((role) => role.name === filter.name)
+  }
+
+  /** Throws RoleNotFound. */
+  async role(id: string): Promise<Role> {
+    return roleRow(this.#catalog.db, { id })
+  }
+
+  async assignments(
+    filter: { userId?: string | undefined; projectId?: string | undefined; roleId?: string | undefined } = {},
+  ): Promise<Assignment[]> {
+    const { db } = this.#catalog
+    let query = db.selectFrom('assignments').selectAll().orderBy('user_id').orderBy('project_id').orderBy('role_id')
+    if (filter.userId !== undefined) query = query.where('user_id', '=', filter.userId as UserId)
+    if (filter.projectId !== undefined) query = query.where('project_id', '=', filter.projectId as ProjectId)
+    if (filter.roleId !== undefined) query = query.where('role_id', '=', filter.roleId as RoleId)
+    const rows = await query.execute()
+    const users = byId(await this.users())
+    const projects = byId(await this.projects())
+    const roles = byId(await this.roles())
+    return rows.flatMap((row) => {
+      const user = users.get(row.user_id)
+      const project = projects.get(row.project_id)
+      const role = roles.get(row.role_id)
+      return user && project && role ? [{ user, project, role }] : []
+    })
+  }
+
+  /** Idempotent. Throws UserNotFound, ProjectNotFound, RoleNotFound. */
+  async assign(assignment: { userId: UserId; projectId: ProjectId; roleId: RoleId }): Promise<void> {
+    await this.#catalog.transaction((tx) => insertAssignment(tx, assignment))
+  }
+
   /** Throws AssignmentNotFound. */
-  unassign(assignment: { userId: UserId; projectId: ProjectId; roleId: RoleId }): Promise<void>
+  async unassign({
+    userId,
+    projectId,
+    roleId,
+  }: {
+    userId: UserId
+    projectId: ProjectId
+    roleId: RoleId
+  }): Promise<void> {
+    await this.#catalog.transaction(async ({ db }) => {
+      const { numDeletedRows } = await db
+        .deleteFrom('assignments')
+        .where('user_id', '=', userId)
+        .where('project_id', '=', projectId)
+        .where('role_id', '=', roleId)
+        .executeTakeFirst()
+      if (numDeletedRows === 0n) throw new AssignmentNotFound()
+    })
+  }
+
+  /**
+   * A user with a role in a project, all in one transaction; the project is made when there is none of that name.
+   * What `atoll user create` and the first start do. Throws NameTaken for the user, RoleNotFound, BadPassword.
+   */
+  async createMember(member: { user: NewUser; project: string; role: RoleName | string }): Promise<User> {
+    const passwordHash = await this.#passwords.hash(member.user.password)
+    return this.#catalog.transaction(async (tx) => {
+      await seedRoles(tx)
+      const role = await roleRow(tx.db, { name: member.role })
+      const found = await tx.db
+        .selectFrom('projects')
+        .select('id')
+        .where('name', '=', member.project)
+        .executeTakeFirst()
+      const projectId = found?.id ?? (await insertProject(tx, { name: member.project })).id
+      const user = await insertUser(tx, { ...member.user, defaultProjectId: projectId }, passwordHash)
+      await insertAssignment(tx, { userId: user.id, projectId, roleId: role.id })
+      return user
+    })
+  }
+}
+
+// ---- rows ----
+
+async function seedRoles({ db }: Transaction): Promise<void> {
+  for (const name of roleNames) {
+    await db
+      .insertInto('roles')
+      .values({ id: newRoleId(), name })
+      .onConflict((conflict) => conflict.column('name').doNothing())
+      .execute()
+  }
+}
+
+async function insertUser({ db }: Transaction, user: NewUser, passwordHash: string): Promise<User> {
+  await nameMustBeFree(db, 'user', user.name)
+  if (user.defaultProjectId) await projectRow(db, user.defaultProjectId)
+  const row: UserRow = {
+    id: newUserId(),
+    name: user.name,
+    password_hash: passwordHash,
+    enabled: flag(user.enabled ?? true),
+    description: user.description ?? '',
+    email: user.email ?? null,
+    default_project_id: user.defaultProjectId ?? null,
+    created_at: Date.now(),
+  }
+  await db.insertInto('users').values(row).execute()
+  return toUser(row)
+}
+
+async function insertProject({ db }: Transaction, project: NewProject): Promise<Project> {
+  await nameMustBeFree(db, 'project', project.name)
+  const row: ProjectRow = {
+    id: newProjectId(),
+    name: project.name,
+    enabled: flag(project.enabled ?? true),
+    description: project.description ?? '',
+    created_at: Date.now(),
+  }
+  await db.insertInto('projects').values(row).execute()
+  return toProject(row)
+}
+
+async function insertAssignment(
+  { db }: Transaction,
+  { userId, projectId, roleId }: { userId: UserId; projectId: ProjectId; roleId: RoleId },
+): Promise<void> {
+  await userRow(db, userId)
+  await projectRow(db, projectId)
+  await roleRow(db, { id: roleId })
+  await db
+    .insertInto('assignments')
+    .values({ user_id: userId, project_id: projectId, role_id: roleId })
+    .onConflict((conflict) => conflict.doNothing())
+    .execute()
+}
+
+/** Also judges it: names are what people type. */
+async function nameMustBeFree(db: Reader, kind: 'user' | 'project', name: string): Promise<void> {
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: that is what is looked for
+  if (name === '' || name.length > 255 || /[\x00-\x1f\x7f]/.test(name)) {
+    throw new InvalidArgument(`the name of a ${kind} has 1 to 255 characters and no control characters`)
+  }
+  const table = kind === 'user' ? ('users' as const) : ('projects' as const)
+  const taken = await db.selectFrom(table).select('id').where('name', '=', name).executeTakeFirst()
+  if (taken !== undefined) throw new NameTaken(kind, name)
+}
+
+async function userRow(db: Reader, id: string): Promise<UserRow> {
+  const row = await db
+    .selectFrom('users')
+    .selectAll()
+    .where('id', '=', id as UserId)
+    .executeTakeFirst()
+  if (row === undefined) throw new UserNotFound(id)
+  return row
+}
+
+async function projectRow(db: Reader, id: string): Promise<ProjectRow> {
+  const row = await db
+    .selectFrom('projects')
+    .selectAll()
+    .where('id', '=', id as ProjectId)
+    .executeTakeFirst()
+  if (row === undefined) throw new ProjectNotFound(id)
+  return row
+}
+
+async function roleRow(db: Reader, by: { id: string } | { name: string }): Promise<Role> {
+  const query = db.selectFrom('roles').selectAll()
+  const found = 'id' in by ? query.where('id', '=', by.id as RoleId) : query.where('name', '=', by.name)
+  const row = await found.executeTakeFirst()
+  if (row === undefined) throw new RoleNotFound('id' in by ? by.id : by.name)
+  return row
+}
+
+export const toUser = (row: UserRow): User => ({
+  id: row.id,
+  name: row.name,
+  enabled: row.enabled === 1,
+  description: row.description,
+  email: row.email,
+  defaultProjectId: row.default_project_id,
+  createdAt: row.created_at,
+})
+
+export const toProject = (row: ProjectRow): Project => ({
+  id: row.id,
+  name: row.name,
+  enabled: row.enabled === 1,
+  description: row.description,
+  createdAt: row.created_at,
+})
+
+function byId<Thing extends { id: string }>(things: Thing[]): Map<string, Thing> {
+  return new Map(things.map((thing) => [thing.id, thing]))
 }

@@ -1,4 +1,18 @@
-/** Logins and tokens. */
+/**
+ * Logins and tokens.
+ *
+ * A token is 256 random bits; the catalog knows its SHA-256 only (no slow hash is needed: there is nothing to guess, and
+ * looking up by the hash compares nothing secret byte by byte). What it may do is judged anew at each use: a role taken
+ * away, a disabled user or project works at once.
+ */
+
+import { createHash, randomBytes } from 'node:crypto'
+import type { Catalog } from '../catalog/catalog.js'
+import type { TokenRow, UserRow } from '../catalog/schema.js'
+import { newSecret, type ProjectId, type UserId } from '../lib/ids.js'
+import { LoginFailed, TokenInvalid } from './errors.js'
+import { toProject, toUser } from './identity.js'
+import type { Passwords } from './passwords.js'
 import type { Caller, Project, Session } from './records.js'
 
 /** By id, or by name (within the one domain `Default`/`default`; name another domain and nothing is found). */
@@ -9,20 +23,165 @@ export type ProjectReference = { id: string } | { name: string }
 export type LoginScope = 'default' | 'unscoped' | { project: ProjectReference }
 
 export interface Login {
-  /** 256 random bits; only its hash is stored. */
   token: string
   session: Session
 }
 
-export declare class Sessions {
+const lifetimeMs = 24 * 3600_000
+const tokenLengthMax = 512
+
+export class Sessions {
+  readonly #catalog: Catalog
+  readonly #passwords: Passwords
+
+  constructor(catalog: Catalog, passwords: Passwords) {
+    this.#catalog = catalog
+    this.#passwords = passwords
+  }
+
   /** Throws LoginFailed (one error for every reason), TooManyLogins. */
-  loginByPassword(request: { user: UserReference; password: string; scope: LoginScope }): Promise<Login>
-  /** A new token from a valid one, for the same or another scope; expires when the first one does. Throws TokenInvalid, LoginFailed. */
-  loginByToken(request: { token: string; scope: LoginScope }): Promise<Login>
+  async loginByPassword(request: { user: UserReference; password: string; scope: LoginScope }): Promise<Login> {
+    const row = await this.#userBy(request.user)
+    const right = await this.#passwords.verify(request.password, row?.password_hash)
+    if (row === undefined || !right || row.enabled !== 1) throw new LoginFailed()
+    const projectId = await this.#resolveScope(row, request.scope)
+    return this.#issue({ userId: row.id, projectId, methods: ['password'], parentAuditId: null })
+  }
+
+  /** A new token from a valid one, for the same or another scope; it expires when the first one does. */
+  async loginByToken(request: { token: string; scope: LoginScope }): Promise<Login> {
+    const session = await this.authenticate(request.token)
+    const { user } = session.caller
+    const row = await this.#userBy({ id: user.id })
+    if (row === undefined) throw new TokenInvalid()
+    const projectId = await this.#resolveScope(row, request.scope)
+    return this.#issue({
+      userId: row.id,
+      projectId,
+      methods: [...new Set([...session.methods, 'token'])],
+      parentAuditId: session.auditIds.at(-1) ?? null,
+      expiresAt: session.expiresAt,
+    })
+  }
+
   /** Throws TokenInvalid. Cheap enough for every request. */
-  authenticate(token: string): Promise<Session>
+  async authenticate(token: string): Promise<Session> {
+    if (token.length > tokenLengthMax) throw new TokenInvalid()
+    const { db } = this.#catalog
+    const row = await db.selectFrom('tokens').selectAll().where('hash', '=', hashOf(token)).executeTakeFirst()
+    if (row === undefined || row.expires_at <= Date.now()) throw new TokenInvalid()
+    const caller = await this.#callerOf(row.user_id, row.project_id)
+    if (caller === undefined) throw new TokenInvalid()
+    return toSession(row, caller)
+  }
+
   /** Idempotent. */
-  revoke(token: string): Promise<void>
+  async revoke(token: string): Promise<void> {
+    await this.#catalog.transaction(({ db }) => db.deleteFrom('tokens').where('hash', '=', hashOf(token)).execute())
+  }
+
   /** The projects that this caller may scope a token to. */
-  projectsOf(caller: Caller): Promise<Project[]>
+  async projectsOf(caller: Caller): Promise<Project[]> {
+    const { db } = this.#catalog
+    const rows = await db
+      .selectFrom('projects')
+      .selectAll()
+      .where('enabled', '=', 1)
+      .where('id', 'in', (e) => e.selectFrom('assignments').select('project_id').where('user_id', '=', caller.user.id))
+      .orderBy('name')
+      .execute()
+    return rows.map(toProject)
+  }
+
+  /** Forgets tokens that have expired. Answers how many. */
+  async purge(): Promise<number> {
+    const { numDeletedRows } = await this.#catalog.transaction(({ db }) =>
+      db.deleteFrom('tokens').where('expires_at', '<=', Date.now()).executeTakeFirstOrThrow(),
+    )
+    return Number(numDeletedRows)
+  }
+
+  async #userBy(reference: UserReference): Promise<UserRow | undefined> {
+    const query = this.#catalog.db.selectFrom('users').selectAll()
+    return 'id' in reference
+      ? query.where('id', '=', reference.id as UserId).executeTakeFirst()
+      : query.where('name', '=', reference.name).executeTakeFirst()
+  }
+
+  /** null: unscoped. Throws LoginFailed when the user has no role there. */
+  async #resolveScope(user: UserRow, scope: LoginScope): Promise<ProjectId | null> {
+    if (scope === 'unscoped') return null
+    if (scope === 'default') {
+      const { default_project_id: id } = user
+      return id !== null && (await this.#callerOf(user.id, id)) !== undefined ? id : null
+    }
+    const query = this.#catalog.db.selectFrom('projects').select('id')
+    const { project } = scope
+    const found = await ('id' in project
+      ? query.where('id', '=', project.id as ProjectId)
+      : query.where('name', '=', project.name)
+    ).executeTakeFirst()
+    if (found === undefined || (await this.#callerOf(user.id, found.id)) === undefined) throw new LoginFailed()
+    return found.id
+  }
+
+  /** undefined: gone, disabled, or without a role in the project. */
+  async #callerOf(userId: UserId, projectId: ProjectId | null): Promise<Caller | undefined> {
+    const { db } = this.#catalog
+    const user = await db.selectFrom('users').selectAll().where('id', '=', userId).executeTakeFirst()
+    if (user === undefined || user.enabled !== 1) return undefined
+    if (projectId === null)
+      return { user: toUser(user), project: undefined, roles: [], isAdmin: false, canWrite: false }
+    const project = await db.selectFrom('projects').selectAll().where('id', '=', projectId).executeTakeFirst()
+    if (project === undefined || project.enabled !== 1) return undefined
+    const roles = await db
+      .selectFrom('assignments')
+      .innerJoin('roles', 'roles.id', 'assignments.role_id')
+      .select(['roles.id', 'roles.name'])
+      .where('user_id', '=', userId)
+      .where('project_id', '=', projectId)
+      .orderBy('roles.name')
+      .execute()
+    if (roles.length === 0) return undefined
+    const has = (name: string) => roles.some((role) => role.name === name)
+    const isAdmin = has('admin')
+    return { user: toUser(user), project: toProject(project), roles, isAdmin, canWrite: isAdmin || has('member') }
+  }
+
+  async #issue(login: {
+    userId: UserId
+    projectId: ProjectId | null
+    methods: string[]
+    parentAuditId: string | null
+    expiresAt?: number
+  }): Promise<Login> {
+    const token = newSecret()
+    const issuedAt = Date.now()
+    const row: TokenRow = {
+      hash: hashOf(token),
+      user_id: login.userId,
+      project_id: login.projectId,
+      methods: login.methods.join(','),
+      audit_id: randomBytes(16).toString('base64url'),
+      parent_audit_id: login.parentAuditId,
+      issued_at: issuedAt,
+      expires_at: login.expiresAt ?? issuedAt + lifetimeMs,
+    }
+    await this.#catalog.transaction(({ db }) => db.insertInto('tokens').values(row).execute())
+    const caller = await this.#callerOf(login.userId, login.projectId)
+    if (caller === undefined) throw new LoginFailed()
+    return { token, session: toSession(row, caller) }
+  }
+}
+
+const hashOf = (token: string): string => createHash('sha256').update(token).digest('base64url')
+
+function toSession(row: TokenRow, caller: Caller): Session {
+  return {
+    caller,
+    methods: row.methods.split(','),
+    issuedAt: row.issued_at,
+    expiresAt: row.expires_at,
+    auditIds: row.parent_audit_id === null ? [row.audit_id] : [row.audit_id, row.parent_audit_id],
+  }
 }
