@@ -6,17 +6,17 @@ import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import t from 'tap'
 import { MiB } from '../../src/lib/units.js'
+import { Api } from '../support/api.js'
 import { bootNbdGuest, hostAddress } from '../support/guest/nbd_guest.js'
-import { startServer } from '../support/server.js'
-import { Api } from './support/api.js'
-import { withLoopDevice } from './support/loop_device.js'
-import { fioVerify, nbdsh, tool } from './support/nbd_tools.js'
-import { pseudorandom } from './support/pseudorandom.js'
+import { withLoopDevice } from '../support/loop_device.js'
+import { fioVerify, nbdsh, tool } from '../support/nbd_tools.js'
+import { pseudorandom } from '../support/pseudorandom.js'
+import { startServerProcess } from '../support/server_process.js'
 
 t.setTimeout(900_000)
 
-const server = await startServer(t)
-const api = await Api.login(server.environment)
+const server = await startServerProcess(t)
+const api = await Api.login(await server.environment())
 const dir = server.scratchDir
 const say = (text: string) => t.comment(text)
 
@@ -24,7 +24,7 @@ const say = (text: string) => t.comment(text)
 async function volume(): Promise<{ id: string; operator: string; tenant: string }> {
   const id = await api.createVolume({})
   const { uri } = await api.attach(id)
-  return { id, operator: `nbd+unix:///${id}?socket=${server.nbdSocket}`, tenant: uri }
+  return { id, operator: server.operatorUri(id), tenant: uri }
 }
 
 /** A file with data, a hole and data that ends in the middle of a block. */

@@ -45,6 +45,15 @@ export class Machine {
     return this.#shell.run(command, limitMs)
   }
 
+  /** The guest stands still until {@link resume}; its connections stay open. */
+  pause(): void {
+    this.#process.kill('SIGSTOP')
+  }
+
+  resume(): void {
+    this.#process.kill('SIGCONT')
+  }
+
   /** The guest syncs and turns itself off. */
   async powerOff(limitMs = 60_000): Promise<void> {
     // The answer to this command never comes: the machine ends.

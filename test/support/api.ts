@@ -45,24 +45,40 @@ export class Api {
     return fetch(`${this.#base}${path}`, { ...init, method, headers })
   }
 
+  /** A call that must answer this status. */
+  async expect(status: number, method: string, path: string, init: { body?: Buffer } = {}): Promise<Response> {
+    const answer = await this.call(method, path, init)
+    if (answer.status !== status) throw new Error(`${method} ${path}: ${answer.status} ${await answer.text()}`)
+    return answer
+  }
+
+  // ---- objects ----
+
+  /** The path of a container or, as `container/object`, of an object. */
   object(name: string): string {
     return `/v1/AUTH_${this.projectId}/${name}`
   }
 
-  // ---- volumes ----
-
-  async createVolume(volume: Json): Promise<string> {
-    const body = await this.#volumeCall('POST', '/volumes', { volume: { size: 1, ...volume } })
-    const id = (body['volume'] as { id: string }).id
-    await this.#until(`/volumes/${id}`, 'volume', 'available')
-    return id
+  /** The names of the objects of a container. */
+  async objects(container: string): Promise<string[]> {
+    const listing = await this.call('GET', this.object(container))
+    return (await listing.text()).split('\n').filter(Boolean)
   }
 
-  async createSnapshot(volumeId: string): Promise<string> {
-    const body = await this.#volumeCall('POST', '/snapshots', { snapshot: { volume_id: volumeId, force: true } })
-    const id = (body['snapshot'] as { id: string }).id
-    await this.#until(`/snapshots/${id}`, 'snapshot', 'available')
-    return id
+  // ---- volumes and snapshots ----
+
+  /** Fields as Cinder's; the size is 1 GiB unless they say otherwise. Resolves when it is available. */
+  async createVolume(fields: Json = {}): Promise<string> {
+    return this.#create('volume', { size: 1, ...fields })
+  }
+
+  async createSnapshot({ volumeId, name }: { volumeId: string; name?: string }): Promise<string> {
+    return this.#create('snapshot', { volume_id: volumeId, name, force: true })
+  }
+
+  async list(kind: 'volumes' | 'snapshots'): Promise<{ id: string; name: string }[]> {
+    const body = await this.#volumeCall('GET', `/${kind}`)
+    return body[kind] as { id: string; name: string }[]
   }
 
   /** Resolves when the volume or snapshot is gone (404). */
@@ -82,6 +98,13 @@ export class Api {
 
   async detach(attachmentId: string): Promise<void> {
     await this.#volumeCall('DELETE', `/attachments/${attachmentId}`)
+  }
+
+  async #create(kind: 'volume' | 'snapshot', fields: Json): Promise<string> {
+    const body = await this.#volumeCall('POST', `/${kind}s`, { [kind]: fields })
+    const { id } = body[kind] as { id: string }
+    await this.#until(`/${kind}s/${id}`, kind, 'available')
+    return id
   }
 
   async #volumeCall(method: string, path: string, body?: Json): Promise<Json> {

@@ -1,0 +1,158 @@
+// churn.ts: API calls that keep a server busy until it dies: uploads, snapshots, clones, and deletions of all of them.
+//
+// After the restart `settle` says whether everything that was answered is so, and that no half of an upload is visible.
+
+import { createHash } from 'node:crypto'
+import { Readable } from 'node:stream'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { MiB } from '../../src/lib/units.js'
+import type { Api } from '../support/api.js'
+import { pseudorandom } from '../support/pseudorandom.js'
+import { Ledger } from './ledger.js'
+
+const container = 'churn'
+const keptObjects = 5
+const keptSnapshots = 4
+const keptClones = 3
+
+export class Churn {
+  /** Of the server that runs now: each restart has its own tokens. */
+  #api!: Api
+  readonly #volumeId: string
+  readonly #objects = new Ledger('object')
+  readonly #snapshots = new Ledger('snapshot')
+  readonly #clones = new Ledger('clone')
+  #number = 0
+  /** How many calls were answered. */
+  answered = 0
+
+  /** `volumeId`: the volume that is snapshotted and never deleted. */
+  constructor(volumeId: string) {
+    this.#volumeId = volumeId
+  }
+
+  /** Resolves when the server is gone. Rejects when it answers something unexpected. */
+  async untilTheServerDies(api: Api): Promise<void> {
+    this.#api = api
+    // 201 the first time, 202 from then on.
+    const made = await api.call('PUT', api.object(container))
+    if (!made.ok) throw new Error(`PUT of the container: ${made.status}`)
+    await Promise.all([this.#repeat(() => this.#object()), this.#repeat(() => this.#history()), this.#endlessUpload()])
+  }
+
+  /** After a restart. Answers what is wrong, in words. */
+  async settle(api: Api): Promise<string[]> {
+    this.#api = api
+    const objects = await api.objects(container)
+    const wrong = [
+      ...this.#objects.settle(objects),
+      ...this.#snapshots.settle((await this.#api.list('snapshots')).map(({ name }) => name)),
+      ...this.#clones.settle(
+        (await this.#api.list('volumes')).filter(({ id }) => id !== this.#volumeId).map(({ name }) => name),
+      ),
+    ]
+    for (const name of objects) {
+      const answer = await this.#api.expect(200, 'GET', this.#api.object(`${container}/${name}`))
+      const found = md5(Buffer.from(await answer.arrayBuffer()))
+      if (found !== md5(bytesOf(name))) wrong.push(`object ${name} has other bytes than were uploaded`)
+    }
+    return wrong
+  }
+
+  /** The volume too. */
+  async deleteAll(api: Api): Promise<void> {
+    this.#api = api
+    for (const name of await this.#api.objects(container)) await this.#deleteObject(name)
+    await this.#api.expect(204, 'DELETE', this.#api.object(container))
+    for (const { id } of await this.#api.list('snapshots')) await this.#api.delete('snapshots', id)
+    for (const { id } of await this.#api.list('volumes')) await this.#api.delete('volumes', id)
+  }
+
+  async #repeat(step: () => Promise<void>): Promise<void> {
+    try {
+      for (;;) {
+        await step()
+        this.answered++
+      }
+    } catch (error) {
+      if (!isGone(error)) throw error
+    }
+  }
+
+  async #object(): Promise<void> {
+    const name = this.#name('o')
+    const body = bytesOf(name)
+    await this.#objects.changes(name, 'present', () =>
+      this.#api.expect(201, 'PUT', this.#api.object(`${container}/${name}`), { body }),
+    )
+    const [oldest, ...others] = this.#objects.present
+    if (oldest && others.length >= keptObjects) await this.#deleteObject(oldest)
+  }
+
+  async #deleteObject(name: string): Promise<void> {
+    await this.#objects.changes(name, 'absent', () =>
+      this.#api.expect(204, 'DELETE', this.#api.object(`${container}/${name}`)),
+    )
+  }
+
+  /** A snapshot, a clone of it, and the end of older ones: their layers are merged while the volume is written to. */
+  async #history(): Promise<void> {
+    const name = this.#name('s')
+    const volume = { volumeId: this.#volumeId, name }
+    const snapshot = await this.#snapshots.changes(name, 'present', () => this.#api.createSnapshot(volume))
+    const clone = this.#name('c')
+    await this.#clones.changes(clone, 'present', () => this.#api.createVolume({ name: clone, snapshot_id: snapshot }))
+    await this.#deleteOldest('snapshots', this.#snapshots, keptSnapshots)
+    await this.#deleteOldest('volumes', this.#clones, keptClones)
+  }
+
+  async #deleteOldest(kind: 'snapshots' | 'volumes', ledger: Ledger, kept: number): Promise<void> {
+    const [oldest, ...others] = ledger.present
+    if (!oldest || others.length < kept) return
+    const found = (await this.#api.list(kind)).find(({ name }) => name === oldest)
+    if (!found) throw new Error(`${kind} ${oldest} is not listed`)
+    await ledger.changes(oldest, 'absent', () => this.#api.delete(kind, found.id))
+  }
+
+  /** Its ledger never hears of it: were it visible after the restart, it would be one that was never made. */
+  async #endlessUpload(): Promise<void> {
+    const body = Readable.toWeb(Readable.from(endless()))
+    const upload = { body: body as ReadableStream, duplex: 'half' as const }
+    await this.#api.call('PUT', this.#api.object(`${container}/${this.#name('endless')}`), upload).then(
+      (answer) => {
+        throw new Error(`an upload without an end was answered: ${answer.status}`)
+      },
+      (error) => {
+        if (!isGone(error)) throw error
+      },
+    )
+  }
+
+  #name(prefix: string): string {
+    this.#number++
+    return `${prefix}-${this.#number}`
+  }
+}
+
+/** 10 MiB a second. */
+async function* endless(): AsyncGenerator<Buffer> {
+  for (const piece of pseudorandom(String(Math.random()), Number.MAX_SAFE_INTEGER)) {
+    yield piece
+    await sleep(100)
+  }
+}
+
+/** Each object's bytes follow from its name: of any length up to 9 MiB. */
+function bytesOf(name: string): Buffer {
+  const length = createHash('sha256').update(name).digest().readUInt32LE() % (9 * MiB)
+  return Buffer.concat([...pseudorandom(name, length)].map((piece) => Buffer.from(piece)))
+}
+
+function md5(bytes: Buffer): string {
+  return createHash('md5').update(bytes).digest('hex')
+}
+
+/** Did fetch lose the server? It says "fetch failed" or "terminated", with the system's error as the cause. */
+function isGone(error: unknown): boolean {
+  return error instanceof TypeError && /fetch failed|terminated|other side closed/.test(error.message)
+}

@@ -1,0 +1,81 @@
+// kill -9 of the whole server under load, again and again (ATOLL_KILLS times, 50 unless told; ATOLL_SEED repeats a run):
+// writes over two NBD connections, snapshots, clones, merges and uploads are under way each time.
+
+import { randomBytes } from 'node:crypto'
+import { setTimeout as sleep } from 'node:timers/promises'
+import t, { type Test } from 'tap'
+import { GiB } from '../../src/lib/units.js'
+import { Api } from '../support/api.js'
+import { startServerProcess } from '../support/server_process.js'
+import { dataBytes, spaceReturnsTo } from '../support/space.js'
+import { Churn } from './churn.js'
+import { Writer } from './writer.js'
+
+const kills = Number(process.env.ATOLL_KILLS ?? 50)
+const seed = process.env.ATOLL_SEED ?? randomBytes(4).toString('hex')
+/** Every so many kills the server is stopped and its store checked. */
+const checkEvery = 10
+/** Not what is promised (that is printed), but what is an error on any machine. */
+const restartLimitMs = 10_000
+
+t.setTimeout(120_000 + kills * 20_000)
+
+const server = await startServerProcess(t)
+const environment = await server.environment()
+const atStart = await dataBytes(server.dataDir)
+const volume = await Api.login(environment).then((api) => api.createVolume({ name: 'under load' }))
+const uri = server.operatorUri(volume)
+const writer = new Writer({ sizeBytes: GiB, seed })
+t.teardown(() => writer.end())
+const churn = new Churn(volume)
+const restartsMs: number[] = []
+
+t.test(`${kills} kills under load lose nothing that was flushed or answered (seed ${seed})`, async (t) => {
+  let writes = 0
+  for (let round = 1; round <= kills; round++) {
+    const api = await Api.login(environment)
+    const load = await writer.load(uri, 60)
+    const churned = churn.untilTheServerDies(api)
+    // Long enough for merges to be under way, never twice the same.
+    await sleep(200 + Math.random() * 1000)
+    await server.kill()
+    const { died, answered, failed } = await load.ended
+    await churned
+    writes += answered
+    t.ok(died, 'the writer lost its connections')
+    t.strictSame(failed, [], 'no write was refused before')
+
+    restartsMs.push(await server.start())
+    const last = round === kills
+    const verdict = await writer.verify(uri, { whole: last })
+    t.equal(verdict.badCount, 0, verdict.bad.join('\n'))
+    t.strictSame(await churn.settle(await Api.login(environment)), [])
+    if (round % checkEvery === 0 || last) {
+      await checked(t)
+      t.comment(`${round} kills: ${writes} writes and ${churn.answered} API calls answered so far`)
+    }
+    if (!t.passing()) return t.comment(`stopped after kill ${round}`)
+  }
+})
+
+t.test('each restart needed no help and little time', async (t) => {
+  const sorted = [...restartsMs].sort((a, b) => a - b)
+  const median = sorted[sorted.length >> 1] ?? 0
+  const slowest = sorted.at(-1) ?? 0
+  t.comment(`restart to first answer: median ${Math.round(median)} ms, slowest ${Math.round(slowest)} ms`)
+  t.ok(slowest < restartLimitMs)
+})
+
+t.test('when everything is deleted, the space is as at the start', async (t) => {
+  await churn.deleteAll(await Api.login(environment))
+  t.equal(await spaceReturnsTo(atStart, server.dataDir), atStart)
+  await checked(t)
+})
+
+/** Stops the server, checks its store, and starts it again. */
+async function checked(t: Test): Promise<void> {
+  await server.stop()
+  const { exitCode, all } = await server.check()
+  t.equal(exitCode, 0, `atoll check: ${all}`)
+  await server.start()
+}
