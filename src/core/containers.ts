@@ -1,7 +1,13 @@
 /** Containers of an account. */
 
-import type { MetadataChange } from './accounts.js'
-import type { ListingQuery } from './listing.js'
+import type { Catalog, Reader, Transaction } from '../catalog/catalog.js'
+import { kindsOf, replaceKinds } from '../catalog/named_values.js'
+import type { ContainerRow, ObjectRow } from '../catalog/schema.js'
+import { type ContainerId, newContainerId, type ProjectId } from '../lib/ids.js'
+import { mayWrite } from './access.js'
+import { accountOf, changeKinds, ensureAccount, type MetadataChange, toSummary } from './accounts.js'
+import { ContainerNotEmpty, ContainerNotFound, InvalidArgument } from './errors.js'
+import { type ListingQuery, listNames, type NameBounds } from './listing.js'
 import type { Container, KeptHeaders, Listed, Metadata, ObjectSummary, ProjectCaller } from './records.js'
 
 export interface ContainerRef {
@@ -9,22 +15,171 @@ export interface ContainerRef {
   container: string
 }
 
-export declare class Containers {
-  /** Makes the container, or changes the metadata of the one that is there. */
-  put(
+const nameBytesMax = 256
+
+export class Containers {
+  readonly #catalog: Catalog
+
+  constructor(catalog: Catalog) {
+    this.#catalog = catalog
+  }
+
+  /** Makes the container, or changes the metadata of the one that is there. Throws InvalidArgument for the name. */
+  async put(
     caller: ProjectCaller,
     ref: ContainerRef,
-    options?: {
+    options: {
       metadata?: Metadata | undefined
       headers?: KeptHeaders | undefined
       change?: MetadataChange | undefined
-    },
-  ): Promise<{ created: boolean }>
+    } = {},
+  ): Promise<{ created: boolean }> {
+    mayWrite(caller)
+    checkName(ref.container)
+    const { metadata, headers, change = { setMetadata: metadata, setHeaders: headers } } = options
+    return this.#catalog.transaction(async (tx) => {
+      const projectId = await accountOf(tx.db, caller, ref.projectId)
+      const found = await findContainer(tx.db, projectId, ref.container)
+      const id = found?.id ?? (await insertContainer(tx, projectId, ref.container))
+      await changeKinds(tx.db, 'container_metadata', id, change)
+      if (found !== undefined) await touch(tx, id)
+      return { created: found === undefined }
+    })
+  }
+
   /** Throws ContainerNotFound. */
-  get(caller: ProjectCaller, ref: ContainerRef): Promise<Container>
-  update(caller: ProjectCaller, ref: ContainerRef, change: MetadataChange): Promise<void>
-  /** Throws ContainerNotEmpty. */
-  delete(caller: ProjectCaller, ref: ContainerRef): Promise<void>
+  async get(caller: ProjectCaller, ref: ContainerRef): Promise<Container> {
+    const { db } = this.#catalog
+    const row = await containerRow(db, caller, ref)
+    const { metadata, headers } = await kindsOf(db, 'container_metadata', row.id)
+    return {
+      ...toSummary(row),
+      id: row.id,
+      projectId: row.project_id,
+      metadata,
+      headers,
+      createdAt: row.created_at,
+    }
+  }
+
+  async update(caller: ProjectCaller, ref: ContainerRef, change: MetadataChange): Promise<void> {
+    mayWrite(caller)
+    await this.#catalog.transaction(async (tx) => {
+      const { id } = await containerRow(tx.db, caller, ref)
+      await changeKinds(tx.db, 'container_metadata', id, change)
+      await touch(tx, id)
+    })
+  }
+
+  /** Throws ContainerNotFound, ContainerNotEmpty. */
+  async delete(caller: ProjectCaller, ref: ContainerRef): Promise<void> {
+    mayWrite(caller)
+    await this.#catalog.transaction(async (tx) => {
+      const row = await containerRow(tx.db, caller, ref)
+      if (row.object_count > 0) throw new ContainerNotEmpty(row.name)
+      await replaceKinds(tx.db, 'container_metadata', row.id, { metadata: {}, headers: {} })
+      await tx.db.deleteFrom('containers').where('id', '=', row.id).execute()
+      await tx.db
+        .updateTable('accounts')
+        .set((e) => ({ container_count: e('container_count', '-', 1) }))
+        .where('project_id', '=', row.project_id)
+        .execute()
+    })
+  }
+
   /** Objects by name. */
-  list(caller: ProjectCaller, ref: ContainerRef, query: ListingQuery): Promise<Listed<ObjectSummary>[]>
+  async list(caller: ProjectCaller, ref: ContainerRef, query: ListingQuery): Promise<Listed<ObjectSummary>[]> {
+    const { db } = this.#catalog
+    const { id } = await containerRow(db, caller, ref)
+    const listed = await listNames(query, (bounds) => fetchObjects(db, id, bounds))
+    return listed.map((line) => (line.kind === 'subdir' ? line : { kind: 'item', item: toObjectSummary(line.item) }))
+  }
+}
+
+/** Throws ContainerNotFound, AccountForbidden. */
+export async function containerRow(db: Reader, caller: ProjectCaller, ref: ContainerRef): Promise<ContainerRow> {
+  const row = await findContainer(db, await accountOf(db, caller, ref.projectId), ref.container)
+  if (row === undefined) throw new ContainerNotFound(ref.container)
+  return row
+}
+
+export const toObjectSummary = (row: ObjectRow): ObjectSummary => ({
+  name: row.name,
+  sizeBytes: row.size_bytes,
+  md5: row.md5,
+  contentType: row.content_type,
+  updatedAt: row.updated_at,
+})
+
+/** The counters of a container and its account, in the transaction that changes its objects. */
+export async function count(
+  { db }: Transaction,
+  container: ContainerRow,
+  change: { objects: number; bytes: number },
+): Promise<void> {
+  await db
+    .updateTable('containers')
+    .set((e) => ({
+      object_count: e('object_count', '+', change.objects),
+      bytes_used: e('bytes_used', '+', change.bytes),
+    }))
+    .where('id', '=', container.id)
+    .execute()
+  await db
+    .updateTable('accounts')
+    .set((e) => ({
+      object_count: e('object_count', '+', change.objects),
+      bytes_used: e('bytes_used', '+', change.bytes),
+    }))
+    .where('project_id', '=', container.project_id)
+    .execute()
+}
+
+function checkName(name: string): void {
+  if (name === '' || name.includes('/') || name.includes('\0') || Buffer.byteLength(name) > nameBytesMax) {
+    throw new InvalidArgument(`a container's name has 1 to ${nameBytesMax} bytes and no slash`)
+  }
+}
+
+async function findContainer(db: Reader, projectId: ProjectId, name: string): Promise<ContainerRow | undefined> {
+  return db
+    .selectFrom('containers')
+    .selectAll()
+    .where('project_id', '=', projectId)
+    .where('name', '=', name)
+    .executeTakeFirst()
+}
+
+async function insertContainer(tx: Transaction, projectId: ProjectId, name: string): Promise<ContainerId> {
+  await ensureAccount(tx, projectId)
+  const id = newContainerId()
+  const now = Date.now()
+  await tx.db
+    .insertInto('containers')
+    .values({ id, project_id: projectId, name, object_count: 0, bytes_used: 0, created_at: now, updated_at: now })
+    .execute()
+  await tx.db
+    .updateTable('accounts')
+    .set((e) => ({ container_count: e('container_count', '+', 1) }))
+    .where('project_id', '=', projectId)
+    .execute()
+  return id
+}
+
+async function touch({ db }: Transaction, id: ContainerId): Promise<void> {
+  await db.updateTable('containers').set({ updated_at: Date.now() }).where('id', '=', id).execute()
+}
+
+async function fetchObjects(db: Reader, container: ContainerId, bounds: NameBounds): Promise<ObjectRow[]> {
+  const { above, from, below, reverse, limit } = bounds
+  let query = db
+    .selectFrom('objects')
+    .selectAll()
+    .where('container_id', '=', container)
+    .orderBy('name', reverse ? 'desc' : 'asc')
+    .limit(limit)
+  if (above !== undefined) query = query.where('name', '>', above)
+  if (from !== undefined) query = query.where('name', '>=', from)
+  if (below !== undefined) query = query.where('name', '<', below)
+  return query.execute()
 }

@@ -1,7 +1,10 @@
 /**
  * Listings by name, with prefixes, delimiters and markers, as Swift defines them (swift/container/backend.py,
- * list_objects_iter). Names are ordered by the bytes of their UTF-8.
+ * list_objects_iter). Names are ordered by the bytes of their UTF-8, which is also the order of their code points.
  */
+
+import { InvalidArgument } from './errors.js'
+import type { Listed } from './records.js'
 
 /** Empty strings count as absent. */
 export interface ListingQuery {
@@ -17,4 +20,114 @@ export interface ListingQuery {
   reverse?: boolean | undefined
 }
 
+/** Which names to fetch: all that lie within every bound that is given. */
+export interface NameBounds {
+  /** name > above */
+  above?: string | undefined
+  /** name >= from */
+  from?: string | undefined
+  /** name < below */
+  below?: string | undefined
+  reverse: boolean
+  limit: number
+}
+
 export const listingLimitMax = 10_000
+
+// With a delimiter one page may jump over any number of names: small fetches then, larger ones while nothing is folded.
+const foldingFetchMin = 32
+const foldingFetchMax = 2048
+
+/** `fetch` answers rows in the order of the listing. Throws InvalidArgument for a limit that is none. */
+export async function listNames<Row extends { name: string }>(
+  query: ListingQuery,
+  fetch: (bounds: NameBounds) => Promise<Row[]>,
+): Promise<Listed<Row>[]> {
+  const { prefix = '', delimiter = '', reverse = false } = query
+  const limit = limitOf(query)
+  const bounds = boundsOf(query)
+  if (delimiter === '') {
+    const rows = limit === 0 ? [] : await fetch({ ...bounds, limit })
+    return rows.map((item) => ({ kind: 'item', item }))
+  }
+  // A subdir that the client has seen already is not listed again.
+  const seen = reverse ? query.endMarker : query.marker
+  const listed: Listed<Row>[] = []
+  let size = foldingFetchMin
+  while (listed.length < limit) {
+    const asked = Math.min(size, limit - listed.length)
+    const rows = await fetch({ ...bounds, limit: asked })
+    let folded: string | undefined
+    for (const item of rows) {
+      if (folded !== undefined && item.name.startsWith(folded)) continue
+      folded = subdirOf(item.name, prefix, delimiter)
+      if (folded === undefined) listed.push({ kind: 'item', item })
+      else if (folded !== seen) listed.push({ kind: 'subdir', subdir: folded })
+    }
+    const last = rows.at(-1)
+    if (last === undefined || rows.length < asked) return listed
+    size = folded === undefined ? Math.min(size * 2, foldingFetchMax) : foldingFetchMin
+    goBehind(bounds, last.name, folded)
+  }
+  return listed
+}
+
+/** The next fetch begins behind the last name or, when that was folded, behind everything in its subdir. */
+function goBehind(bounds: Omit<NameBounds, 'limit'>, name: string, folded: string | undefined): void {
+  if (bounds.reverse) {
+    bounds.below = folded ?? name
+  } else if (folded === undefined) {
+    bounds.above = name
+    bounds.from = undefined
+  } else {
+    bounds.above = undefined
+    bounds.from = successor(folded)
+    // Nothing comes behind: an interval that is empty.
+    if (bounds.from === undefined) bounds.below = ''
+  }
+}
+
+function subdirOf(name: string, prefix: string, delimiter: string): string | undefined {
+  const at = name.indexOf(delimiter, prefix.length)
+  return at < 0 ? undefined : name.slice(0, at + delimiter.length)
+}
+
+/** One lower and one upper bound, so that an index finds the first row at once. */
+function boundsOf(query: ListingQuery): Omit<NameBounds, 'limit'> {
+  const { prefix = '', reverse = false } = query
+  const low = (reverse ? query.endMarker : query.marker) || undefined
+  const high = (reverse ? query.marker : query.endMarker) || undefined
+  const behindLow = low !== undefined && compareNames(low, prefix) >= 0
+  const prefixEnd = prefix === '' ? undefined : successor(prefix)
+  const beforeHigh = high !== undefined && (prefixEnd === undefined || compareNames(high, prefixEnd) < 0)
+  return {
+    above: behindLow ? low : undefined,
+    from: behindLow || prefix === '' ? undefined : prefix,
+    below: beforeHigh ? high : prefixEnd,
+    reverse,
+  }
+}
+
+function limitOf({ limit = listingLimitMax }: ListingQuery): number {
+  if (!Number.isSafeInteger(limit) || limit < 0 || limit > listingLimitMax) {
+    throw new InvalidArgument(`a limit is a whole number from 0 to ${listingLimitMax}`)
+  }
+  return limit
+}
+
+/** By the bytes of the UTF-8; JavaScript's own order differs where surrogates meet U+E000 and above. */
+export function compareNames(a: string, b: string): number {
+  return Buffer.compare(Buffer.from(a), Buffer.from(b))
+}
+
+/** The least text that is greater than all that begin with this one; undefined: there is none. */
+export function successor(text: string): string | undefined {
+  const points = Array.from(text)
+  for (let last = points.pop(); last !== undefined; last = points.pop()) {
+    const point = last.codePointAt(0) as number
+    if (point === 0x10ffff) continue
+    // Surrogates are no characters: U+E000 comes right behind U+D7FF.
+    return points.join('') + String.fromCodePoint(point === 0xd7ff ? 0xe000 : point + 1)
+  }
+  return undefined
+}

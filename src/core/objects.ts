@@ -1,6 +1,25 @@
 /** Objects: put, get, head, post, delete, copy. A copy moves no data. */
-import type { Readable } from 'node:stream'
+
+import type { Catalog, Reader, Transaction } from '../catalog/catalog.js'
+import { kindsOf, replaceKinds } from '../catalog/named_values.js'
+import type { ContainerRow, ObjectRow } from '../catalog/schema.js'
+import { type ContainerId, newObjectId, type ResourceId } from '../lib/ids.js'
+import { mayWrite } from './access.js'
+import { type ContainerRef, containerRow, count, toObjectSummary } from './containers.js'
+import {
+  ChecksumMismatch,
+  InvalidArgument,
+  ObjectExists,
+  ObjectNotFound,
+  ResourceNotFound,
+  UploadTooLarge,
+  UploadTruncated,
+} from './errors.js'
+import { type ByteRange, type OpenData, openData } from './open_data.js'
 import type { ByteSource, KeptHeaders, Metadata, ProjectCaller, StoredObject } from './records.js'
+import type { Tree } from './tree.js'
+
+export type { ByteRange, OpenData }
 
 export interface ObjectRef {
   projectId: string
@@ -24,50 +43,217 @@ export interface PutObject {
   signal?: AbortSignal | undefined
 }
 
-export interface ByteRange {
-  start: number
-  /** The byte behind the last. */
-  end: number
+export interface CopyOptions {
+  metadata?: Metadata | undefined
+  headers?: KeptHeaders | undefined
+  contentType?: string | undefined
+  /** The source's metadata and headers are left behind; otherwise the given ones are added to them. */
+  fresh?: boolean | undefined
+  onlyIfNew?: boolean | undefined
 }
 
-export interface OpenObject {
+export interface OpenObject extends OpenData {
   object: StoredObject
-  /**
-   * The bytes of the range (all of it by default), with back-pressure; may be called several times (multipart ranges).
-   * An object that is deleted or replaced meanwhile is read to its end all the same.
-   */
-  read(range?: ByteRange): Readable
-  /** Must be called when no stream is read any more (a stream's end does not do it). Idempotent. */
-  close(): Promise<void>
 }
 
-export declare class Objects {
+const nameBytesMax = 1024
+
+export class Objects {
+  readonly #catalog: Catalog
+  readonly #tree: Tree
+
+  constructor(catalog: Catalog, tree: Tree) {
+    this.#catalog = catalog
+    this.#tree = tree
+  }
+
   /** Throws ContainerNotFound, UploadTruncated, ChecksumMismatch, UploadTooLarge, ObjectExists; a failed or aborted upload leaves nothing. */
-  put(caller: ProjectCaller, ref: ObjectRef, upload: PutObject): Promise<StoredObject>
+  async put(caller: ProjectCaller, ref: ObjectRef, upload: PutObject): Promise<StoredObject> {
+    mayWrite(caller)
+    checkName(ref.object)
+    const { lengthBytes, maxBytes, md5, onlyIfNew, signal } = upload
+    if (maxBytes !== undefined && lengthBytes !== undefined && lengthBytes > maxBytes)
+      throw new UploadTooLarge(maxBytes)
+    // Refused before the bytes are sent; judged again when they are stored.
+    const container = await containerRow(this.#catalog.db, caller, ref)
+    if (onlyIfNew && (await findObject(this.#catalog.db, container.id, ref.object))) throw new ObjectExists(ref.object)
+
+    const judge = (totalBytes: number) => {
+      if (maxBytes !== undefined && totalBytes > maxBytes) throw new UploadTooLarge(maxBytes)
+      if (lengthBytes !== undefined && totalBytes > lengthBytes) throw new UploadTruncated(totalBytes, lengthBytes)
+    }
+    const judgeEnd = (totalBytes: number) => {
+      if (lengthBytes !== undefined && totalBytes !== lengthBytes) throw new UploadTruncated(totalBytes, lengthBytes)
+    }
+    return this.#tree.createFromIngest(upload.body, { judge, judgeEnd, signal }, async (tx, resourceId, result) => {
+      if (md5 !== undefined && md5.toLowerCase() !== result.md5) throw new ChecksumMismatch(result.md5, md5)
+      return this.#store(tx, caller, ref, {
+        resourceId,
+        sizeBytes: result.sizeBytes,
+        md5: result.md5,
+        sha256: result.sha256,
+        contentType: upload.contentType,
+        metadata: upload.metadata ?? {},
+        headers: upload.headers ?? {},
+        onlyIfNew,
+      })
+    })
+  }
+
   /** Throws ContainerNotFound, ObjectNotFound. */
-  head(caller: ProjectCaller, ref: ObjectRef): Promise<StoredObject>
+  async head(caller: ProjectCaller, ref: ObjectRef): Promise<StoredObject> {
+    return readObject(this.#catalog.db, caller, ref)
+  }
+
   /** For reading. The caller must close it. */
-  open(caller: ProjectCaller, ref: ObjectRef): Promise<OpenObject>
+  async open(caller: ProjectCaller, ref: ObjectRef): Promise<OpenObject> {
+    for (;;) {
+      const object = await this.head(caller, ref)
+      try {
+        return { object, ...(await openData(this.#tree, object)) }
+      } catch (error) {
+        // Replaced or deleted just now: the next look tells which.
+        if (!(error instanceof ResourceNotFound)) throw error
+      }
+    }
+  }
+
   /** POST: metadata is replaced as a whole; headers too when given; contentType when given. */
-  update(
+  async update(
     caller: ProjectCaller,
     ref: ObjectRef,
     change: { metadata: Metadata; headers?: KeptHeaders | undefined; contentType?: string | undefined },
-  ): Promise<void>
-  delete(caller: ProjectCaller, ref: ObjectRef): Promise<void>
-  /**
-   * In O(1). `fresh`: the source's metadata and headers are left behind; otherwise the given ones are added to the
-   * source's. `to` may be `from` (then it changes metadata).
-   */
-  copy(
+  ): Promise<void> {
+    mayWrite(caller)
+    await this.#catalog.transaction(async ({ db }) => {
+      const { row } = await objectRow(db, caller, ref)
+      await replaceKinds(db, 'object_metadata', row.id, change)
+      await db
+        .updateTable('objects')
+        .set({ updated_at: Date.now(), content_type: change.contentType ?? row.content_type })
+        .where('id', '=', row.id)
+        .execute()
+    })
+  }
+
+  /** Throws ContainerNotFound, ObjectNotFound. */
+  async delete(caller: ProjectCaller, ref: ObjectRef): Promise<void> {
+    mayWrite(caller)
+    await this.#catalog.transaction(async (tx) => {
+      const { container, row } = await objectRow(tx.db, caller, ref)
+      await this.#remove(tx, container, row)
+    })
+  }
+
+  /** In O(1). `to` may be `from` (then it changes metadata). */
+  async copy(
     caller: ProjectCaller,
-    paths: { from: ObjectRef; to: ObjectRef },
-    options?: {
-      metadata?: Metadata | undefined
-      headers?: KeptHeaders | undefined
-      contentType?: string | undefined
-      fresh?: boolean | undefined
-      onlyIfNew?: boolean | undefined
+    { from, to }: { from: ObjectRef; to: ObjectRef },
+    options: CopyOptions = {},
+  ): Promise<{ source: StoredObject; copy: StoredObject }> {
+    mayWrite(caller)
+    checkName(to.object)
+    const { fresh = false, onlyIfNew } = options
+    return this.#catalog.transaction(async (tx) => {
+      const source = await readObject(tx.db, caller, from)
+      const copy = await this.#store(tx, caller, to, {
+        resourceId: await this.#tree.copy(tx, source.resourceId),
+        sizeBytes: source.sizeBytes,
+        md5: source.md5,
+        sha256: source.sha256,
+        contentType: options.contentType ?? source.contentType,
+        metadata: { ...(fresh ? {} : source.metadata), ...options.metadata },
+        headers: { ...(fresh ? {} : source.headers), ...options.headers },
+        onlyIfNew,
+      })
+      return { source, copy }
+    })
+  }
+
+  /** Puts the row in the place of the one that may be there. */
+  async #store(
+    tx: Transaction,
+    caller: ProjectCaller,
+    ref: ObjectRef,
+    object: Pick<
+      StoredObject,
+      'resourceId' | 'sizeBytes' | 'md5' | 'sha256' | 'contentType' | 'metadata' | 'headers'
+    > & {
+      onlyIfNew: boolean | undefined
     },
-  ): Promise<{ source: StoredObject; copy: StoredObject }>
+  ): Promise<StoredObject> {
+    const container = await containerRow(tx.db, caller, ref)
+    const before = await findObject(tx.db, container.id, ref.object)
+    if (before !== undefined) {
+      if (object.onlyIfNew) throw new ObjectExists(ref.object)
+      await this.#remove(tx, container, before)
+    }
+    const now = Date.now()
+    const row: ObjectRow = {
+      id: newObjectId(),
+      container_id: container.id,
+      name: ref.object,
+      resource_id: object.resourceId,
+      size_bytes: object.sizeBytes,
+      md5: object.md5,
+      sha256: object.sha256,
+      content_type: object.contentType,
+      created_at: now,
+      updated_at: now,
+    }
+    await tx.db.insertInto('objects').values(row).execute()
+    await replaceKinds(tx.db, 'object_metadata', row.id, object)
+    await count(tx, container, { objects: 1, bytes: row.size_bytes })
+    return toStoredObject(row, object)
+  }
+
+  async #remove(tx: Transaction, container: ContainerRow, row: ObjectRow): Promise<void> {
+    await tx.db.deleteFrom('objects').where('id', '=', row.id).execute()
+    await count(tx, container, { objects: -1, bytes: -row.size_bytes })
+    await this.#tree.release(tx, row.resource_id)
+  }
+}
+
+function checkName(name: string): void {
+  if (name === '' || name.includes('\0') || Buffer.byteLength(name) > nameBytesMax) {
+    throw new InvalidArgument(`an object's name has 1 to ${nameBytesMax} bytes`)
+  }
+}
+
+async function findObject(db: Reader, container: ContainerId, name: string): Promise<ObjectRow | undefined> {
+  return db
+    .selectFrom('objects')
+    .selectAll()
+    .where('container_id', '=', container)
+    .where('name', '=', name)
+    .executeTakeFirst()
+}
+
+async function objectRow(
+  db: Reader,
+  caller: ProjectCaller,
+  ref: ObjectRef & ContainerRef,
+): Promise<{ container: ContainerRow; row: ObjectRow }> {
+  const container = await containerRow(db, caller, ref)
+  const row = await findObject(db, container.id, ref.object)
+  if (row === undefined) throw new ObjectNotFound(ref.object)
+  return { container, row }
+}
+
+/** Throws ContainerNotFound, ObjectNotFound. */
+export async function readObject(db: Reader, caller: ProjectCaller, ref: ObjectRef): Promise<StoredObject> {
+  const { row } = await objectRow(db, caller, ref)
+  return toStoredObject(row, await kindsOf(db, 'object_metadata', row.id))
+}
+
+function toStoredObject(row: ObjectRow, kept: { metadata: Metadata; headers: KeptHeaders }): StoredObject {
+  return {
+    ...toObjectSummary(row),
+    id: row.id,
+    resourceId: row.resource_id as ResourceId,
+    sha256: row.sha256,
+    metadata: kept.metadata,
+    headers: kept.headers,
+    createdAt: row.created_at,
+  }
 }

@@ -1,0 +1,34 @@
+/** The bytes of an object or an image, opened for reading. */
+
+import { Readable } from 'node:stream'
+import type { Lease } from '../engine/lease.js'
+import type { ResourceId } from '../lib/ids.js'
+import type { Tree } from './tree.js'
+
+export interface ByteRange {
+  start: number
+  /** The byte behind the last. */
+  end: number
+}
+
+export interface OpenData {
+  /**
+   * The bytes of the range (all of it by default), with back-pressure; may be called several times (multipart ranges).
+   * What is deleted or replaced meanwhile is read to its end all the same.
+   */
+  read(range?: ByteRange): Readable
+  /** Must be called when no stream is read any more (a stream's end does not do it). Idempotent. */
+  close(): Promise<void>
+}
+
+export async function openData(
+  tree: Tree,
+  { resourceId, sizeBytes }: { resourceId: ResourceId; sizeBytes: number },
+): Promise<OpenData> {
+  // Nothing to read: no lease either. It must still be there, as for any other size.
+  const lease: Lease | undefined = sizeBytes === 0 ? undefined : await tree.lease(resourceId)
+  return {
+    read: (range) => (lease === undefined ? Readable.from([]) : lease.stream(range ?? { start: 0, end: sizeBytes })),
+    close: async () => lease?.close(),
+  }
+}
