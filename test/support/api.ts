@@ -4,6 +4,8 @@ import type { Environment } from './stock_clients.js'
 
 type Json = Record<string, unknown>
 
+const json = { 'content-type': 'application/json' }
+
 export class Api {
   readonly #base: string
   readonly #token: string
@@ -46,7 +48,12 @@ export class Api {
   }
 
   /** A call that must answer this status. */
-  async expect(status: number, method: string, path: string, init: { body?: Buffer } = {}): Promise<Response> {
+  async expect(
+    status: number,
+    method: string,
+    path: string,
+    init: { body?: Buffer; headers?: Environment } = {},
+  ): Promise<Response> {
     const answer = await this.call(method, path, init)
     if (answer.status !== status) throw new Error(`${method} ${path}: ${answer.status} ${await answer.text()}`)
     return answer
@@ -63,6 +70,21 @@ export class Api {
   async objects(container: string): Promise<string[]> {
     const listing = await this.call('GET', this.object(container))
     return (await listing.text()).split('\n').filter(Boolean)
+  }
+
+  // ---- images ----
+
+  /** A raw image of these bytes. */
+  async createImage({ name, bytes }: { name: string; bytes: Buffer }): Promise<string> {
+    const image = { name, disk_format: 'raw', container_format: 'bare' }
+    const made = await this.expect(201, 'POST', '/image/v2/images', {
+      body: Buffer.from(JSON.stringify(image)),
+      headers: json,
+    })
+    const { id } = (await made.json()) as { id: string }
+    const octets = { 'content-type': 'application/octet-stream' }
+    await this.expect(204, 'PUT', `/image/v2/images/${id}/file`, { body: bytes, headers: octets })
+    return id
   }
 
   // ---- volumes and snapshots ----
