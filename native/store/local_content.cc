@@ -67,10 +67,11 @@ Result<int> LocalDataStore::begin_content(const Digest& digest, uint64_t length,
     if (Result<void> synced = sync_content_entry(digest); !synced) return std::move(synced.error());
     return -1;
   }
-  Result<int> fd = open_blocking(path, O_CREAT | O_EXCL);
-  if (fd && ::ftruncate(*fd, static_cast<off_t>(length)) != 0) {
+  const int fd = open_file(path, O_CREAT | O_EXCL);
+  if (fd < 0) return chunk_error(-fd, digest, "create");
+  if (::ftruncate(fd, static_cast<off_t>(length)) != 0) {
     const int error = errno;
-    ::close(*fd);
+    ::close(fd);
     ::unlink(path.c_str());
     return chunk_error(error, digest, "truncate");
   }
@@ -79,12 +80,12 @@ Result<int> LocalDataStore::begin_content(const Digest& digest, uint64_t length,
 
 Result<void> LocalDataStore::publish_content(const Digest& digest, const std::string& path) {
   const std::string name = paths_.content(digest);
-  if (::rename(path.c_str(), name.c_str()) != 0) {
-    const int error = errno;
+  const int error = content_directories_[digest.bytes[0]].create_entry(
+      paths_.content_directory(digest), [&] { return ::rename(path.c_str(), name.c_str()) == 0 ? 0 : errno; });
+  if (error != 0) {
     ::unlink(path.c_str());
     return chunk_error(error, digest, "rename");
   }
-  content_directories_[digest.bytes[0]].changed();
   Result<void> synced = sync_content_entry(digest);
   if (!synced) ::unlink(name.c_str());  // a later put must not take it for durable
   return synced;
@@ -123,12 +124,12 @@ Task<Result<FileRef>> LocalDataStore::chunk(Digest digest) {
   if (file) co_return std::move(file);
   Executor& home = Executor::here();
   co_await pool_->schedule();
-  Result<int> fd = open_blocking(paths_.content(digest), 0);
-  if (fd) file = files_.insert(FileKey::of(digest), *fd);
+  const int fd = open_file(paths_.content(digest), 0);
+  if (fd >= 0) file = files_.insert(FileKey::of(digest), fd);
   co_await home.schedule();
-  if (fd) co_return std::move(file);
-  if (fd.error().code == Code::not_found) co_return absent(digest);
-  co_return std::move(fd.error());
+  if (fd >= 0) co_return std::move(file);
+  if (fd == -ENOENT) co_return absent(digest);
+  co_return chunk_error(-fd, digest, "open");
 }
 
 Task<Result<void>> LocalDataStore::read_content(const Digest& digest, uint64_t offset, MutableBytes into) {
@@ -147,6 +148,8 @@ Task<Result<void>> LocalDataStore::drop_content(const Digest& digest) {
   const auto work = [this, digest]() -> Result<void> {
     files_.forget(digest);
     if (::unlink(paths_.content(digest).c_str()) != 0 && errno != ENOENT) return chunk_error(errno, digest, "remove");
+    content_directories_[digest.bytes[0]].removed_entry();
+    content_directories_[digest.bytes[0]].remove_if_empty(paths_.content_directory(digest));
     return {};
   };
   Result<void> done = co_await on_pool(*pool_, work);
@@ -175,7 +178,7 @@ Task<Result<void>> LocalDataStore::list_files(std::function<void(DataFileId)> vi
         const auto name = LocalPaths::parse_segment(text);
         if (name && (number(name->file) & 255) == static_cast<uint64_t>(i)) files.insert(name->file);
       });
-      if (!listed) return std::move(listed.error());
+      if (!listed && listed.error().code != Code::not_found) return std::move(listed.error());
       return files;
     };
     Result<std::set<DataFileId>> files = co_await on_pool(*pool_, work);
@@ -193,7 +196,7 @@ Task<Result<void>> LocalDataStore::list_content(std::function<void(const Digest&
       Result<void> listed = list_directory(paths_.content() + "/" + spread, [&](std::string_view text) {
         if (const auto digest = LocalPaths::parse_content(spread, text)) digests.push_back(*digest);
       });
-      if (!listed) return std::move(listed.error());
+      if (!listed && listed.error().code != Code::not_found) return std::move(listed.error());
       return digests;
     };
     Result<std::vector<Digest>> digests = co_await on_pool(*pool_, work);

@@ -57,9 +57,6 @@ Result<std::unique_ptr<LocalDataStore>> LocalDataStore::open(const std::string& 
 Result<void> LocalDataStore::prepare() {
   for (const std::string& path : {paths_.root(), paths_.data(), paths_.content(), paths_.new_content()})
     if (Result<void> made = make_directory(path); !made) return made;
-  for (const std::string& path : {paths_.data(), paths_.content()})
-    for (int i = 0; i < 256; i++)
-      if (Result<void> made = make_directory(path + "/" + LocalPaths::spread(static_cast<uint8_t>(i))); !made) return made;
   for (const std::string& path : {paths_.content(), paths_.data(), paths_.root()})
     if (Result<void> synced = sync_directory(path); !synced) return synced;
 
@@ -92,13 +89,12 @@ LocalDataStore::Piece LocalDataStore::first_piece(DataFileId file, uint64_t offs
   return {{file, offset / options_.segment_bytes}, inside, std::min(length, options_.segment_bytes - inside)};
 }
 
-Result<int> LocalDataStore::open_blocking(const std::string& path, int flags) {
+int LocalDataStore::open_file(const std::string& path, int flags) {
   flags |= (options_.read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_NOFOLLOW;
   int fd = ::open(path.c_str(), flags, 0600);
   // The process ran out of descriptors: others took more than their share. Make room, once.
   if (fd < 0 && (errno == EMFILE || errno == ENFILE) && files_.shed(64) > 0) fd = ::open(path.c_str(), flags, 0600);
-  if (fd < 0) return Error::from_errno(errno, "opening " + path);
-  return fd;
+  return fd >= 0 ? fd : -errno;
 }
 
 Task<Result<FileRef>> LocalDataStore::open_segment(SegmentName name, IfAbsent absent) {
@@ -106,17 +102,18 @@ Task<Result<FileRef>> LocalDataStore::open_segment(SegmentName name, IfAbsent ab
   co_await pool_->schedule();
   const std::string path = paths_.segment(name);
   const int direct = options_.direct ? O_DIRECT : 0;
-  Result<int> fd = open_blocking(path, direct);
-  if (!fd && fd.error().code == Code::not_found && absent == IfAbsent::create) {
-    fd = open_blocking(path, direct | O_CREAT);
-    if (fd) data_directory_of(name.file).changed();
-  }
+  int fd = open_file(path, direct);
+  int error = fd < 0 ? -fd : 0;
+  if (error == ENOENT && absent == IfAbsent::create)
+    error = data_directory_of(name.file).create_entry(paths_.data_directory(name.file), [&] {
+      fd = open_file(path, direct | O_CREAT);
+      return fd < 0 ? -fd : 0;
+    });
   FileRef file;
-  if (fd) file = files_.insert(FileKey::of(name), *fd);
+  if (error == 0) file = files_.insert(FileKey::of(name), fd);
   co_await home.schedule();
-  if (fd) co_return std::move(file);
-  if (fd.error().code == Code::not_found && absent == IfAbsent::leave) co_return FileRef{};
-  co_return std::move(fd.error());
+  if (error == 0 || (error == ENOENT && absent == IfAbsent::leave)) co_return std::move(file);
+  co_return io_error(error, name.file, "open");
 }
 
 Task<Result<FileRef>> LocalDataStore::segment(SegmentName name, IfAbsent absent) {
@@ -305,12 +302,12 @@ Task<Result<void>> LocalDataStore::reopen(DataFileId file) {
     Result<std::vector<SegmentName>> segments = list_segments(file);
     if (!segments) return std::move(segments.error());
     for (const SegmentName& name : *segments) {
-      Result<int> fd = open_blocking(paths_.segment(name), 0);
-      if (!fd) return std::move(fd.error());
-      int error = ::fdatasync(*fd) == 0 ? 0 : errno;
+      const int fd = open_file(paths_.segment(name), 0);
+      if (fd < 0) return io_error(-fd, file, "open");
+      int error = ::fdatasync(fd) == 0 ? 0 : errno;
       // A failed writeback leaves pages that say what the device does not: they must go.
-      if (error == 0) error = ::posix_fadvise(*fd, 0, 0, POSIX_FADV_DONTNEED);
-      ::close(*fd);
+      if (error == 0) error = ::posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
+      ::close(fd);
       if (error != 0) return io_error(error, file, "reopen");
     }
     set_failed(file, false);
@@ -331,8 +328,11 @@ Task<Result<void>> LocalDataStore::remove(DataFileId file) {
     set_failed(file, false);
     if (segments->empty()) return {};
     // Durable, or a power cut could bring back a file that nobody remembers.
-    data_directory_of(file).changed();
-    return data_directory_of(file).sync(paths_.data_directory(file));
+    SpreadDirectory& directory = data_directory_of(file);
+    directory.removed_entry();
+    Result<void> synced = directory.sync(paths_.data_directory(file));
+    directory.remove_if_empty(paths_.data_directory(file));
+    return synced;
   };
   Result<void> done = co_await on_pool(*pool_, work);
   co_return done;
@@ -344,7 +344,7 @@ Result<std::vector<SegmentName>> LocalDataStore::list_segments(DataFileId file) 
     const auto name = LocalPaths::parse_segment(text);
     if (name && name->file == file) segments.push_back(*name);
   });
-  if (!listed) return std::move(listed.error());
+  if (!listed && listed.error().code != Code::not_found) return std::move(listed.error());
   return segments;
 }
 

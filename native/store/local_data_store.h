@@ -82,7 +82,8 @@ class LocalDataStore final : public DataStore {
   Task<Result<FileRef>> segment(SegmentName name, IfAbsent absent);
   Task<Result<FileRef>> open_segment(SegmentName name, IfAbsent absent);
   Task<Result<FileRef>> chunk(Digest digest);
-  Result<int> open_blocking(const std::string& path, int flags);
+  /// A descriptor, or -errno. Blocking.
+  int open_file(const std::string& path, int flags);
 
   Result<void> may_change(DataFileId file) const;
   bool has_failed(DataFileId file) const;
@@ -91,7 +92,7 @@ class LocalDataStore final : public DataStore {
 
   Task<Result<void>> sync_segment(DataFileId file, OpenFile& segment);
   bool sync_before_close(OpenFile& file);
-  DirectorySync& data_directory_of(DataFileId file) { return data_directories_[number(file) & 255]; }
+  SpreadDirectory& data_directory_of(DataFileId file) { return data_directories_[number(file) & 255]; }
 
   // local_content.cc
   Result<void> sync_content_entry(const Digest& digest);
@@ -119,8 +120,8 @@ class LocalDataStore final : public DataStore {
     std::atomic<uint64_t> bytes_punched{0};
   } counts_;
 
-  std::array<DirectorySync, 256> data_directories_;
-  std::array<DirectorySync, 256> content_directories_;
+  std::array<SpreadDirectory, 256> data_directories_;
+  std::array<SpreadDirectory, 256> content_directories_;
   DescriptorCache files_;
   std::unique_ptr<BlockingPool> pool_;
 };

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <memory>
+#include <utility>
 
 namespace atl {
 
@@ -40,7 +41,19 @@ Result<void> sync_directory(const std::string& path) {
   return {};
 }
 
-Result<void> DirectorySync::sync(const std::string& path) {
+int SpreadDirectory::create_entry(const std::string& path, const std::function<int()>& create) {
+  // Others remove the directory when they find it empty, so once may not be enough; for ever it is not.
+  for (int tries = 0;; tries++) {
+    const int error = create();
+    if (error == 0) changed();
+    if (error != ENOENT || tries == 16) return error;
+    if (::mkdir(path.c_str(), 0700) != 0 && errno != EEXIST) return errno;
+    const std::scoped_lock lock{counting_};
+    made_ = true;
+  }
+}
+
+Result<void> SpreadDirectory::sync(const std::string& path) {
   uint64_t target = 0;
   {
     const std::scoped_lock lock{counting_};
@@ -48,16 +61,27 @@ Result<void> DirectorySync::sync(const std::string& path) {
   }
   const std::scoped_lock lock{syncing_};
   if (synced_ >= target) return {};  // the one who was here before us did it
+  bool made = false;
   {
     const std::scoped_lock counting{counting_};
     target = changes_;
+    made = std::exchange(made_, false);
   }
   Result<void> synced = sync_directory(path);
-  if (synced) synced_ = target;
+  const bool gone = !synced && synced.error().code == Code::not_found;  // and all its entries with it
+  if (gone || (synced && made)) synced = sync_directory(path.substr(0, path.find_last_of('/')));
+  if (synced) {
+    synced_ = target;
+  } else if (made) {
+    const std::scoped_lock counting{counting_};
+    made_ = true;
+  }
   return synced;
 }
 
-void DirectorySync::changed() {
+void SpreadDirectory::remove_if_empty(const std::string& path) { ::rmdir(path.c_str()); }
+
+void SpreadDirectory::changed() {
   const std::scoped_lock lock{counting_};
   changes_++;
 }

@@ -1,0 +1,160 @@
+#include "test/store_fixture.h"
+
+#include <unistd.h>
+
+#include <condition_variable>
+#include <cstdlib>
+#include <filesystem>
+#include <mutex>
+#include <random>
+
+#include "store/hashing.h"
+
+namespace atl::test {
+namespace {
+
+class LocalBed final : public StoreBed {
+ public:
+  LocalBed(IoKind io, bool direct, const BedOptions& options) {
+    LoopOptions loop_options;
+    loop_options.kind = io;
+    loop_options.name = "test";
+    auto loop = LoopThread::start(loop_options);
+    REQUIRE_OK(loop);
+    loop_ = std::move(*loop);
+    options_.direct = direct;
+    options_.segment_bytes = options.segment_bytes;
+    options_.max_open_files = options.max_open_files;
+    open();
+  }
+
+  DataStore& store() override { return *store_; }
+  void run(Task<void> task) override { run_and_wait(loop_->loop(), std::move(task)); }
+  void restart() override {
+    store_.reset();
+    open();
+  }
+  LocalDataStore* local() override { return store_.get(); }
+  std::string directory() const override { return directory_.path(); }
+
+ private:
+  void open() {
+    auto store = LocalDataStore::open(directory_.path(), options_);
+    REQUIRE_OK(store);
+    store_ = std::move(*store);
+  }
+
+  TemporaryDirectory directory_;
+  LocalDataStoreOptions options_;
+  std::unique_ptr<LocalDataStore> store_;
+  std::unique_ptr<LoopThread> loop_;
+};
+
+class SimBed final : public StoreBed {
+ public:
+  explicit SimBed(uint64_t seed) : machine_(seed), disk_(seed), executor_(machine_.add_executor()), store_(disk_.open_data()) {}
+  DataStore& store() override { return *store_; }
+  void run(Task<void> task) override { machine_.run(executor_, std::move(task)); }
+  void restart() override { store_ = disk_.open_data(); }
+
+ private:
+  sim::Machine machine_;
+  sim::Disk disk_;
+  sim::SimExecutor& executor_;
+  std::unique_ptr<DataStore> store_;
+};
+
+StoreKind local_kind(std::string name, IoKind io, bool direct) {
+  return {std::move(name), [io, direct](const BedOptions& options) { return std::make_unique<LocalBed>(io, direct, options); }};
+}
+
+}  // namespace
+
+TemporaryDirectory::TemporaryDirectory() {
+  char name[] = "/var/tmp/atoll-store-XXXXXX";  // not /tmp: it may be a tmpfs
+  REQUIRE(::mkdtemp(name) != nullptr);
+  path_ = name;
+}
+
+TemporaryDirectory::~TemporaryDirectory() {
+  std::error_code ignored;
+  std::filesystem::remove_all(path_, ignored);
+}
+
+uint64_t test_seed() {
+  const char* text = std::getenv("ATOLL_SEED");
+  return text != nullptr ? std::strtoull(text, nullptr, 10) : std::random_device{}();
+}
+
+void run_and_wait(JobSink& sink, Task<void> task) {
+  struct Wait {
+    std::mutex mutex;
+    std::condition_variable wake;
+    bool done = false;
+  } wait;
+  struct Run {
+    static Task<void> run(Task<void> inner, Wait* wait) {
+      co_await inner;
+      const std::scoped_lock lock{wait->mutex};
+      wait->done = true;
+      wait->wake.notify_all();
+    }
+  };
+  spawn_on(sink, Run::run(std::move(task), &wait));
+  std::unique_lock lock{wait.mutex};
+  wait.wake.wait(lock, [&] { return wait.done; });
+}
+
+const std::vector<StoreKind>& store_kinds() {
+  static const std::vector<StoreKind> kinds{
+      local_kind("local-uring", IoKind::uring, false), local_kind("local-threads", IoKind::threads, false),
+      local_kind("local-uring-direct", IoKind::uring, true), local_kind("local-threads-direct", IoKind::threads, true),
+      {"sim", [](const BedOptions&) { return std::make_unique<SimBed>(test_seed()); }}};
+  return kinds;
+}
+
+void for_each_store(const BedOptions& options, const std::function<void(StoreBed&)>& body) {
+  for (const StoreKind& kind : store_kinds()) {
+    SUBCASE(kind.name.c_str()) {
+      const std::unique_ptr<StoreBed> bed = kind.make(options);
+      body(*bed);
+    }
+  }
+}
+
+void for_each_local_store(const BedOptions& options, const std::function<void(StoreBed&)>& body) {
+  for (const StoreKind& kind : store_kinds()) {
+    if (kind.name == "sim") continue;
+    SUBCASE(kind.name.c_str()) {
+      const std::unique_ptr<StoreBed> bed = kind.make(options);
+      body(*bed);
+    }
+  }
+}
+
+std::string pattern(uint64_t seed, size_t length) {
+  sim::Random random{seed};
+  std::string bytes(length, '\0');
+  for (char& byte : bytes) byte = static_cast<char>(1 + random.below(255));
+  return bytes;
+}
+
+std::string read_back(StoreBed& bed, DataFileId file, uint64_t offset, size_t length) {
+  std::string bytes(length, '?');
+  REQUIRE_OK(call(bed, bed.store().read(file, offset, bytes_of(bytes))));
+  return bytes;
+}
+
+std::string read_content_back(StoreBed& bed, const Digest& digest, uint64_t offset, size_t length) {
+  std::string bytes(length, '?');
+  REQUIRE_OK(call(bed, bed.store().read_content(digest, offset, bytes_of(bytes))));
+  return bytes;
+}
+
+Digest digest_of(const std::string& bytes) {
+  Result<Digest> digest = sha256_of(bytes_of(bytes));
+  REQUIRE_OK(digest);
+  return *digest;
+}
+
+}  // namespace atl::test
