@@ -16,6 +16,6 @@ fi
 out=build/cmake
 # shellcheck source=scripts/lib/foreign_build.sh
 source scripts/lib/foreign_build.sh
-drop_foreign_build "$out"
+drop_foreign_build "$out" "$PWD"
 export CMAKE_BUILD_PARALLEL_LEVEL=${CMAKE_BUILD_PARALLEL_LEVEL:-$(nproc)}
-node_modules/.bin/cmake-js build -d native -O "$out" -G 'Unix Makefiles' --log-level warn
+node_modules/.bin/cmake-js build -O "$out" -G 'Unix Makefiles' --log-level warn

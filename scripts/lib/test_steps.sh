@@ -36,7 +36,7 @@ check_types() { "$bin/tsc" --noEmit; }
 build_native_tests() {
   local out=$1
   shift
-  drop_foreign_build "$out"
+  drop_foreign_build "$out" "$root/native"
   quietly "configure-${out##*/}" "configuring $out" \
     cmake -S native -B "$out" -G 'Unix Makefiles' -DATOLL_TESTS=ON -DATOLL_ADDON=OFF "$@"
   quietly "build-${out##*/}" "building $out" cmake --build "$out" --parallel "$(nproc)"
