@@ -11,9 +11,13 @@ packages_check=(
   clang-format-14 doctest-dev git shellcheck
 )
 
-# For the tests with real clients: NBD, QEMU, OpenStack's.
+# The clients that the tests of the APIs run.
+packages_clients=(
+  python3-cinderclient python3-glanceclient python3-keystoneclient python3-openstackclient python3-swiftclient
+)
+
+# For the tests with machines, disks and NBD clients.
 packages_e2e=(
-  attr busybox-static cpio e2fsprogs extlinux fdisk fio fuse3 kmod libnbd-bin mount nbd-client nbdkit procps psmisc
-  python3-cinderclient python3-glanceclient python3-keystoneclient python3-libnbd python3-openstackclient
-  python3-swiftclient qemu-system-x86 qemu-utils syslinux-common util-linux xz-utils zstd
+  attr busybox-static cpio diffutils e2fsprogs extlinux fdisk fio fuse3 kmod libnbd-bin mount nbd-client nbdkit procps
+  python3-libnbd qemu-system-x86 qemu-utils syslinux-common util-linux xz-utils zstd
 )

@@ -7,7 +7,12 @@ bin=node_modules/.bin
 set_up() {
   lock_checkout
   need_packages "${packages_build[@]}" "${packages_check[@]}"
-  if wants e2e || wants crash; then need_packages "${packages_e2e[@]}"; fi
+  if wants tap || wants e2e || wants crash; then need_packages "${packages_clients[@]}"; fi
+  if wants e2e || wants crash; then
+    need_packages "${packages_e2e[@]}"
+    # The kernel of the guests is downloaded by its exact version, which old lists get wrong.
+    [[ -d .cache/guest/kernel ]] || ! command -v apt-get >/dev/null || apt_update
+  fi
   need_node
   need_npm_packages
   say '  all is there'
