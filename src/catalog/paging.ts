@@ -2,28 +2,45 @@
  * Pages of a list that is sorted by several columns: a page begins behind the row that the client saw last.
  *
  * The columns of that row are compared as a tuple with mixed directions, written out, because SQL's row values know one
- * direction only. A null sorts as if it were the smallest value everywhere (databases differ on that), so every sort
- * expression must be one that is never null (`coalesce`).
+ * direction only. Databases differ on where nulls sort, so every sort expression must be one that is never null (`coalesce`).
  */
 
 import { type RawBuilder, type SqlBool, sql } from 'kysely'
+import type { Reader } from './catalog.js'
 
 export type Direction = 'asc' | 'desc'
 
-export interface SortBy {
+export interface Sort {
   /** Never null. */
   expression: RawBuilder<unknown>
   direction: Direction
-  /** Its value in the row behind which the page begins. */
-  marker?: string | number | undefined
+}
+
+type Value = string | number
+
+/** The values of the sort expressions in the row with this id; undefined: there is no such row. */
+export async function markerValues(
+  db: Reader,
+  table: string,
+  id: string,
+  sorts: readonly Sort[],
+): Promise<Value[] | undefined> {
+  const columns = sorts.map(({ expression }, index) => sql`${expression} as ${sql.ref(`k${index}`)}`)
+  const { rows } = await sql<Record<string, Value>>`select ${sql.join(columns)} from ${sql.table(table)}
+    where id = ${id}`.execute(db)
+  const [row] = rows
+  return row && sorts.map((_, index) => row[`k${index}`] as Value)
 }
 
 /** (a > x) or (a = x and b < y) or …, by the directions. */
-export function behind(sorts: readonly SortBy[]): RawBuilder<SqlBool> {
-  const alternatives = sorts.map((sort, index) => {
-    const equal = sorts.slice(0, index).map((before) => sql`${before.expression} = ${before.marker}`)
-    const beyond = sort.direction === 'asc' ? sql`>` : sql`<`
-    return sql`(${sql.join([...equal, sql`${sort.expression} ${beyond} ${sort.marker}`], sql` and `)})`
+export function behind(sorts: readonly Sort[], values: readonly Value[]): RawBuilder<SqlBool> {
+  const alternatives = sorts.map(({ expression, direction }, index) => {
+    const equal = sorts.slice(0, index).map((before, i) => sql`${before.expression} = ${values[i]}`)
+    const beyond = direction === 'asc' ? sql`>` : sql`<`
+    return sql`(${sql.join([...equal, sql`${expression} ${beyond} ${values[index]}`], sql` and `)})`
   })
-  return sql<SqlBool>`(${sql.join(alternatives, sql` or `)})`
+  const [first] = sorts
+  // Says nothing new, but an index can begin there.
+  const bound = first && sql`${first.expression} ${first.direction === 'asc' ? sql`>=` : sql`<=`} ${values[0]}`
+  return sql<SqlBool>`(${bound ? sql`${bound} and ` : sql``}(${sql.join(alternatives, sql` or `)}))`
 }

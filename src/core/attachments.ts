@@ -1,44 +1,229 @@
 /** Attachments: the right to use a volume over NBD, by an export name that nobody can guess and that dies with it. */
-import type { AttachmentId } from '../lib/ids.js'
-import type { Attachment, Connector, Page, ProjectCaller } from './records.js'
+
+import type { Catalog, Reader, Transaction } from '../catalog/catalog.js'
+import type { AttachmentRow, VolumeRow } from '../catalog/schema.js'
+import { type AttachmentId, newAttachmentId, newSecret, type ProjectId, type VolumeId } from '../lib/ids.js'
+import { mayWrite, sees } from './access.js'
+import { attachmentsOf, toAttachment } from './attachment_rows.js'
+import { AttachmentNotFound, InvalidArgument, NoTenantDoor } from './errors.js'
+import type { Exports } from './exports.js'
+import { column, numberOr, paged } from './pages.js'
+import type { Attachment, Connector, Page, ProjectCaller, VolumeStatus } from './records.js'
+import type { Tree } from './tree.js'
+import { statusMustBe, volumeRow } from './volume_rows.js'
 
 export type AttachmentSortKey = 'id' | 'created_at' | 'updated_at' | 'status' | 'volume_id'
 
 export interface AttachmentQuery extends Page<AttachmentId, AttachmentSortKey> {
+  /** Heeded for admins only. */
   allProjects?: boolean | undefined
+  /** With allProjects. */
   projectId?: string | undefined
   volumeId?: string | undefined
   instanceId?: string | undefined
   status?: string | undefined
 }
 
-export declare class Attachments {
+export interface NewAttachment {
+  volumeId: string
+  instanceId?: string | null | undefined
+  connector?: Connector | null | undefined
+  /** Default: rw, or ro for a read-only volume. */
+  mode?: 'rw' | 'ro' | undefined
+  mountpoint?: string | null | undefined
+}
+
+const sortKeys = {
+  id: column('id'),
+  created_at: column('created_at'),
+  updated_at: numberOr('updated_at'),
+  status: column('status'),
+  volume_id: column('volume_id'),
+}
+
+const connectorBytesMax = 64 << 10
+
+export class Attachments {
+  readonly #catalog: Catalog
+  readonly #tree: Tree
+  readonly #exports: Exports
+
+  constructor(parts: { catalog: Catalog; tree: Tree; exports: Exports }) {
+    this.#catalog = parts.catalog
+    this.#tree = parts.tree
+    this.#exports = parts.exports
+  }
+
   /**
    * Without a connector the volume becomes `reserved`; with one it becomes `attaching` and the export works at once.
-   * The volume must be available (or reserved/attaching for the same instance, 3.27). Throws VolumeStateConflict, NoTenantDoor.
+   * The volume must be available, or attached to the same instance already. Throws VolumeStateConflict, NoTenantDoor.
    */
-  create(
-    caller: ProjectCaller,
-    attachment: {
-      volumeId: string
-      instanceId?: string | null | undefined
-      connector?: Connector | null | undefined
-      mode?: 'rw' | 'ro' | undefined
-      mountpoint?: string | null | undefined
-    },
-  ): Promise<Attachment>
+  async create(caller: ProjectCaller, attachment: NewAttachment): Promise<Attachment> {
+    mayWrite(caller)
+    const connector = this.#judgeConnector(attachment.connector)
+    return this.#catalog.transaction(async ({ db }) => {
+      const volume = await volumeRow(db, caller, attachment.volumeId)
+      const others = (await attachmentsOf(db, [volume.id])).get(volume.id) ?? []
+      const instanceId = attachment.instanceId ?? null
+      const ownAlready = instanceId !== null && others.some((other) => other.instance_id === instanceId)
+      statusMustBe(volume, ownAlready ? ['available', 'reserved', 'attaching', 'in-use'] : ['available'])
+      const row: AttachmentRow = {
+        id: newAttachmentId(),
+        volume_id: volume.id,
+        project_id: volume.project_id,
+        instance_id: instanceId,
+        mode: modeFor(volume, attachment.mode),
+        status: connector === null ? 'reserved' : 'attaching',
+        mountpoint: attachment.mountpoint ?? null,
+        host_name: hostOf(attachment.connector),
+        connector,
+        export_name: connector === null ? null : newSecret(),
+        created_at: Date.now(),
+        attached_at: null,
+        updated_at: null,
+      }
+      await db.insertInto('attachments').values(row).execute()
+      await settleVolume(db, volume.id)
+      return this.#told(db, row)
+    })
+  }
+
   /** Throws AttachmentNotFound. */
-  get(caller: ProjectCaller, id: string): Promise<Attachment>
-  list(caller: ProjectCaller, query: AttachmentQuery): Promise<Attachment[]>
-  count(caller: ProjectCaller, query: AttachmentQuery): Promise<number>
+  async get(caller: ProjectCaller, id: string): Promise<Attachment> {
+    return this.#told(this.#catalog.db, await attachmentRow(this.#catalog.db, caller, id))
+  }
+
+  async list(caller: ProjectCaller, query: AttachmentQuery): Promise<Attachment[]> {
+    const { db } = this.#catalog
+    const filtered = this.#filtered(caller, query).selectAll()
+    const options = { table: 'attachments', page: query, keys: sortKeys, notFound: AttachmentNotFound } as const
+    const rows: AttachmentRow[] = await paged(db, filtered, options)
+    return Promise.all(rows.map((row) => this.#told(db, row)))
+  }
+
+  /** Ignores marker, limit and offset. */
+  async count(caller: ProjectCaller, query: AttachmentQuery): Promise<number> {
+    const { count } = await this.#filtered(caller, query)
+      .select((e) => e.fn.countAll<number>().as('count'))
+      .executeTakeFirstOrThrow()
+    return Number(count)
+  }
+
   /** Gives or changes the connector: the export exists afterwards. */
-  update(
+  async update(
     caller: ProjectCaller,
     id: string,
     change: { connector: Connector; mode?: 'rw' | 'ro' | undefined; mountpoint?: string | null | undefined },
-  ): Promise<Attachment>
-  /** The machine uses it: attachment `attached`, volume `in-use`. */
-  complete(caller: ProjectCaller, id: string): Promise<Attachment>
-  /** When it returns, the export is gone and its connections have ended. The volume becomes available (when it was the last one). */
-  delete(caller: ProjectCaller, id: string): Promise<void>
+  ): Promise<Attachment> {
+    mayWrite(caller)
+    const connector = this.#judgeConnector(change.connector)
+    return this.#catalog.transaction(async ({ db }) => {
+      const row = await attachmentRow(db, caller, id)
+      const volume = await volumeRow(db, caller, row.volume_id)
+      const next: AttachmentRow = {
+        ...row,
+        connector,
+        host_name: hostOf(change.connector),
+        mode: change.mode === undefined ? row.mode : modeFor(volume, change.mode),
+        mountpoint: change.mountpoint === undefined ? row.mountpoint : change.mountpoint,
+        status: row.status === 'reserved' ? 'attaching' : row.status,
+        export_name: row.export_name ?? newSecret(),
+        updated_at: Date.now(),
+      }
+      await db.updateTable('attachments').set(next).where('id', '=', row.id).execute()
+      await settleVolume(db, row.volume_id)
+      return this.#told(db, next)
+    })
+  }
+
+  /** The machine uses it: attachment `attached`, volume `in-use`. Throws InvalidArgument without a connector. */
+  async complete(caller: ProjectCaller, id: string): Promise<Attachment> {
+    mayWrite(caller)
+    return this.#catalog.transaction(async ({ db }) => {
+      const row = await attachmentRow(db, caller, id)
+      if (row.export_name === null) throw new InvalidArgument(`the attachment ${id} has no connector yet`)
+      const now = Date.now()
+      const next: AttachmentRow = { ...row, status: 'attached', attached_at: row.attached_at ?? now, updated_at: now }
+      await db.updateTable('attachments').set(next).where('id', '=', row.id).execute()
+      await settleVolume(db, row.volume_id)
+      return this.#told(db, next)
+    })
+  }
+
+  /** When it returns, the export is gone and its connections have ended. The volume becomes available when it was the last one. */
+  async delete(caller: ProjectCaller, id: string): Promise<void> {
+    mayWrite(caller)
+    const { db } = this.#catalog
+    const { volume_id: volumeId } = await attachmentRow(db, caller, id)
+    const { resource_id: resource } = await volumeRow(db, caller, volumeId)
+    const gone = await this.#tree.locked(resource, () =>
+      this.#catalog.transaction(async (tx: Transaction) => {
+        const row = await attachmentRow(tx.db, caller, id)
+        await tx.db.deleteFrom('attachments').where('id', '=', row.id).execute()
+        await settleVolume(tx.db, row.volume_id)
+        return row.export_name
+      }),
+    )
+    await this.#exports.end([gone])
+  }
+
+  #filtered(caller: ProjectCaller, query: AttachmentQuery) {
+    let filtered = this.#catalog.db.selectFrom('attachments')
+    if (!caller.isAdmin || !query.allProjects) filtered = filtered.where('project_id', '=', caller.project.id)
+    else if (query.projectId !== undefined) filtered = filtered.where('project_id', '=', query.projectId as ProjectId)
+    if (query.volumeId !== undefined) filtered = filtered.where('volume_id', '=', query.volumeId as VolumeId)
+    if (query.instanceId !== undefined) filtered = filtered.where('instance_id', '=', query.instanceId)
+    if (query.status !== undefined) filtered = filtered.where('status', '=', query.status as AttachmentRow['status'])
+    return filtered
+  }
+
+  /** As it is stored; null: none was given. */
+  #judgeConnector(connector: Connector | null | undefined): string | null {
+    if (connector === null || connector === undefined) return null
+    if (this.#exports.tenantAddress === undefined) throw new NoTenantDoor()
+    const json = JSON.stringify(connector)
+    if (json.length > connectorBytesMax) throw new InvalidArgument('the connector is too long')
+    return json
+  }
+
+  async #told(db: Reader, row: AttachmentRow): Promise<Attachment> {
+    const volume = await db
+      .selectFrom('volumes')
+      .select('size_gib')
+      .where('id', '=', row.volume_id)
+      .executeTakeFirstOrThrow()
+    return toAttachment(row, { sizeGib: volume.size_gib }, this.#exports.tenantAddress)
+  }
+}
+
+/** Throws AttachmentNotFound. */
+async function attachmentRow(db: Reader, caller: ProjectCaller, id: string): Promise<AttachmentRow> {
+  const row = await db
+    .selectFrom('attachments')
+    .selectAll()
+    .where('id', '=', id as AttachmentId)
+    .executeTakeFirst()
+  if (row === undefined || !sees(caller, row.project_id)) throw new AttachmentNotFound(id)
+  return row
+}
+
+/** The volume's status follows from its attachments. */
+async function settleVolume(db: Reader, volume: VolumeId): Promise<void> {
+  const attachments = (await attachmentsOf(db, [volume])).get(volume) ?? []
+  const any = (status: AttachmentRow['status']) => attachments.some((attachment) => attachment.status === status)
+  let status: VolumeStatus = 'available'
+  if (any('attached')) status = 'in-use'
+  else if (any('attaching')) status = 'attaching'
+  else if (attachments.length > 0) status = 'reserved'
+  await db.updateTable('volumes').set({ status, updated_at: Date.now() }).where('id', '=', volume).execute()
+}
+
+function modeFor(volume: VolumeRow, mode: 'rw' | 'ro' | undefined): 'rw' | 'ro' {
+  if (volume.read_only === 1 && mode === 'rw') throw new InvalidArgument(`the volume ${volume.id} is read-only`)
+  return mode ?? (volume.read_only === 1 ? 'ro' : 'rw')
+}
+
+function hostOf(connector: Connector | null | undefined): string | null {
+  const host = connector?.host
+  return typeof host === 'string' ? host.slice(0, 255) : null
 }

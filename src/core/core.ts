@@ -7,19 +7,26 @@
 
 import type { Catalog } from '../catalog/catalog.js'
 import type { Engine } from '../engine/engine.js'
+import { asError } from '../lib/errors.js'
+import type { ResourceId } from '../lib/ids.js'
 import type { Logger } from '../lib/log.js'
-import type { Accounts } from './accounts.js'
-import type { Attachments } from './attachments.js'
-import type { Containers } from './containers.js'
-import type { Exports } from './exports.js'
-import type { Identity } from './identity.js'
-import type { Images } from './images.js'
-import type { Objects } from './objects.js'
-import type { Reaper } from './reaper.js'
-import type { Sessions } from './sessions.js'
-import type { Snapshots } from './snapshots.js'
-import type { Tree } from './tree.js'
-import type { Volumes } from './volumes.js'
+import { KeyedMutex } from '../lib/mutex.js'
+import { Accounts } from './accounts.js'
+import { Attachments } from './attachments.js'
+import { Containers } from './containers.js'
+import { Exports } from './exports.js'
+import { GracePeriods } from './grace.js'
+import { Identity } from './identity.js'
+import { Images } from './images.js'
+import { LayerIds } from './layer_ids.js'
+import { Objects } from './objects.js'
+import { Passwords } from './passwords.js'
+import { Reaper } from './reaper.js'
+import { Sessions } from './sessions.js'
+import { Snapshots } from './snapshots.js'
+import { settle, sweep } from './sweep.js'
+import { Tree } from './tree.js'
+import { Volumes } from './volumes.js'
 
 export interface CoreParts {
   catalog: Catalog
@@ -27,7 +34,9 @@ export interface CoreParts {
   log: Logger
 }
 
-export interface Core {
+const purgeEveryMs = 3600_000
+
+export class Core {
   readonly identity: Identity
   readonly sessions: Sessions
   readonly accounts: Accounts
@@ -37,8 +46,83 @@ export interface Core {
   readonly volumes: Volumes
   readonly snapshots: Snapshots
   readonly attachments: Attachments
+  /** For the NBD doors. */
   readonly exports: Exports
+  /** Below the services; not for the HTTP doors. */
   readonly tree: Tree
   readonly reaper: Reaper
-  close(): Promise<void>
+  readonly engine: Engine
+  readonly catalog: Catalog
+  readonly #log: Logger
+  readonly #layerIds: LayerIds
+  #sweeping: Promise<void> | undefined
+  #purge: NodeJS.Timeout | undefined
+
+  private constructor({ catalog, engine, log }: CoreParts, layerIds: LayerIds) {
+    const grace = new GracePeriods()
+    const locks = new KeyedMutex<ResourceId>()
+    const passwords = new Passwords()
+    this.catalog = catalog
+    this.engine = engine
+    this.#log = log
+    this.#layerIds = layerIds
+    this.reaper = new Reaper({ catalog, engine, log, grace, locks })
+    const consider: Reaper['consider'] = (layer, deleted) => this.reaper.consider(layer, deleted)
+    this.tree = new Tree({ catalog, engine, log, grace, locks, layerIds, consider })
+    this.exports = new Exports({ catalog, engine, tree: this.tree, log })
+    const parts = { catalog, tree: this.tree, exports: this.exports }
+    this.identity = new Identity(catalog, passwords)
+    this.sessions = new Sessions(catalog, passwords)
+    this.accounts = new Accounts(catalog)
+    this.containers = new Containers(catalog)
+    this.objects = new Objects(catalog, this.tree)
+    this.images = new Images(parts)
+    this.volumes = new Volumes(parts)
+    this.snapshots = new Snapshots(parts)
+    this.attachments = new Attachments(parts)
+  }
+
+  /** What an interrupted run left in the middle of something is settled when it resolves; nobody was served before. */
+  static async open(parts: CoreParts): Promise<Core> {
+    await settle(parts.catalog)
+    return new Core(parts, await LayerIds.open(parts.catalog))
+  }
+
+  /** Begins the work beside the service: the sweep, and the purge of expired tokens. */
+  startBackground(): void {
+    this.#sweeping ??= this.#sweep()
+    this.#purge ??= setInterval(() => void this.#purgeTokens(), purgeEveryMs).unref()
+  }
+
+  /** Resolves when the sweep has found all there is, and the reaper has freed it (for tests, and for `du`). */
+  async settled(): Promise<void> {
+    await this.#sweeping
+    await this.reaper.idle()
+    await this.engine.reclaimed()
+  }
+
+  /** Ends the background work. The engine and the catalog are closed by the one who opened them. */
+  async close(): Promise<void> {
+    clearInterval(this.#purge)
+    await this.reaper.stop()
+    await this.#sweeping
+  }
+
+  async #sweep(): Promise<void> {
+    const { catalog, engine, reaper } = this
+    try {
+      await sweep({ catalog, engine, reaper, layerIds: this.#layerIds, log: this.#log })
+    } catch (error) {
+      this.#log.error({ err: asError(error) }, 'the sweep of orphans failed; it is done again at the next start')
+    }
+    await this.#purgeTokens()
+  }
+
+  async #purgeTokens(): Promise<void> {
+    try {
+      await this.sessions.purge()
+    } catch (error) {
+      this.#log.error({ err: asError(error) }, 'expired tokens could not be purged')
+    }
+  }
 }

@@ -65,14 +65,12 @@ export const ImageFormatNotRaw = defineError(
   400,
   'the image %s has the format %s; only raw and iso images can become volumes',
 )
-export const ImageTooSmallDisk = defineError('image_min_disk', 400, 'the image %s needs a disk of at least %s GiB')
 export const LocationNotServed = defineError(
   'location_not_served',
   400,
   'the location %s is not one of swift://AUTH_<project>/<container>/<object>, cinder://snapshots/<id> and cinder://volumes/<id>',
 )
 export const LocationMismatch = defineError('location_mismatch', 400, "the location's %s is %s, not %s")
-export const ReservedProperty = defineError('reserved_property', 403, 'the property %s cannot be set')
 
 // Volumes
 export const VolumeNotFound = defineError('volume_not_found', 404, 'there is no volume %s')

@@ -1,2 +1,119 @@
-/** What the two NBD doors show (design: the unix socket is the operator's door, TCP the tenants'). Not for the HTTP doors. */
-export declare class Exports {}
+/**
+ * What the two NBD doors show. Not for the HTTP doors.
+ *
+ *   operator (unix socket, guarded by file permissions): every volume, snapshot and image, by its id; LIST is on
+ *   tenant (TCP): the exports of attachments, by their names; LIST shows nothing
+ *
+ * Whoever deletes one of them deletes the row under the resource's lock and calls `end` afterwards. `open` looks at the row
+ * once more under the same lock: it either comes first, and `end` finds its connection, or finds no row.
+ */
+
+import type { Catalog, Reader } from '../catalog/catalog.js'
+import type { Engine, ExportResolver, ExportTarget, NbdDoor } from '../engine/engine.js'
+import { asError } from '../lib/errors.js'
+import { isUuid, type ResourceId } from '../lib/ids.js'
+import type { Logger } from '../lib/log.js'
+import { ResourceNotFound } from './errors.js'
+import type { Tree } from './tree.js'
+
+/** Where tenants' machines reach the NBD server. */
+export interface TenantAddress {
+  host: string
+  port: number
+}
+
+/** An export's name is 43 characters; ids are 36. */
+const nameLengthMax = 64
+
+export class Exports implements ExportResolver {
+  /** undefined: there is no TCP door, and nothing can be attached. */
+  tenantAddress: TenantAddress | undefined
+  readonly #catalog: Catalog
+  readonly #engine: Engine
+  readonly #tree: Tree
+  readonly #log: Logger
+
+  constructor(parts: { catalog: Catalog; engine: Engine; tree: Tree; log: Logger }) {
+    this.#catalog = parts.catalog
+    this.#engine = parts.engine
+    this.#tree = parts.tree
+    this.#log = parts.log
+  }
+
+  async open(door: NbdDoor, name: string): Promise<ExportTarget | null> {
+    const { db } = this.#catalog
+    const target = await find(db, door, name)
+    if (target === null) return null
+    try {
+      const still = async () => (await find(db, door, name)) !== null
+      return (await this.#tree.openForNbd(target.resourceId, still)) ? target : null
+    } catch (error) {
+      if (error instanceof ResourceNotFound) return null
+      this.#log.error({ err: asError(error), resource: target.resourceId }, 'an export could not be opened')
+      throw error
+    }
+  }
+
+  async list(door: NbdDoor): Promise<string[]> {
+    if (door === 'tenant') return []
+    const { db } = this.#catalog
+    const rows = await db
+      .selectFrom('volumes')
+      .select('id')
+      .union(db.selectFrom('snapshots').select('id') as never)
+      .union(db.selectFrom('images').select('id').where('resource_id', 'is not', null) as never)
+      .execute()
+    return rows.map((row) => row.id).sort()
+  }
+
+  /** Ends the connections by these names; their rows are gone. */
+  async end(names: readonly (string | null)[]): Promise<void> {
+    for (const name of names) {
+      if (name !== null) await this.#engine.disconnect(name)
+    }
+  }
+}
+
+async function find(db: Reader, door: NbdDoor, name: string): Promise<ExportTarget | null> {
+  if (name === '' || name.length > nameLengthMax) return null
+  return door === 'tenant' ? findAttachment(db, name) : findById(db, name)
+}
+
+async function findAttachment(db: Reader, name: string): Promise<ExportTarget | null> {
+  const row = await db
+    .selectFrom('attachments')
+    .innerJoin('volumes', 'volumes.id', 'attachments.volume_id')
+    .select(['volumes.resource_id', 'volumes.id', 'volumes.name', 'volumes.read_only', 'attachments.mode'])
+    .where('export_name', '=', name)
+    .executeTakeFirst()
+  if (row === undefined) return null
+  return {
+    resourceId: row.resource_id,
+    readOnly: row.mode === 'ro' || row.read_only === 1,
+    description: describe('volume', row.id, row.name),
+  }
+}
+
+async function findById(db: Reader, id: string): Promise<ExportTarget | null> {
+  if (!isUuid(id)) return null
+  const of = async (table: 'volumes' | 'snapshots' | 'images') =>
+    db
+      .selectFrom(table)
+      .select(['resource_id', 'name'])
+      .where('id', '=', id as never)
+      .executeTakeFirst()
+  const target = (kind: string, row: { resource_id: ResourceId | null; name: string | null }): ExportTarget | null =>
+    row.resource_id === null
+      ? null
+      : { resourceId: row.resource_id, readOnly: kind !== 'volume', description: describe(kind, id, row.name) }
+  const volume = await of('volumes')
+  if (volume !== undefined) return target('volume', volume)
+  const snapshot = await of('snapshots')
+  if (snapshot !== undefined) return target('snapshot', snapshot)
+  const image = await of('images')
+  return image === undefined ? null : target('image', image)
+}
+
+function describe(kind: string, id: string, name: string | null): string {
+  return name ? `${kind} ${id} (${name})` : `${kind} ${id}`
+}

@@ -1,13 +1,26 @@
-/** Images: a ro resource with what Glance says about it. */
-import type { Readable } from 'node:stream'
-import type { ImageId, SnapshotId, VolumeId } from '../lib/ids.js'
-import type { ByteRange } from './objects.js'
-import type { ByteSource, Image, ImageStatus, ImageVisibility, Metadata, Page, ProjectCaller } from './records.js'
+/** Images: a ro resource with what Glance says about it. Its data comes by an upload (image_data.ts) or from what is stored already. */
+
+import type { Catalog, Reader, Transaction } from '../catalog/catalog.js'
+import { insertValues, replaceValues } from '../catalog/named_values.js'
+import { flag, type ImageRow } from '../catalog/schema.js'
+import { type ImageId, isUuid, newImageId, type ProjectId } from '../lib/ids.js'
+import { mayWrite } from './access.js'
+import { ImageExists, ImageNotReady, ImageProtected, InvalidArgument, NotAllowed, ProjectNotFound } from './errors.js'
+import type { Exports } from './exports.js'
+import { ImageData, type ImageUpload, type OpenImage, type RegisteredLocation } from './image_data.js'
+import { type ImageQuery, listImages } from './image_list.js'
+import { imageRow, ownImageRow, toImages } from './image_rows.js'
+import type { Image, ImageVisibility, Metadata, ProjectCaller } from './records.js'
+import type { Tree } from './tree.js'
+
+export type { OpenImage } from './image_data.js'
+export type { Comparison, ImageQuery, ImageSortKey } from './image_list.js'
 
 export interface NewImage {
   /** A UUID that the client chose; ImageExists when taken. */
   id?: string | undefined
   name?: string | null | undefined
+  /** `public` is for admins. Default: shared. */
   visibility?: ImageVisibility | undefined
   /** Only an admin may name another project than the own. */
   owner?: string | undefined
@@ -24,93 +37,197 @@ export interface NewImage {
 /** What PATCH may change; what is not named stays. `properties` and `tags` replace the whole set. */
 export type ImageChange = Omit<NewImage, 'id'>
 
-export type ImageSortKey =
-  | 'name'
-  | 'status'
-  | 'id'
-  | 'created_at'
-  | 'updated_at'
-  | 'size'
-  | 'disk_format'
-  | 'container_format'
-  | 'min_disk'
-  | 'min_ram'
-  | 'owner'
-  | 'visibility'
-  | 'protected'
+export class Images {
+  readonly #catalog: Catalog
+  readonly #tree: Tree
+  readonly #exports: Exports
+  readonly #data: ImageData
 
-export type Comparison = { operator: 'gt' | 'gte' | 'lt' | 'lte' | 'eq' | 'neq'; value: number }
+  constructor(parts: { catalog: Catalog; tree: Tree; exports: Exports }) {
+    this.#catalog = parts.catalog
+    this.#tree = parts.tree
+    this.#exports = parts.exports
+    this.#data = new ImageData(parts)
+  }
 
-export interface ImageQuery extends Page<ImageId, ImageSortKey> {
-  /** Each: one of these (`in:`). */
-  name?: string[] | undefined
-  id?: string[] | undefined
-  status?: ImageStatus[] | string[] | undefined
-  diskFormat?: string[] | undefined
-  containerFormat?: string[] | undefined
-  /** undefined: own, public and shared-with-me ones (`all` in Glance: community ones too). */
-  visibility?: ImageVisibility | 'all' | undefined
-  owner?: string | undefined
-  protected?: boolean | undefined
-  /** Default false. */
-  hidden?: boolean | undefined
-  minSizeBytes?: number | undefined
-  maxSizeBytes?: number | undefined
-  md5?: string | undefined
-  sha256?: string | undefined
-  /** Has all of them. */
-  tags?: string[] | undefined
-  properties?: Metadata | undefined
-  /** Milliseconds since 1970. */
-  createdAt?: Comparison[] | undefined
-  updatedAt?: Comparison[] | undefined
-}
-
-export interface OpenImage {
-  image: Image
-  read(range?: ByteRange): Readable
-  close(): Promise<void>
-}
-
-export declare class Images {
   /** Status `queued`. */
-  create(caller: ProjectCaller, image: NewImage): Promise<Image>
+  async create(caller: ProjectCaller, image: NewImage): Promise<Image> {
+    mayWrite(caller)
+    return this.#catalog.transaction(async (tx) => told(tx.db, await insertImage(tx, caller, image)))
+  }
+
   /** Throws ImageNotFound, also for ids that are no UUIDs and for what the caller may not see. */
-  get(caller: ProjectCaller, id: string): Promise<Image>
-  list(caller: ProjectCaller, query: ImageQuery): Promise<Image[]>
-  update(caller: ProjectCaller, id: string, change: ImageChange): Promise<Image>
-  addTag(caller: ProjectCaller, id: string, tag: string): Promise<void>
-  removeTag(caller: ProjectCaller, id: string, tag: string): Promise<void>
-  setActive(caller: ProjectCaller, id: string, active: boolean): Promise<void>
-  /** Throws ImageProtected. Its clones live on. */
-  delete(caller: ProjectCaller, id: string): Promise<void>
+  async get(caller: ProjectCaller, id: string): Promise<Image> {
+    const { db } = this.#catalog
+    return told(db, await imageRow(db, caller, id))
+  }
+
+  async list(caller: ProjectCaller, query: ImageQuery): Promise<Image[]> {
+    const { db } = this.#catalog
+    return toImages(db, await listImages(db, caller, query))
+  }
+
+  /** Throws ImageNotFound, NotAllowed. */
+  async update(caller: ProjectCaller, id: string, change: ImageChange): Promise<Image> {
+    return this.#catalog.transaction(async ({ db }) => {
+      const row = await ownImageRow(db, caller, id)
+      await judge(db, caller, change, row)
+      const next: ImageRow = {
+        ...row,
+        name: change.name === undefined ? row.name : change.name,
+        visibility: change.visibility ?? row.visibility,
+        owner: (change.owner ?? row.owner) as ProjectId,
+        protected: change.protected === undefined ? row.protected : flag(change.protected),
+        hidden: change.hidden === undefined ? row.hidden : flag(change.hidden),
+        disk_format: change.diskFormat === undefined ? row.disk_format : change.diskFormat,
+        container_format: change.containerFormat === undefined ? row.container_format : change.containerFormat,
+        min_disk_gib: change.minDiskGib ?? row.min_disk_gib,
+        min_ram_mib: change.minRamMib ?? row.min_ram_mib,
+        updated_at: Date.now(),
+      }
+      await db.updateTable('images').set(next).where('id', '=', row.id).execute()
+      if (change.properties) await replaceValues(db, 'image_properties', row.id, change.properties)
+      if (change.tags) await replaceTags(db, row.id, change.tags)
+      return told(db, next)
+    })
+  }
+
+  /** Idempotent. */
+  async addTag(caller: ProjectCaller, id: string, tag: string): Promise<void> {
+    await this.#changeTags(caller, id, (tags) => [...tags, tag])
+  }
+
+  /** Idempotent. */
+  async removeTag(caller: ProjectCaller, id: string, tag: string): Promise<void> {
+    await this.#changeTags(caller, id, (tags) => tags.filter((other) => other !== tag))
+  }
+
+  /** For admins: `deactivated` images cannot be downloaded or cloned. Throws ImageNotReady without data. */
+  async setActive(caller: ProjectCaller, id: string, active: boolean): Promise<void> {
+    if (!caller.isAdmin) throw new NotAllowed('admin')
+    await this.#catalog.transaction(async ({ db }) => {
+      const row = await ownImageRow(db, caller, id)
+      if (row.status !== 'active' && row.status !== 'deactivated') throw new ImageNotReady(row.id, row.status)
+      const status = active ? 'active' : 'deactivated'
+      await db.updateTable('images').set({ status, updated_at: Date.now() }).where('id', '=', row.id).execute()
+    })
+  }
+
+  /** Throws ImageProtected, NotAllowed. Its clones live on, and so does the object or snapshot it was registered from. */
+  async delete(caller: ProjectCaller, id: string): Promise<void> {
+    const { resource_id: resource } = await ownImageRow(this.#catalog.db, caller, id)
+    const remove = () =>
+      this.#catalog.transaction(async (tx) => {
+        const row = await ownImageRow(tx.db, caller, id)
+        if (row.protected === 1) throw new ImageProtected(row.id)
+        await tx.db.deleteFrom('images').where('id', '=', row.id).execute()
+        if (row.resource_id !== null) await this.#tree.release(tx, row.resource_id)
+      })
+    await (resource === null ? remove() : this.#tree.locked(resource, remove))
+    await this.#exports.end([id])
+  }
+
+  // ---- data ----
 
   /** `queued` → `saving` → `active`; back to `queued` when it fails. Throws ImageHasData, ImageInUse, ImageFormatMissing. */
-  upload(
-    caller: ProjectCaller,
-    id: string,
-    upload: { body: ByteSource; lengthBytes?: number | undefined; signal?: AbortSignal | undefined },
-  ): Promise<Image>
-  /** Throws ImageNotReady. */
-  open(caller: ProjectCaller, id: string): Promise<OpenImage>
+  upload(caller: ProjectCaller, id: string, upload: ImageUpload): Promise<Image> {
+    return this.#data.upload(caller, id, upload)
+  }
+
+  /** Throws ImageNotReady. The caller must close it. */
+  open(caller: ProjectCaller, id: string): Promise<OpenImage> {
+    return this.#data.open(caller, id)
+  }
 
   /**
-   * Gives a queued image the data of what is stored already; no byte moves. URLs (percent-encoded):
-   *   swift://AUTH_<project>/<container>/<object> · cinder://snapshots/<id> · cinder://volumes/<id> (a snapshot of it as it is now)
+   * Gives a queued image the data of what is stored already; no byte moves. image_location.ts has the forms of the URL.
    * What is expected is verified: LocationMismatch (400).
    */
-  register(
+  register(caller: ProjectCaller, id: string, location: RegisteredLocation): Promise<Image> {
+    return this.#data.register(caller, id, location)
+  }
+
+  /** A new active image of a volume as it is now (os-volume_upload_image), in O(1). `force`: also of one that is in use. */
+  async createFromVolume(
     caller: ProjectCaller,
-    id: string,
-    location: { url: string; sizeBytes?: number | undefined; md5?: string | undefined; sha256?: string | undefined },
-  ): Promise<Image>
-  /** A new active image of a volume as it is now (os-volume_upload_image), in O(1). */
-  createFromVolume(
-    caller: ProjectCaller,
-    volumeId: VolumeId | string,
+    volumeId: string,
     image: NewImage,
-    options?: { force?: boolean },
-  ): Promise<Image>
+    { force = false }: { force?: boolean } = {},
+  ): Promise<Image> {
+    mayWrite(caller)
+    return this.#data.createFromVolume(caller, volumeId, { force }, (tx) => insertImage(tx, caller, image))
+  }
+
   /** A new active image that shares the snapshot's resource. */
-  createFromSnapshot(caller: ProjectCaller, snapshotId: SnapshotId | string, image: NewImage): Promise<Image>
+  async createFromSnapshot(caller: ProjectCaller, snapshotId: string, image: NewImage): Promise<Image> {
+    mayWrite(caller)
+    return this.#data.createFromSnapshot(caller, snapshotId, (tx) => insertImage(tx, caller, image))
+  }
+
+  async #changeTags(caller: ProjectCaller, id: string, change: (tags: string[]) => string[]): Promise<void> {
+    await this.#catalog.transaction(async ({ db }) => {
+      const row = await ownImageRow(db, caller, id)
+      const { tags } = await told(db, row)
+      await replaceTags(db, row.id, change(tags))
+      await db.updateTable('images').set({ updated_at: Date.now() }).where('id', '=', row.id).execute()
+    })
+  }
+}
+
+async function told(db: Reader, row: ImageRow): Promise<Image> {
+  const [image] = await toImages(db, [row])
+  return image as Image
+}
+
+async function insertImage({ db }: Transaction, caller: ProjectCaller, image: NewImage): Promise<ImageRow> {
+  await judge(db, caller, image)
+  const id = (image.id ?? newImageId()) as ImageId
+  if (!isUuid(id)) throw new InvalidArgument('the id of an image is a UUID in lower case')
+  const taken = await db.selectFrom('images').select('id').where('id', '=', id).executeTakeFirst()
+  if (taken !== undefined) throw new ImageExists(id)
+  const now = Date.now()
+  const row: ImageRow = {
+    id,
+    name: image.name ?? null,
+    status: 'queued',
+    visibility: image.visibility ?? 'shared',
+    owner: (image.owner ?? caller.project.id) as ProjectId,
+    protected: flag(image.protected ?? false),
+    hidden: flag(image.hidden ?? false),
+    disk_format: image.diskFormat ?? null,
+    container_format: image.containerFormat ?? null,
+    min_disk_gib: image.minDiskGib ?? 0,
+    min_ram_mib: image.minRamMib ?? 0,
+    size_bytes: null,
+    md5: null,
+    sha256: null,
+    resource_id: null,
+    location: null,
+    created_at: now,
+    updated_at: now,
+  }
+  await db.insertInto('images').values(row).execute()
+  await insertValues(db, 'image_properties', row.id, image.properties ?? {})
+  await replaceTags(db, row.id, image.tags ?? [])
+  return row
+}
+
+/** Who may set what; the door has judged the form. */
+async function judge(db: Reader, caller: ProjectCaller, image: NewImage | ImageChange, now?: ImageRow): Promise<void> {
+  const { owner, visibility } = image
+  if (visibility === 'public' && now?.visibility !== 'public' && !caller.isAdmin) throw new NotAllowed('admin')
+  if (owner === undefined || owner === (now?.owner ?? caller.project.id)) return
+  if (!caller.isAdmin) throw new NotAllowed('admin')
+  const project = await db
+    .selectFrom('projects')
+    .select('id')
+    .where('id', '=', owner as ProjectId)
+    .executeTakeFirst()
+  if (project === undefined) throw new ProjectNotFound(owner)
+}
+
+async function replaceTags(db: Reader, id: ImageId, tags: readonly string[]): Promise<void> {
+  await db.deleteFrom('image_tags').where('image_id', '=', id).execute()
+  const rows = [...new Set(tags)].map((tag) => ({ image_id: id, tag }))
+  if (rows.length > 0) await db.insertInto('image_tags').values(rows).execute()
 }

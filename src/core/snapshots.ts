@@ -1,11 +1,25 @@
 /** Snapshots of volumes: O(1), also while attached and under load. */
-import type { SnapshotId } from '../lib/ids.js'
-import type { Metadata, Page, ProjectCaller, Snapshot } from './records.js'
+
+import type { Catalog, Reader } from '../catalog/catalog.js'
+import { insertValues, replaceValues, valuesOf } from '../catalog/named_values.js'
+import type { SnapshotRow } from '../catalog/schema.js'
+import { newSnapshotId, type ProjectId, type SnapshotId, type VolumeId } from '../lib/ids.js'
+import { mayWrite } from './access.js'
+import { SnapshotNotFound } from './errors.js'
+import type { Exports } from './exports.js'
+import { withMetadata } from './metadata_filter.js'
+import { column, numberOr, paged, textOr } from './pages.js'
+import { type Metadata, type Page, type ProjectCaller, type Snapshot, volumeStatuses } from './records.js'
+import { snapshotRow, toSnapshots } from './snapshot_rows.js'
+import type { Tree } from './tree.js'
+import { statusMustBe, volumeRow } from './volume_rows.js'
 
 export type SnapshotSortKey = 'id' | 'name' | 'created_at' | 'updated_at' | 'size' | 'status' | 'volume_id'
 
 export interface SnapshotQuery extends Page<SnapshotId, SnapshotSortKey> {
+  /** Heeded for admins only. */
   allProjects?: boolean | undefined
+  /** With allProjects. */
   projectId?: string | undefined
   name?: string | undefined
   status?: string | undefined
@@ -13,30 +27,138 @@ export interface SnapshotQuery extends Page<SnapshotId, SnapshotSortKey> {
   metadata?: Metadata | undefined
 }
 
-export declare class Snapshots {
+export interface NewSnapshot {
+  volumeId: string
+  name?: string | null | undefined
+  description?: string | null | undefined
+  metadata?: Metadata | undefined
+  force?: boolean | undefined
+}
+
+const sortKeys = {
+  id: column('id'),
+  name: textOr('name'),
+  created_at: column('created_at'),
+  updated_at: numberOr('updated_at'),
+  size: column('size_gib'),
+  status: column('status'),
+  volume_id: column('volume_id'),
+}
+
+const usable = volumeStatuses.filter((status) => status !== 'error' && status !== 'deleting')
+
+export class Snapshots {
+  readonly #catalog: Catalog
+  readonly #tree: Tree
+  readonly #exports: Exports
+
+  constructor(parts: { catalog: Catalog; tree: Tree; exports: Exports }) {
+    this.#catalog = parts.catalog
+    this.#tree = parts.tree
+    this.#exports = parts.exports
+  }
+
   /** A volume that is in use needs `force` (VolumeStateConflict otherwise). Everything written and answered before is in it. */
-  create(
-    caller: ProjectCaller,
-    snapshot: {
-      volumeId: string
-      name?: string | null | undefined
-      description?: string | null | undefined
-      metadata?: Metadata | undefined
-      force?: boolean | undefined
-    },
-  ): Promise<Snapshot>
+  async create(caller: ProjectCaller, snapshot: NewSnapshot): Promise<Snapshot> {
+    mayWrite(caller)
+    const { resource_id: source } = await volumeRow(this.#catalog.db, caller, snapshot.volumeId)
+    const row = await this.#tree.snapshot(source, async ({ db }, resourceId) => {
+      const volume = await volumeRow(db, caller, snapshot.volumeId)
+      statusMustBe(volume, snapshot.force ? usable : ['available'])
+      const row: SnapshotRow = {
+        id: newSnapshotId(),
+        volume_id: volume.id,
+        project_id: volume.project_id,
+        user_id: caller.user.id,
+        name: snapshot.name ?? null,
+        description: snapshot.description ?? null,
+        size_gib: volume.size_gib,
+        status: 'available',
+        bootable: volume.bootable,
+        resource_id: resourceId,
+        created_at: Date.now(),
+        updated_at: null,
+      }
+      await db.insertInto('snapshots').values(row).execute()
+      await insertValues(db, 'snapshot_metadata', row.id, snapshot.metadata ?? {})
+      const imageMetadata = await valuesOf(db, 'volume_image_metadata', [volume.id])
+      await insertValues(db, 'snapshot_image_metadata', row.id, imageMetadata.get(volume.id) ?? {})
+      return row
+    })
+    return this.#told(this.#catalog.db, row)
+  }
+
   /** Throws SnapshotNotFound. */
-  get(caller: ProjectCaller, id: string): Promise<Snapshot>
-  list(caller: ProjectCaller, query: SnapshotQuery): Promise<Snapshot[]>
-  count(caller: ProjectCaller, query: SnapshotQuery): Promise<number>
-  update(
+  async get(caller: ProjectCaller, id: string): Promise<Snapshot> {
+    return this.#told(this.#catalog.db, await snapshotRow(this.#catalog.db, caller, id))
+  }
+
+  async list(caller: ProjectCaller, query: SnapshotQuery): Promise<Snapshot[]> {
+    const { db } = this.#catalog
+    const filtered = this.#filtered(caller, query).selectAll()
+    const options = { table: 'snapshots', page: query, keys: sortKeys, notFound: SnapshotNotFound } as const
+    return toSnapshots(db, await paged(db, filtered, options))
+  }
+
+  /** Ignores marker, limit and offset. */
+  async count(caller: ProjectCaller, query: SnapshotQuery): Promise<number> {
+    const { count } = await this.#filtered(caller, query)
+      .select((e) => e.fn.countAll<number>().as('count'))
+      .executeTakeFirstOrThrow()
+    return Number(count)
+  }
+
+  async update(
     caller: ProjectCaller,
     id: string,
     change: {
       name?: string | null | undefined
       description?: string | null | undefined
+      /** The whole set. */
       metadata?: Metadata | undefined
     },
-  ): Promise<Snapshot>
-  delete(caller: ProjectCaller, id: string): Promise<void>
+  ): Promise<Snapshot> {
+    mayWrite(caller)
+    return this.#catalog.transaction(async ({ db }) => {
+      const row = await snapshotRow(db, caller, id)
+      const next: SnapshotRow = {
+        ...row,
+        name: change.name === undefined ? row.name : change.name,
+        description: change.description === undefined ? row.description : change.description,
+        updated_at: Date.now(),
+      }
+      await db.updateTable('snapshots').set(next).where('id', '=', row.id).execute()
+      if (change.metadata) await replaceValues(db, 'snapshot_metadata', row.id, change.metadata)
+      return this.#told(db, next)
+    })
+  }
+
+  /** What was made from it lives on. Space comes back in the background. */
+  async delete(caller: ProjectCaller, id: string): Promise<void> {
+    mayWrite(caller)
+    const { resource_id: resource } = await snapshotRow(this.#catalog.db, caller, id)
+    await this.#tree.locked(resource, () =>
+      this.#catalog.transaction(async (tx) => {
+        const row = await snapshotRow(tx.db, caller, id)
+        await tx.db.deleteFrom('snapshots').where('id', '=', row.id).execute()
+        await this.#tree.release(tx, row.resource_id)
+      }),
+    )
+    await this.#exports.end([id])
+  }
+
+  #filtered(caller: ProjectCaller, query: SnapshotQuery) {
+    let filtered = this.#catalog.db.selectFrom('snapshots')
+    if (!caller.isAdmin || !query.allProjects) filtered = filtered.where('project_id', '=', caller.project.id)
+    else if (query.projectId !== undefined) filtered = filtered.where('project_id', '=', query.projectId as ProjectId)
+    if (query.name !== undefined) filtered = filtered.where('name', '=', query.name)
+    if (query.status !== undefined) filtered = filtered.where('status', '=', query.status as SnapshotRow['status'])
+    if (query.volumeId !== undefined) filtered = filtered.where('volume_id', '=', query.volumeId as VolumeId)
+    return withMetadata(filtered, 'snapshots.id', 'snapshot_metadata', query.metadata)
+  }
+
+  async #told(db: Reader, row: SnapshotRow): Promise<Snapshot> {
+    const [snapshot] = await toSnapshots(db, [row])
+    return snapshot as Snapshot
+  }
 }

@@ -1,13 +1,22 @@
 /** Volumes: a rw resource with what Cinder says about it. */
-import type { VolumeId } from '../lib/ids.js'
-import type { Metadata, Page, ProjectCaller, Volume, VolumeStatus } from './records.js'
 
-export type VolumeSource =
-  | { kind: 'blank' }
-  /** By id; a name is the door's to resolve. */
-  | { kind: 'image'; id: string }
-  | { kind: 'snapshot'; id: string }
-  | { kind: 'volume'; id: string }
+import type { Catalog, Reader, Transaction } from '../catalog/catalog.js'
+import { insertValues, replaceValues } from '../catalog/named_values.js'
+import { flag, type VolumeRow } from '../catalog/schema.js'
+import { newVolumeId, type ProjectId, type ResourceId, type VolumeId } from '../lib/ids.js'
+import { GiB, maxResourceBytes } from '../lib/units.js'
+import { mayWrite } from './access.js'
+import { attachmentsOf } from './attachment_rows.js'
+import { InvalidArgument, SizeTooSmall, VolumeHasSnapshots, VolumeNotFound } from './errors.js'
+import type { Exports } from './exports.js'
+import { withMetadata } from './metadata_filter.js'
+import { column, numberOr, paged, textOr } from './pages.js'
+import type { Metadata, Page, ProjectCaller, Volume, VolumeStatus } from './records.js'
+import type { Tree } from './tree.js'
+import { statusMustBe, toVolumes, volumeRow } from './volume_rows.js'
+import { readVolumeSource, type VolumeOrigin, type VolumeSource } from './volume_source.js'
+
+export type { VolumeSource } from './volume_source.js'
 
 export interface NewVolume {
   /** Default: as many GiB as the source needs; required for blank ones. SizeTooSmall below the source's. */
@@ -43,35 +52,232 @@ export interface VolumeQuery extends Page<VolumeId, VolumeSortKey> {
   metadata?: Metadata | undefined
 }
 
-export declare class Volumes {
-  /** Complete when it returns: status `available`. */
-  create(caller: ProjectCaller, volume: NewVolume): Promise<Volume>
+export interface VolumeChange {
+  name?: string | null | undefined
+  description?: string | null | undefined
+  /** The whole set. */
+  metadata?: Metadata | undefined
+  /** The whole set. */
+  imageMetadata?: Metadata | undefined
+  bootable?: boolean | undefined
+  readOnly?: boolean | undefined
+  /** Cinder's own state changes (reserve, begin detaching, reset): `from` is checked in the same transaction (VolumeStateConflict). */
+  status?: { from?: readonly VolumeStatus[] | undefined; to: VolumeStatus } | undefined
+}
+
+const sortKeys = {
+  id: column('id'),
+  name: textOr('name'),
+  created_at: column('created_at'),
+  updated_at: numberOr('updated_at'),
+  size: column('size_gib'),
+  status: column('status'),
+  bootable: column('bootable'),
+  availability_zone: column('availability_zone'),
+}
+
+const maxGib = maxResourceBytes / GiB
+
+export class Volumes {
+  readonly #catalog: Catalog
+  readonly #tree: Tree
+  readonly #exports: Exports
+
+  constructor(parts: { catalog: Catalog; tree: Tree; exports: Exports }) {
+    this.#catalog = parts.catalog
+    this.#tree = parts.tree
+    this.#exports = parts.exports
+  }
+
+  /**
+   * Complete when it returns: status `available`. O(1), from whatever source.
+   * Throws ImageNotFound, SnapshotNotFound, VolumeNotFound, ImageNotReady, ImageFormatNotRaw, SizeTooSmall.
+   */
+  async create(caller: ProjectCaller, volume: NewVolume): Promise<Volume> {
+    mayWrite(caller)
+    const { db } = this.#catalog
+    const origin = await readVolumeSource(db, caller, volume.source)
+    const sizeGib = sizeOf(volume, origin)
+    const insert = (tx: Transaction, resource: ResourceId) =>
+      insertVolume(tx, caller, volume, origin, { sizeGib, resource })
+    const sizeBytes = sizeGib * GiB
+    const row = await (origin === undefined
+      ? this.#tree.createBlank({ sizeBytes, mode: 'rw' }, insert)
+      : this.#tree.clone(origin.resourceId, { sizeBytes }, insert))
+    return this.#told(db, row)
+  }
+
   /** Throws VolumeNotFound. */
-  get(caller: ProjectCaller, id: string): Promise<Volume>
-  list(caller: ProjectCaller, query: VolumeQuery): Promise<Volume[]>
+  async get(caller: ProjectCaller, id: string): Promise<Volume> {
+    return this.#told(this.#catalog.db, await volumeRow(this.#catalog.db, caller, id))
+  }
+
+  async list(caller: ProjectCaller, query: VolumeQuery): Promise<Volume[]> {
+    const { db } = this.#catalog
+    const filtered = this.#filtered(caller, query).selectAll()
+    const options = { table: 'volumes', page: query, keys: sortKeys, notFound: VolumeNotFound } as const
+    return toVolumes(db, await paged(db, filtered, options), this.#exports.tenantAddress)
+  }
+
   /** Ignores marker, limit and offset. */
-  count(caller: ProjectCaller, query: VolumeQuery): Promise<number>
-  update(
+  async count(caller: ProjectCaller, query: VolumeQuery): Promise<number> {
+    const { count } = await this.#filtered(caller, query)
+      .select((e) => e.fn.countAll<number>().as('count'))
+      .executeTakeFirstOrThrow()
+    return Number(count)
+  }
+
+  async update(caller: ProjectCaller, id: string, change: VolumeChange): Promise<Volume> {
+    mayWrite(caller)
+    return this.#catalog.transaction(async ({ db }) => {
+      const row = await volumeRow(db, caller, id)
+      if (change.status?.from !== undefined) statusMustBe(row, change.status.from)
+      const next: VolumeRow = {
+        ...row,
+        name: change.name === undefined ? row.name : change.name,
+        description: change.description === undefined ? row.description : change.description,
+        bootable: change.bootable === undefined ? row.bootable : flag(change.bootable),
+        read_only: change.readOnly === undefined ? row.read_only : flag(change.readOnly),
+        status: change.status?.to ?? row.status,
+        updated_at: Date.now(),
+      }
+      await db.updateTable('volumes').set(next).where('id', '=', row.id).execute()
+      if (change.metadata) await replaceValues(db, 'volume_metadata', row.id, change.metadata)
+      if (change.imageMetadata) await replaceValues(db, 'volume_image_metadata', row.id, change.imageMetadata)
+      return this.#told(db, next)
+    })
+  }
+
+  /** Larger only. Also while attached (`attached: true` allows that); a reconnecting client sees it. */
+  async extend(
     caller: ProjectCaller,
     id: string,
-    change: {
-      name?: string | null | undefined
-      description?: string | null | undefined
-      /** The whole set. */
-      metadata?: Metadata | undefined
-      /** The whole set. */
-      imageMetadata?: Metadata | undefined
-      bootable?: boolean | undefined
-      readOnly?: boolean | undefined
-      /** Cinder's own state changes (reserve, begin detaching, reset): `from` is checked in the same transaction (VolumeStateConflict). */
-      status?: { from?: readonly VolumeStatus[] | undefined; to: VolumeStatus } | undefined
-    },
-  ): Promise<Volume>
-  /** Larger only. Also while attached (`attached: true` allows that); a reconnecting client sees it. */
-  extend(caller: ProjectCaller, id: string, sizeGib: number, options?: { attached?: boolean }): Promise<Volume>
+    sizeGib: number,
+    { attached = false }: { attached?: boolean } = {},
+  ): Promise<Volume> {
+    mayWrite(caller)
+    checkGib(sizeGib)
+    const { resource_id: resource } = await volumeRow(this.#catalog.db, caller, id)
+    return this.#tree.resize(resource, { sizeBytes: sizeGib * GiB }, async ({ db }) => {
+      const row = await volumeRow(db, caller, id)
+      statusMustBe(row, attached ? ['available', 'in-use'] : ['available'])
+      if (sizeGib <= row.size_gib) {
+        throw new InvalidArgument(`the new size must be greater than the current one (${row.size_gib} GiB)`)
+      }
+      const next = { ...row, size_gib: sizeGib, updated_at: Date.now() }
+      await db.updateTable('volumes').set(next).where('id', '=', row.id).execute()
+      return this.#told(db, next)
+    })
+  }
+
   /**
    * Status must be available or error (any with `force`, which also ends its attachments). Snapshots refuse it
    * (VolumeHasSnapshots) unless `cascade`. What was cloned from it lives on. Space comes back in the background.
    */
-  delete(caller: ProjectCaller, id: string, options?: { cascade?: boolean; force?: boolean }): Promise<void>
+  async delete(
+    caller: ProjectCaller,
+    id: string,
+    { cascade = false, force = false }: { cascade?: boolean; force?: boolean } = {},
+  ): Promise<void> {
+    mayWrite(caller)
+    const { resource_id: resource } = await volumeRow(this.#catalog.db, caller, id)
+    const gone = await this.#tree.locked(resource, () =>
+      this.#catalog.transaction(async (tx) => {
+        const row = await volumeRow(tx.db, caller, id)
+        if (!force) statusMustBe(row, ['available', 'error'])
+        const exports = await this.#deleteAttachments(tx, row)
+        const snapshots = await this.#deleteSnapshots(tx, row, cascade)
+        await tx.db.deleteFrom('volumes').where('id', '=', row.id).execute()
+        await this.#tree.release(tx, row.resource_id)
+        return [...exports, ...snapshots, row.id]
+      }),
+    )
+    await this.#exports.end(gone)
+  }
+
+  /** Answers the names of their exports. */
+  async #deleteAttachments({ db }: Transaction, row: VolumeRow): Promise<(string | null)[]> {
+    const attachments = (await attachmentsOf(db, [row.id])).get(row.id) ?? []
+    await db.deleteFrom('attachments').where('volume_id', '=', row.id).execute()
+    return attachments.map((attachment) => attachment.export_name)
+  }
+
+  async #deleteSnapshots(tx: Transaction, row: VolumeRow, cascade: boolean): Promise<string[]> {
+    const snapshots = await tx.db
+      .selectFrom('snapshots')
+      .select(['id', 'resource_id'])
+      .where('volume_id', '=', row.id)
+      .execute()
+    if (snapshots.length > 0 && !cascade) throw new VolumeHasSnapshots(row.id, snapshots.length)
+    for (const snapshot of snapshots) {
+      await tx.db.deleteFrom('snapshots').where('id', '=', snapshot.id).execute()
+      await this.#tree.release(tx, snapshot.resource_id)
+    }
+    return snapshots.map((snapshot) => snapshot.id)
+  }
+
+  #filtered(caller: ProjectCaller, query: VolumeQuery) {
+    let filtered = this.#catalog.db.selectFrom('volumes')
+    if (!caller.isAdmin || !query.allProjects) filtered = filtered.where('project_id', '=', caller.project.id)
+    else if (query.projectId !== undefined) filtered = filtered.where('project_id', '=', query.projectId as ProjectId)
+    if (query.ids !== undefined) filtered = filtered.where('id', 'in', query.ids as VolumeId[])
+    if (query.name !== undefined) filtered = filtered.where('name', '=', query.name)
+    if (query.status !== undefined) filtered = filtered.where('status', '=', query.status as VolumeStatus)
+    if (query.bootable !== undefined) filtered = filtered.where('bootable', '=', flag(query.bootable))
+    if (query.availabilityZone !== undefined) {
+      filtered = filtered.where('availability_zone', '=', query.availabilityZone)
+    }
+    return withMetadata(filtered, 'volumes.id', 'volume_metadata', query.metadata)
+  }
+
+  async #told(db: Reader, row: VolumeRow): Promise<Volume> {
+    const [volume] = await toVolumes(db, [row], this.#exports.tenantAddress)
+    return volume as Volume
+  }
+}
+
+function sizeOf({ sizeGib }: NewVolume, origin: VolumeOrigin | undefined): number {
+  const size = sizeGib ?? origin?.leastGib
+  if (size === undefined) throw new InvalidArgument('a blank volume needs a size')
+  checkGib(size)
+  if (origin !== undefined && size < origin.leastGib) throw new SizeTooSmall(size * GiB, origin.leastGib * GiB)
+  return size
+}
+
+function checkGib(sizeGib: number): void {
+  if (!Number.isSafeInteger(sizeGib) || sizeGib < 1 || sizeGib > maxGib) {
+    throw new InvalidArgument(`the size of a volume is a whole number of GiB from 1 to ${maxGib}`)
+  }
+}
+
+async function insertVolume(
+  { db }: Transaction,
+  caller: ProjectCaller,
+  volume: NewVolume,
+  origin: VolumeOrigin | undefined,
+  { sizeGib, resource }: { sizeGib: number; resource: ResourceId },
+): Promise<VolumeRow> {
+  const row: VolumeRow = {
+    id: newVolumeId(),
+    project_id: caller.project.id,
+    user_id: caller.user.id,
+    name: volume.name ?? null,
+    description: volume.description ?? null,
+    size_gib: sizeGib,
+    status: 'available',
+    bootable: flag(origin?.bootable ?? false),
+    read_only: 0,
+    source_volume_id: origin?.sourceVolumeId ?? null,
+    snapshot_id: origin?.snapshotId ?? null,
+    image_id: origin?.imageId ?? null,
+    volume_type: volume.volumeType ?? '__DEFAULT__',
+    availability_zone: volume.availabilityZone ?? 'nova',
+    resource_id: resource,
+    created_at: Date.now(),
+    updated_at: null,
+  }
+  await db.insertInto('volumes').values(row).execute()
+  await insertValues(db, 'volume_metadata', row.id, volume.metadata ?? {})
+  await insertValues(db, 'volume_image_metadata', row.id, origin?.imageMetadata ?? {})
+  return row
 }

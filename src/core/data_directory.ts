@@ -1,0 +1,149 @@
+/**
+ * The data directory: everything that Atoll keeps.
+ *
+ *   format            which layout this is (text)
+ *   lock              held by the process that uses the directory
+ *   catalog.db        SQLite, with catalog.db-wal and catalog.db-shm
+ *   store/            the engine's: data/, content/, records/
+ *   openrc/admin.sh   how to log in
+ *   nbd.sock          the operator's NBD door (by default)
+ *   control.sock      what `atoll status` asks
+ *
+ * Only its owner can enter it (mode 0700).
+ *
+ * The lock is that of an SQLite database: it goes with the process however that ends, and works on every platform and file
+ * system where the catalog does. A file with a process id in it would outlive a kill; flock(2) is not to be had from Node.
+ */
+
+import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, statSync } from 'node:fs'
+import { join, resolve } from 'node:path'
+import Database from 'better-sqlite3'
+import { asError, defineError } from '../lib/errors.js'
+import { writeFileDurably } from '../lib/files.js'
+
+export const DirectoryInUse = defineError(
+  'directory_in_use',
+  500,
+  'the data directory %s is in use by another Atoll (process %s); only one at a time can use it',
+)
+export const DirectoryUnusable = defineError('directory_unusable', 500, 'the data directory %s cannot be used: %s')
+export const DirectoryForeign = defineError(
+  'directory_foreign',
+  500,
+  'the directory %s is not empty and no data directory of Atoll: choose another one',
+)
+export const DirectoryMissing = defineError('directory_missing', 500, 'there is no data directory %s')
+export const FormatTooNew = defineError(
+  'format_too_new',
+  500,
+  'the data directory %s has format %s; this Atoll knows formats up to %s: use a newer Atoll',
+)
+
+const formatVersion = 1
+const formatText = (version: number) => `atoll data directory\nformat ${version}\n`
+
+export class DataDirectory {
+  readonly path: string
+
+  constructor(path: string) {
+    this.path = resolve(path)
+  }
+
+  get catalog(): string {
+    return join(this.path, 'catalog.db')
+  }
+  get store(): string {
+    return join(this.path, 'store')
+  }
+  get openrc(): string {
+    return join(this.path, 'openrc', 'admin.sh')
+  }
+  get nbdSocket(): string {
+    return join(this.path, 'nbd.sock')
+  }
+  get controlSocket(): string {
+    return join(this.path, 'control.sock')
+  }
+
+  /**
+   * Makes the directory when it is absent or empty, and takes its lock. `create` false: it must be there.
+   * Throws DirectoryInUse, DirectoryUnusable, DirectoryForeign, DirectoryMissing, FormatTooNew.
+   */
+  static open(
+    path: string,
+    { create = true }: { create?: boolean } = {},
+  ): { directory: DataDirectory; unlock: () => void } {
+    const directory = new DataDirectory(path)
+    try {
+      if (!create) directory.mustExist()
+      directory.#make()
+      const unlock = directory.#lock()
+      try {
+        directory.#format()
+      } catch (error) {
+        unlock()
+        throw error
+      }
+      return { directory, unlock }
+    } catch (error) {
+      if (typeof (error as { code?: unknown }).code === 'string' && (error as { syscall?: unknown }).syscall) {
+        throw new DirectoryUnusable(directory.path, asError(error).message, { cause: error })
+      }
+      throw error
+    }
+  }
+
+  /** Throws DirectoryMissing. */
+  mustExist(): void {
+    if (!existsSync(join(this.path, 'format'))) throw new DirectoryMissing(this.path)
+  }
+
+  #make(): void {
+    mkdirSync(this.path, { recursive: true, mode: 0o700 })
+    if (!statSync(this.path).isDirectory()) throw new DirectoryUnusable(this.path, 'it is not a directory')
+    const foreign = readdirSync(this.path).some((name) => !/^(lock(-journal)?|format(\.new)?)$/.test(name))
+    if (foreign && !existsSync(join(this.path, 'format'))) throw new DirectoryForeign(this.path)
+    // Somebody made it for us with the usual mode; secrets come in.
+    if (!foreign) chmodSync(this.path, 0o700)
+  }
+
+  #format(): void {
+    const path = join(this.path, 'format')
+    if (!existsSync(path)) return writeFileDurably(path, formatText(formatVersion), 0o600)
+    const found = /^atoll data directory\nformat (\d+)\n/.exec(readFileSync(path, 'utf8'))
+    if (!found) throw new DirectoryUnusable(this.path, `its file "format" does not say what it must`)
+    if (Number(found[1]) > formatVersion) throw new FormatTooNew(this.path, found[1] as string, formatVersion)
+  }
+
+  #lock(): () => void {
+    const path = join(this.path, 'lock')
+    let database: Database.Database | undefined
+    try {
+      database = new Database(path, { timeout: 0 })
+      chmodSync(path, 0o600)
+      // Who holds it is written first, for the ones that are refused; then one more transaction is begun and never ended.
+      database.exec('create table if not exists holder (process integer)')
+      database.transaction(() => {
+        database?.exec('delete from holder')
+        database?.prepare('insert into holder values (?)').run(process.pid)
+      })()
+      database.exec('begin immediate')
+    } catch (error) {
+      const code = String((error as { code?: unknown }).code)
+      const holder = code.startsWith('SQLITE_BUSY') && database ? holderOf(database) : undefined
+      database?.close()
+      if (code.startsWith('SQLITE_BUSY')) throw new DirectoryInUse(this.path, holder ?? 'unknown', { cause: error })
+      throw new DirectoryUnusable(this.path, asError(error).message, { cause: error })
+    }
+    const held = database
+    return () => held.close()
+  }
+}
+
+function holderOf(database: Database.Database): number | undefined {
+  try {
+    return database.prepare('select process from holder').pluck().get() as number | undefined
+  } catch {
+    return undefined
+  }
+}

@@ -1,0 +1,121 @@
+/** Which images a list shows. */
+
+import { type SelectQueryBuilder, type SqlBool, sql } from 'kysely'
+import type { Reader } from '../catalog/catalog.js'
+import { flag, type ImageRow, type Schema } from '../catalog/schema.js'
+import type { ImageId, ProjectId } from '../lib/ids.js'
+import { ImageNotFound } from './errors.js'
+import { withMetadata } from './metadata_filter.js'
+import { column, numberOr, paged, textOr } from './pages.js'
+import type { ImageStatus, ImageVisibility, Metadata, Page, ProjectCaller } from './records.js'
+
+export type ImageSortKey =
+  | 'name'
+  | 'status'
+  | 'id'
+  | 'created_at'
+  | 'updated_at'
+  | 'size'
+  | 'disk_format'
+  | 'container_format'
+  | 'min_disk'
+  | 'min_ram'
+  | 'owner'
+  | 'visibility'
+  | 'protected'
+
+export type Comparison = { operator: 'gt' | 'gte' | 'lt' | 'lte' | 'eq' | 'neq'; value: number }
+
+export interface ImageQuery extends Page<ImageId, ImageSortKey> {
+  /** Each: one of these (`in:`). */
+  name?: string[] | undefined
+  id?: string[] | undefined
+  status?: ImageStatus[] | string[] | undefined
+  diskFormat?: string[] | undefined
+  containerFormat?: string[] | undefined
+  /** undefined: own and public ones; for an admin, everything. `all`: community ones too. */
+  visibility?: ImageVisibility | 'all' | undefined
+  owner?: string | undefined
+  protected?: boolean | undefined
+  /** Default false. */
+  hidden?: boolean | undefined
+  minSizeBytes?: number | undefined
+  maxSizeBytes?: number | undefined
+  md5?: string | undefined
+  sha256?: string | undefined
+  /** Has all of them. */
+  tags?: string[] | undefined
+  properties?: Metadata | undefined
+  /** Milliseconds since 1970. */
+  createdAt?: Comparison[] | undefined
+  updatedAt?: Comparison[] | undefined
+}
+
+const sortKeys = {
+  name: textOr('name'),
+  status: column('status'),
+  id: column('id'),
+  created_at: column('created_at'),
+  updated_at: column('updated_at'),
+  size: numberOr('size_bytes'),
+  disk_format: textOr('disk_format'),
+  container_format: textOr('container_format'),
+  min_disk: column('min_disk_gib'),
+  min_ram: column('min_ram_mib'),
+  owner: column('owner'),
+  visibility: column('visibility'),
+  protected: column('protected'),
+}
+
+const operators = { gt: '>', gte: '>=', lt: '<', lte: '<=', eq: '=', neq: '!=' } as const
+
+type Images = SelectQueryBuilder<Schema, 'images', object>
+
+export async function listImages(db: Reader, caller: ProjectCaller, query: ImageQuery): Promise<ImageRow[]> {
+  let images: Images = db.selectFrom('images')
+  images = visibleTo(images, caller, query.visibility)
+  images = oneOf(images, query)
+  if (query.owner !== undefined) images = images.where('owner', '=', query.owner as ProjectId)
+  if (query.protected !== undefined) images = images.where('protected', '=', flag(query.protected))
+  images = images.where('hidden', '=', flag(query.hidden ?? false))
+  if (query.minSizeBytes !== undefined) images = images.where('size_bytes', '>=', query.minSizeBytes)
+  if (query.maxSizeBytes !== undefined) images = images.where('size_bytes', '<=', query.maxSizeBytes)
+  if (query.md5 !== undefined) images = images.where('md5', '=', query.md5)
+  if (query.sha256 !== undefined) images = images.where('sha256', '=', query.sha256)
+  for (const { operator, value } of query.createdAt ?? []) {
+    images = images.where('created_at', operators[operator], value)
+  }
+  for (const { operator, value } of query.updatedAt ?? []) {
+    images = images.where('updated_at', operators[operator], value)
+  }
+  for (const tag of query.tags ?? []) {
+    images = images.where(
+      sql<SqlBool>`exists (select 1 from image_tags as t where t.image_id = images.id and t.tag = ${tag})`,
+    )
+  }
+  images = withMetadata(images, 'images.id', 'image_properties', query.properties)
+  const options = { table: 'images', page: query, keys: sortKeys, notFound: ImageNotFound } as const
+  return paged<'images', ImageRow, ImageSortKey>(db, images.selectAll(), options)
+}
+
+function oneOf(images: Images, query: ImageQuery): Images {
+  let filtered = images
+  if (query.name !== undefined) filtered = filtered.where('name', 'in', query.name)
+  if (query.id !== undefined) filtered = filtered.where('id', 'in', query.id as ImageId[])
+  if (query.status !== undefined) filtered = filtered.where('status', 'in', query.status as ImageStatus[])
+  if (query.diskFormat !== undefined) filtered = filtered.where('disk_format', 'in', query.diskFormat)
+  if (query.containerFormat !== undefined) filtered = filtered.where('container_format', 'in', query.containerFormat)
+  return filtered
+}
+
+function visibleTo(images: Images, caller: ProjectCaller, asked: ImageQuery['visibility']): Images {
+  const own = caller.project.id
+  if (asked === 'public' || asked === 'community') return images.where('visibility', '=', asked)
+  if (asked === 'private' || asked === 'shared') {
+    const kind = images.where('visibility', '=', asked)
+    return caller.isAdmin ? kind : kind.where('owner', '=', own)
+  }
+  if (caller.isAdmin) return images
+  const open: ImageVisibility[] = asked === 'all' ? ['public', 'community'] : ['public']
+  return images.where((e) => e.or([e('owner', '=', own), e('visibility', 'in', open)]))
+}

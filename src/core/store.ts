@@ -1,0 +1,51 @@
+/** A data directory in use: its lock, the engine, the catalog and the core over them. */
+
+import { Catalog } from '../catalog/catalog.js'
+import { Engine, type EngineOptions } from '../engine/engine.js'
+import type { Logger } from '../lib/log.js'
+import { Core } from './core.js'
+import { DataDirectory } from './data_directory.js'
+
+export interface StoreOptions extends Omit<EngineOptions, 'storeDir'> {
+  dataDir: string
+  log: Logger
+}
+
+export interface Store {
+  directory: DataDirectory
+  engine: Engine
+  catalog: Catalog
+  core: Core
+  /** Ends the background work and all connections, and closes everything. Idempotent. */
+  close(): Promise<void>
+}
+
+/** Call `core.startBackground()` once the doors are open. */
+export async function openStore({ dataDir, log, ...options }: StoreOptions): Promise<Store> {
+  const undo: (() => unknown)[] = []
+  // The last opened is closed first.
+  const closeAll = async () => {
+    for (let close = undo.pop(); close !== undefined; close = undo.pop()) await close()
+  }
+  try {
+    const { directory, unlock } = DataDirectory.open(dataDir)
+    undo.push(unlock)
+    // Before the engine: a catalog that is too new refuses the start before anything is touched.
+    const catalog = await Catalog.open({ path: directory.catalog })
+    undo.push(() => catalog.close())
+    const engine = await Engine.open({ ...options, storeDir: directory.store })
+    undo.push(() => engine.shutdown())
+    const core = await Core.open({ catalog, engine, log })
+    engine.resolveExportsBy(core.exports)
+    undo.push(() => core.close())
+    let closing: Promise<void> | undefined
+    const close = () => {
+      closing ??= closeAll()
+      return closing
+    }
+    return { directory, engine, catalog, core, close }
+  } catch (error) {
+    await closeAll()
+    throw error
+  }
+}
