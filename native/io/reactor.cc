@@ -54,6 +54,8 @@ void Reactor::post_after(Job& job, uint64_t delay_ns) {
 void Reactor::submit(Op& op) {
   VERIFY(on_thread());
   in_flight_++;
+  const int32_t result = page_cache_.attempt(op);
+  if (result != PageCacheIo::not_here) return finish(op, result);
   begin(op);
 }
 

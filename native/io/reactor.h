@@ -11,6 +11,7 @@
 
 #include "io/job_queue.h"
 #include "io/loop.h"
+#include "io/page_cache_io.h"
 
 namespace atl {
 
@@ -33,7 +34,7 @@ class Reactor : public Loop {
   explicit Reactor(int wake_fd) : wake_fd_(wake_fd) {}
 
   void submit(Op& op) final;
-  /// The kernel's side of an operation begins; it ends with one call of finish(), now or later.
+  /// The kernel's side of an operation that the page cache could not answer begins; it ends with one call of finish(), now or later.
   virtual void begin(Op& op) = 0;
   /// Hands new operations to the kernel, waits at most wait_ns for an answer or a wake-up, and finishes what was answered.
   virtual void poll(uint64_t wait_ns) = 0;
@@ -75,6 +76,7 @@ class Reactor : public Loop {
   uint64_t timers_set_ = 0;
   JobList ready_;
   std::vector<Timer> timers_;
+  PageCacheIo page_cache_;
   // What other threads touch, away from the above.
   alignas(64) JobQueue queue_;
   std::atomic<bool> stopping_{false};

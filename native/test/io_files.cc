@@ -3,6 +3,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <cstring>
+#include <random>
+
+#include "base/aligned_buffer.h"
+#include "io/page_cache_io.h"
 #include "test/io_fixture.h"
 
 using namespace atl;
@@ -97,6 +103,91 @@ TEST_CASE("loop: a failed file operation answers its errno, negative") {
         result = co_await loop.accept(file.get());
         CHECK(result == -ENOTSOCK);
       });
+}
+
+TEST_CASE("loop: small, large, aligned and crooked pieces overlap in a file like in memory") {
+  IoKind kind{};
+  FOR_BOTH_LOOPS(kind);
+  struct Body {
+    static Task<void> run(Loop& loop, int fd, bool direct) {
+      const uint64_t seed = direct ? 5 : 7;
+      std::mt19937_64 random(seed);
+      constexpr uint64_t file_bytes = 4 << 20;
+      std::string model;
+      AlignedBuffer memory(1 << 20);
+      for (int step = 0; step < 300; step++) {
+        // Sizes on both sides of every limit inside the loop, from one byte up to a megabyte.
+        uint64_t length = (random() % 4096 + 1) << (random() % 9);
+        uint64_t offset = random() % (file_bytes - (1 << 20));
+        if (direct || random() % 2 == 0) {
+          offset = offset / 4096 * 4096;
+          length = (length + 4095) / 4096 * 4096;
+        }
+        const MutableBytes piece = memory.bytes().first(length);
+        if (random() % 2 == 0) {
+          std::fill(piece.begin(), piece.end(), static_cast<std::byte>(random()));
+          const int32_t put = co_await loop.write(fd, piece, offset);
+          REQUIRE(put == static_cast<int32_t>(length));
+          if (model.size() < offset + length) model.resize(offset + length);
+          std::memcpy(model.data() + offset, piece.data(), length);
+        } else {
+          std::fill(piece.begin(), piece.end(), std::byte{0xee});
+          const int32_t got = co_await loop.read(fd, piece, offset);
+          const uint64_t there = offset < model.size() ? std::min(length, model.size() - offset) : 0;
+          REQUIRE(got == static_cast<int32_t>(there));
+          REQUIRE(std::memcmp(piece.data(), model.data() + std::min<uint64_t>(offset, model.size()), there) == 0);
+        }
+      }
+    }
+    static Task<void> buffered(Loop& loop) {
+      Fd file = temporary_file();
+      Task<void> task = run(loop, file.get(), false);
+      co_await task;
+    }
+    static Task<void> direct(Loop& loop) {
+      Fd file = temporary_file(O_DIRECT);
+      Task<void> task = run(loop, file.get(), true);
+      co_await task;
+    }
+  };
+  on_loop(kind, &Body::buffered);
+  on_loop(kind, &Body::direct);
+}
+
+TEST_CASE("loop: a full device answers ENOSPC, for small writes and large ones") {
+  IoKind kind{};
+  FOR_BOTH_LOOPS(kind);
+  on_loop(
+      kind, +[](Loop& loop) -> Task<void> {
+        Fd full{::open("/dev/full", O_RDWR | O_CLOEXEC)};
+        for (const size_t bytes : {size_t{100}, size_t{4096}, size_t{1} << 20}) {
+          const std::string text(bytes, 'x');
+          const int32_t result = co_await loop.write(full.get(), bytes_of(text), 0);
+          CHECK(result == -ENOSPC);
+        }
+      });
+}
+
+TEST_CASE("patience: a slow write makes the next ones go elsewhere, longer each time, until one is quick") {
+  constexpr uint64_t ms = 1'000'000;
+  Patience patience;
+  uint64_t now = 1000 * ms;
+  CHECK(patience.willing(now));
+  patience.waited(now - ms, now);
+  CHECK(patience.willing(now));
+  for (const uint64_t pause : {10 * ms, 20 * ms, 40 * ms, 80 * ms}) {
+    patience.waited(now - 3 * ms, now);
+    CHECK(!patience.willing(now + pause - 1));
+    now += pause;
+    CHECK(patience.willing(now));
+  }
+  for (int i = 0; i < 20; i++) patience.waited(now - 3 * ms, now);
+  CHECK(!patience.willing(now + 4999 * ms));
+  now += 5000 * ms;
+  CHECK(patience.willing(now));
+  patience.waited(now - ms, now);
+  patience.waited(now - 3 * ms, now);
+  CHECK(patience.willing(now + 10 * ms));
 }
 
 TEST_CASE("loop: poll_in on a regular file is ready at once") {

@@ -28,9 +28,13 @@ bool kernel_has_io_uring() {
   return has;
 }
 
-Fd temporary_file() {
-  const char* folder = std::getenv("TMPDIR");
-  return Fd{::open(folder != nullptr ? folder : "/tmp", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600)};
+Fd temporary_file(int flags) {
+  const char* wanted = std::getenv("TMPDIR");
+  flags |= O_TMPFILE | O_RDWR | O_CLOEXEC;
+  int fd = ::open(wanted != nullptr ? wanted : "/tmp", flags, 0600);
+  // Memory file systems did not know O_DIRECT before Linux 6.6.
+  if (fd < 0 && errno == EINVAL) fd = ::open("/var/tmp", flags, 0600);
+  return Fd{fd};
 }
 
 namespace {

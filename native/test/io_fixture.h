@@ -64,8 +64,8 @@ class Fd {
   int fd_ = -1;
 };
 
-/// An empty file without a name.
-Fd temporary_file();
+/// An empty file without a name; flags may be O_DIRECT.
+Fd temporary_file(int flags = 0);
 /// A listener on the loopback (any port) or on an abstract unix address; `address` connects to it.
 struct Listener {
   Fd fd;

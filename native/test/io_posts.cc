@@ -1,4 +1,7 @@
 // io_posts.cc: jobs and timers of a loop, and moving between loops and pools.
+#include <pthread.h>
+#include <signal.h>
+
 #include <algorithm>
 #include <atomic>
 #include <thread>
@@ -215,6 +218,42 @@ TEST_CASE("loop thread: stop from any thread ends it, and sleepers notice") {
     thread->join();
   }
   CHECK(woken.load());
+}
+
+TEST_CASE("loop thread: it bears its name and leaves signals to the main thread, like those of a pool") {
+  IoKind kind{};
+  FOR_BOTH_LOOPS(kind);
+  struct Body {
+    static void look(std::string* name, bool* deaf) {
+      char text[16];
+      ::pthread_getname_np(::pthread_self(), text, sizeof text);
+      *name = text;
+      sigset_t blocked;
+      ::pthread_sigmask(SIG_SETMASK, nullptr, &blocked);
+      *deaf = ::sigismember(&blocked, SIGTERM) == 1 && ::sigismember(&blocked, SIGINT) == 1;
+    }
+    static Task<void> run(Loop* loop, BlockingPool* pool, std::string* names, bool* deaf) {
+      look(&names[0], &deaf[0]);
+      co_await pool->schedule();
+      look(&names[1], &deaf[1]);
+      co_await loop->schedule();
+      loop->stop();
+    }
+  };
+  Result<std::unique_ptr<BlockingPool>> pool = BlockingPool::create("a pool of long name", 1);
+  REQUIRE(pool.ok());
+  std::unique_ptr<LoopThread> thread = make_thread(kind, "a loop of long name");
+  std::string names[2];
+  bool deaf[2] = {};
+  spawn_on(thread->loop(), Body::run(&thread->loop(), pool->get(), names, deaf));
+  thread->join();
+  CHECK(names[0] == "a loop of long ");
+  CHECK(names[1] == "a pool of lon-0");
+  CHECK(deaf[0]);
+  CHECK(deaf[1]);
+  sigset_t blocked;
+  ::pthread_sigmask(SIG_SETMASK, nullptr, &blocked);
+  CHECK(::sigismember(&blocked, SIGTERM) == 0);
 }
 
 TEST_SUITE_END();

@@ -107,6 +107,31 @@ TEST_CASE("loop: a hundred unix connections echo, and shutdown of the listener e
   echo_over(kind, listener);
 }
 
+TEST_CASE("loop: a stopped loop serves its sockets until their owner shuts them down") {
+  IoKind kind{};
+  FOR_BOTH_LOOPS(kind);
+  auto [server, client] = socket_pair();
+  std::unique_ptr<Loop> loop = make_loop(kind);
+  const int fd = server.get();
+  spawn_on(*loop, echo_connection(loop.get(), std::move(server)));
+  bool echoed = false;
+  std::thread owner([&loop, &client, &echoed] {
+    loop->stop();
+    std::string text = "after the stop";
+    const std::string sent = text;
+    Fd blocking{::dup(client.get())};
+    ::fcntl(blocking.get(), F_SETFL, ::fcntl(blocking.get(), F_GETFL) & ~O_NONBLOCK);
+    echoed = ::send(blocking.get(), text.data(), text.size(), 0) == static_cast<ssize_t>(text.size()) &&
+             ::recv(blocking.get(), text.data(), text.size(), MSG_WAITALL) == static_cast<ssize_t>(text.size()) &&
+             text == sent;
+    ::shutdown(blocking.get(), SHUT_RDWR);
+  });
+  loop->run();
+  owner.join();
+  CHECK(echoed);
+  CHECK(::fcntl(fd, F_GETFD) == -1);  // the connection's task ended and closed it
+}
+
 TEST_CASE("loop: poll_in answers when another thread writes to an eventfd") {
   IoKind kind{};
   FOR_BOTH_LOOPS(kind);

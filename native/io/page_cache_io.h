@@ -1,0 +1,54 @@
+// page_cache_io.h: small buffered reads and writes, done at once on the loop's own thread when the page cache can answer.
+//
+// Why: a cached 4 KiB read costs 1.4 µs of processor time so, 2.8 µs when it goes through io_uring alone. A 4 KiB write into
+// the page cache of ext4 costs 9 µs so, 50 µs through io_uring, because ext4 has no buffered write that does not wait and the
+// kernel hands each to a worker thread, and 30 µs or more with a thread of ours.
+//
+// Rules
+//   1. A read waits never (RWF_NOWAIT). A write likewise where the file system knows that (xfs, btrfs).
+//   2. Elsewhere a write of whole pages, which needs nothing from the disk, is made waiting, and the clock watched: one that was
+//      slow (dirty limits, a journal commit) shows that the file system makes writers wait, and for a pause, doubled each time it
+//      happens again, writes go to somebody who may wait.
+//   3. What would have been cut short by waiting is done again, whole, by the other way.
+//   4. Direct and synchronous I/O is never done here.
+#pragma once
+
+#include <cstdint>
+
+#include "io/loop.h"
+
+namespace atl {
+
+/// When to stop waiting in person: rule 2, with the clock as an argument.
+class Patience {
+ public:
+  static constexpr uint64_t slow_ns = 2'000'000;
+  static constexpr uint64_t first_pause_ns = 10'000'000;
+  static constexpr uint64_t longest_pause_ns = 5'000'000'000;
+
+  bool willing(uint64_t now_ns) const { return now_ns >= pause_until_ns_; }
+  /// A write took this long.
+  void waited(uint64_t before_ns, uint64_t after_ns);
+
+ private:
+  uint64_t pause_until_ns_ = 0;
+  uint64_t pause_ns_ = 0;  // the length of the last one; 0 after a quick write
+};
+
+class PageCacheIo {
+ public:
+  /// What an attempt answers when someone else, who may wait, has to do the operation.
+  static constexpr int32_t not_here = -EAGAIN;
+
+  /// The operation's answer, or not_here.
+  int32_t attempt(const Loop::Op& op);
+
+ private:
+  int32_t read(const Loop::Op& op);
+  int32_t write(const Loop::Op& op);
+  int32_t write_watched(const Loop::Op& op, const iovec* iov, int count);
+
+  Patience patience_;
+};
+
+}  // namespace atl
