@@ -31,6 +31,16 @@ export interface NewAttachment {
   /** Default: rw, or ro for a read-only volume. */
   mode?: 'rw' | 'ro' | undefined
   mountpoint?: string | null | undefined
+  /** The volume may be `reserved` or `attaching` without any attachment: somebody reserved it for this one. */
+  takesReserved?: boolean | undefined
+}
+
+/** What becomes known only when the machine has the volume; what is not named stays. */
+export interface Completion {
+  instanceId?: string | null | undefined
+  hostName?: string | null | undefined
+  mountpoint?: string | null | undefined
+  mode?: 'rw' | 'ro' | undefined
 }
 
 const sortKeys = {
@@ -65,8 +75,7 @@ export class Attachments {
       const volume = await volumeRow(db, caller, attachment.volumeId)
       const others = (await attachmentsOf(db, [volume.id])).get(volume.id) ?? []
       const instanceId = attachment.instanceId ?? null
-      const ownAlready = instanceId !== null && others.some((other) => other.instance_id === instanceId)
-      statusMustBe(volume, ownAlready ? ['available', 'reserved', 'attaching', 'in-use'] : ['available'])
+      statusMustBe(volume, attachableFrom(others, instanceId, attachment.takesReserved ?? false))
       const row: AttachmentRow = {
         id: newAttachmentId(),
         volume_id: volume.id,
@@ -137,13 +146,24 @@ export class Attachments {
   }
 
   /** The machine uses it: attachment `attached`, volume `in-use`. Throws InvalidArgument without a connector. */
-  async complete(caller: ProjectCaller, id: string): Promise<Attachment> {
+  async complete(caller: ProjectCaller, id: string, completion: Completion = {}): Promise<Attachment> {
     mayWrite(caller)
     return this.#catalog.transaction(async ({ db }) => {
       const row = await attachmentRow(db, caller, id)
       if (row.export_name === null) throw new InvalidArgument(`the attachment ${id} has no connector yet`)
+      const volume = await volumeRow(db, caller, row.volume_id)
+      const { instanceId, hostName, mountpoint, mode } = completion
       const now = Date.now()
-      const next: AttachmentRow = { ...row, status: 'attached', attached_at: row.attached_at ?? now, updated_at: now }
+      const next: AttachmentRow = {
+        ...row,
+        status: 'attached',
+        instance_id: instanceId === undefined ? row.instance_id : instanceId,
+        host_name: hostName === undefined ? row.host_name : hostName,
+        mountpoint: mountpoint === undefined ? row.mountpoint : mountpoint,
+        mode: mode === undefined ? row.mode : modeFor(volume, mode),
+        attached_at: row.attached_at ?? now,
+        updated_at: now,
+      }
       await db.updateTable('attachments').set(next).where('id', '=', row.id).execute()
       await settleVolume(db, row.volume_id)
       return this.#told(db, next)
@@ -216,6 +236,17 @@ async function settleVolume(db: Reader, volume: VolumeId): Promise<void> {
   else if (any('attaching')) status = 'attaching'
   else if (attachments.length > 0) status = 'reserved'
   await db.updateTable('volumes').set({ status, updated_at: Date.now() }).where('id', '=', volume).execute()
+}
+
+function attachableFrom(
+  others: readonly AttachmentRow[],
+  instanceId: string | null,
+  takesReserved: boolean,
+): VolumeStatus[] {
+  if (instanceId !== null && others.some((other) => other.instance_id === instanceId)) {
+    return ['available', 'reserved', 'attaching', 'in-use']
+  }
+  return takesReserved && others.length === 0 ? ['available', 'reserved', 'attaching'] : ['available']
 }
 
 function modeFor(volume: VolumeRow, mode: 'rw' | 'ro' | undefined): 'rw' | 'ro' {

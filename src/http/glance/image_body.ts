@@ -1,7 +1,7 @@
 /** What clients send to make an image, judged member by member. */
 
-import { Value } from '@sinclair/typebox/value'
 import type { Static } from '@sinclair/typebox'
+import { Value } from '@sinclair/typebox/value'
 import type { ImageChange, NewImage } from '../../core/images.js'
 import type { ImageVisibility } from '../../core/records.js'
 import { isJsonObject } from '../body.js'

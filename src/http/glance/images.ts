@@ -1,14 +1,15 @@
 /** Images: make, list, show, change, delete. */
 
 import type { FastifyInstance } from 'fastify'
-import type { ProjectCaller, Image } from '../../core/records.js'
+import { ImageNotFound } from '../../core/errors.js'
+import type { Image, ProjectCaller } from '../../core/records.js'
 import type { ApiOptions } from '../api.js'
 import { requireProject } from '../auth.js'
 import { readJson } from '../body.js'
 import { GlanceFault } from './faults.js'
 import { parseNewImage } from './image_body.js'
 import { imageView, storeId } from './image_view.js'
-import { patchMediaTypes, parsePatch } from './json_patch.js'
+import { parsePatch, patchMediaTypes } from './json_patch.js'
 import { parseListQuery } from './list_query.js'
 import { registerLocation } from './locations.js'
 import { applyPatch } from './patch_image.js'
@@ -45,7 +46,7 @@ export function imageRoutes(app: FastifyInstance, { core, urls }: ApiOptions): v
     const caller = requireProject(request)
     const query = parseListQuery(request.query as Record<string, string | string[]>)
     // One more than asked for tells whether there is a next page.
-    const found = query.limit === 0 ? [] : await core.images.list(caller, { ...query, limit: query.limit + 1 })
+    const found = query.limit === 0 ? [] : await listed(core.images.list(caller, { ...query, limit: query.limit + 1 }))
     const images = found.slice(0, query.limit)
     const last = images.at(-1)
     return {
@@ -78,6 +79,15 @@ export function imageRoutes(app: FastifyInstance, { core, urls }: ApiOptions): v
     await core.images.delete(caller, request.params.imageId)
     return reply.code(204).send()
   })
+}
+
+/** A marker that is not there is a bad parameter of a list, not a missing list. */
+async function listed(images: Promise<Image[]>): Promise<Image[]> {
+  try {
+    return await images
+  } catch (error) {
+    throw error instanceof ImageNotFound ? new GlanceFault(400, error.message) : error
+  }
 }
 
 const acceptPatch = Object.keys(patchMediaTypes).join(', ')
