@@ -3,7 +3,10 @@
  * little longer; past a number of them within the window, attempts are refused unjudged (429) until it has passed.
  * Others who log in as the same user from elsewhere do not notice.
  *
- * The table is bounded: when it is full the pair that failed longest ago is forgotten.
+ * Invariants
+ *   1. Many attempts at once gain nothing: those beyond the number of failures that are left wait until the ones before
+ *      them are judged. A burst of right passwords only queues.
+ *   2. The table is bounded: when it is full the pair that failed longest ago is forgotten, unless it is being judged.
  */
 
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -15,18 +18,26 @@ const delayMsStep = 100
 const delayMsMax = 1_000
 const pairsMax = 10_000
 
-interface Failures {
-  count: number
+interface Pair {
+  failures: number
   lastMs: number
+  judging: number
+  waiting: (() => void)[]
+}
+
+export interface Clock {
+  now(): number
+  sleep(ms: number): Promise<unknown>
 }
 
 export class LoginThrottle {
-  readonly #failures = new Map<string, Failures>()
+  readonly #pairs = new Map<string, Pair>()
 
-  constructor(private readonly now: () => number = Date.now) {}
+  constructor(private readonly clock: Clock = { now: Date.now, sleep }) {}
 
   /**
    * Runs `login`; a rejection counts as a failure when `isWrongCredentials` says so. `who` is what the client claims to be.
+   * Throws TooManyAttempts, and whatever `login` throws.
    */
   async attempt<T>(
     { who, address }: { who: string; address: string },
@@ -34,34 +45,52 @@ export class LoginThrottle {
     isWrongCredentials: (error: unknown) => boolean,
   ): Promise<T> {
     const key = JSON.stringify([who, address])
-    const seen = this.#recent(key)
-    if (seen >= failuresMax) throw new TooManyAttempts()
+    const pair = this.#pairOf(key)
+    while (pair.judging > 0 && pair.failures + pair.judging >= failuresMax) {
+      await new Promise<void>((resolve) => pair.waiting.push(resolve))
+    }
+    if (pair.failures >= failuresMax) {
+      this.#settle(key, pair)
+      throw new TooManyAttempts()
+    }
+    pair.judging += 1
+    let delayMs = 0
     try {
       const result = await login()
-      this.#failures.delete(key)
+      pair.failures = 0
       return result
     } catch (error) {
       if (isWrongCredentials(error)) {
-        this.#count(key)
-        await sleep(Math.min(delayMsMax, delayMsStep * (seen + 1)))
+        pair.failures += 1
+        pair.lastMs = this.clock.now()
+        delayMs = Math.min(delayMsMax, delayMsStep * pair.failures)
       }
       throw error
+    } finally {
+      pair.judging -= 1
+      this.#settle(key, pair)
+      if (delayMs > 0) await this.clock.sleep(delayMs)
     }
   }
 
-  #recent(key: string): number {
-    const failures = this.#failures.get(key)
-    if (failures === undefined) return 0
-    if (this.now() - failures.lastMs < windowMs) return failures.count
-    this.#failures.delete(key)
-    return 0
+  #pairOf(key: string): Pair {
+    const pair = this.#pairs.get(key) ?? { failures: 0, lastMs: 0, judging: 0, waiting: [] }
+    if (this.clock.now() - pair.lastMs >= windowMs) pair.failures = 0
+    this.#pairs.set(key, pair)
+    return pair
   }
 
-  #count(key: string): void {
-    const count = this.#recent(key) + 1
-    // Deleted first, so that the order of the map is the order of the last failures.
-    this.#failures.delete(key)
-    this.#failures.set(key, { count, lastMs: this.now() })
-    if (this.#failures.size > pairsMax) this.#failures.delete(this.#failures.keys().next().value as string)
+  /** Lets the next one in, keeps the pair if there is something to remember, and the table within its bounds. */
+  #settle(key: string, pair: Pair): void {
+    pair.waiting.shift()?.()
+    // Deleted first, so that the order of the map is the order in which its pairs were heard of.
+    this.#pairs.delete(key)
+    if (pair.failures > 0 || pair.judging > 0 || pair.waiting.length > 0) this.#pairs.set(key, pair)
+    if (this.#pairs.size <= pairsMax) return
+    for (const [oldest, { judging, waiting }] of this.#pairs) {
+      if (judging > 0 || waiting.length > 0) continue
+      this.#pairs.delete(oldest)
+      return
+    }
   }
 }
