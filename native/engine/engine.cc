@@ -70,21 +70,44 @@ Task<Result<void>> Engine::shutdown() { return run_on(registrar(), shutdown_here
 Task<Result<void>> Engine::open_here(ResourceSpec spec) {
   Result<void> judged = judge(spec);
   if (!judged) co_return judged;
-  for (auto found = open_.find(spec.id); found != open_.end(); found = open_.find(spec.id)) {
-    if (!found->second.closing) {
+  const std::string id = spec.id;
+  for (;;) {
+    auto found = open_.find(id);
+    if (found != open_.end() && !found->second.closing) {
       found->second.leases++;
       co_return Result<void>{};
     }
-    co_await closed_.wait();
+    if (found == open_.end() && !opening_.contains(id)) break;
+    co_await changed_.wait();
+  }
+  if (!spec.read_only) {
+    opening_.insert(id);
+    Result<void> trusted = co_await trust(data_file_of(spec.layers.front().id));
+    opening_.erase(id);
+    if (!trusted) {
+      changed_.wake_all();
+      co_return trusted;
+    }
   }
   const Home& home = homes_[next_home_++ % homes_.size()];
   Open opened;
   opened.layers = spec.layers;
-  const std::string id = spec.id;
   opened.resource = std::make_shared<Resource>(std::move(spec), stores_, *home.executor, *home.epochs);
-  const std::scoped_lock lock{mutex_};
-  open_.emplace(id, std::move(opened));
+  {
+    const std::scoped_lock lock{mutex_};
+    open_.emplace(id, std::move(opened));
+  }
+  changed_.wake_all();
   co_return Result<void>{};
+}
+
+Task<Result<void>> Engine::trust(DataFileId file) {
+  if (trusted_.contains(file)) co_return Result<void>{};
+  // An earlier run may have left bytes that can be read but are not durable. The first flush here would not know of them, and
+  // a client that carries on over our restart counts on it.
+  Result<void> reopened = co_await stores_.data.reopen(file);
+  if (reopened) trusted_.insert(file);
+  co_return reopened;
 }
 
 Task<Result<void>> Engine::close_here(std::string id, bool all_leases) {
@@ -96,11 +119,12 @@ Task<Result<void>> Engine::close_here(std::string id, bool all_leases) {
   const std::shared_ptr<Resource> resource = open->resource;
   Result<void> settled;
   if (!resource->read_only()) settled = co_await run_on(resource->home(), resource->settle());
+  if (!settled) trusted_.erase(data_file_of(open->layers.front().id));
   {
     const std::scoped_lock lock{mutex_};
     open_.erase(id);
   }
-  closed_.wake_all();
+  changed_.wake_all();
   co_return settled;
 }
 
@@ -138,6 +162,7 @@ Task<Result<void>> Engine::resume_here(std::string id, uint64_t size_bytes, std:
   Open* open = entry(id);
   if (open == nullptr) co_return not_open(id);
   open->layers = layers;
+  trusted_.insert(data_file_of(layers.front().id));  // a new head's file is not there yet; the old head's is known
   const std::shared_ptr<Resource> resource = open->resource;
   struct Resume {
     static Task<Result<void>> run(Resource* resource, uint64_t size_bytes, std::vector<ChainLayer> layers) {
@@ -167,6 +192,7 @@ Task<Result<void>> Engine::drop_here(LayerId layer) {
     Result<void> dropped = co_await stores_.records.commit(std::move(batch));
     if (!dropped) co_return dropped;
   }
+  trusted_.erase(data_file_of(layer));
   RecordBatch last{RetireFile{data_file_of(layer)}};
   Result<void> retired = co_await stores_.records.commit(std::move(last));
   co_return retired;
@@ -255,7 +281,7 @@ Task<Result<void>> Engine::shutdown_here() {
     Result<void> closed = co_await close_here(id, true);
     if (!closed && result) result = closed;
   }
-  while (!open_.empty()) co_await closed_.wait();
+  while (!open_.empty()) co_await changed_.wait();
   co_await reclaimer_.stop();
   co_return result;
 }

@@ -10,6 +10,7 @@
 #include <mutex>
 #include <string>
 #include <unordered_map>
+#include <unordered_set>
 #include <vector>
 
 #include "engine/ingest.h"
@@ -92,6 +93,7 @@ class Engine {
   Task<Result<void>> drop_here(LayerId layer);
   Task<Result<void>> unlink_here(LayerId parent, LayerId child, uint64_t child_limit_blocks);
   Task<Result<void>> shutdown_here();
+  Task<Result<void>> trust(DataFileId file);
   Open* entry(const std::string& id);
 
   StoreAccess stores_;
@@ -104,7 +106,9 @@ class Engine {
 
   mutable std::mutex mutex_;  // guards the map's structure for find(); entries change on the registrar only
   std::unordered_map<std::string, Open> open_;
-  Waiters closed_;
+  std::unordered_set<std::string> opening_;  // not in open_ yet
+  Waiters changed_;                          // open_ or opening_ did
+  std::unordered_set<DataFileId> trusted_;   // all that can be read of these heads' files is durable, or this run's own
 };
 
 }  // namespace atl

@@ -112,7 +112,7 @@ Task<Result<void>> Ingest::put(const Digest digest, Bytes bytes) {
     if (ours) break;
   }
   RecordBatch intent{IntendContent{digest}};
-  Result<void> done = co_await stores_.records.commit(std::move(intent), Durability::lazy);
+  Result<void> done = co_await stores_.records.commit(std::move(intent));
   if (done) done = co_await stores_.data.put_content(digest, bytes);
   pins_.end_put(digest);
   if (done) new_chunks_++;

@@ -59,6 +59,13 @@ Task<Result<bool>> Reclaimer::pass() {
     if (const auto* content = std::get_if<GarbageContent>(&garbage)) dropped.push_back(content->digest);
   }
   const bool progress = !done.empty();
+  // The entries that name the chunks go only when the chunks cannot come back.
+  Result<void> gone;
+  if (!dropped.empty()) gone = co_await stores_.data.sync_drops();
+  if (!gone) {
+    for (const Digest& digest : dropped) pins_.end_drop(digest);
+    co_return gone.error();
+  }
   Result<void> committed = co_await stores_.records.commit(std::move(done), Durability::lazy);
   for (const Digest& digest : dropped) pins_.end_drop(digest);
   if (!committed) co_return committed.error();

@@ -212,7 +212,7 @@ Task<Result<void>> Resource::begin_change(uint64_t offset, uint64_t length) {
   if (!file_intended_) {
     // Before the file can exist: a crash must not leave a file that nobody knows of.
     RecordBatch intent{IntendFile{head_file()}};
-    Result<void> intended = co_await stores_.records.commit(std::move(intent), Durability::lazy);
+    Result<void> intended = co_await stores_.records.commit(std::move(intent));
     if (!intended) {
       end_change();
       co_return intended;

@@ -211,6 +211,14 @@ Task<Result<void>> SimDataStore::drop_content(const Digest& digest) {
   co_return answered;
 }
 
+Task<Result<void>> SimDataStore::sync_drops() {
+  Result<void> passed = co_await pass();
+  if (!passed) co_return passed;
+  disk_.dropped_.clear();
+  Result<void> answered = co_await pass();
+  co_return answered;
+}
+
 Task<Result<uint64_t>> SimDataStore::content_bytes(const Digest& digest) {
   const Digest name = digest;
   Result<void> passed = co_await pass();

@@ -24,6 +24,7 @@ class SimDataStore final : public DataStore {
   Task<Result<void>> put_content(const Digest& digest, Bytes bytes) override;
   Task<Result<void>> read_content(const Digest& digest, uint64_t offset, MutableBytes into) override;
   Task<Result<void>> drop_content(const Digest& digest) override;
+  Task<Result<void>> sync_drops() override;
   Task<Result<uint64_t>> content_bytes(const Digest& digest) override;
   Task<Result<void>> list_files(std::function<void(DataFileId)> visit) override;
   Task<Result<void>> list_content(std::function<void(const Digest&)> visit) override;

@@ -48,9 +48,10 @@ class DataStore {
   virtual Task<Result<void>> put_content(const Digest& digest, Bytes bytes) = 0;
   /// Fills `into` from `offset` of the chunk; what lies past its end is zeros. `not_found` when there is no such chunk.
   virtual Task<Result<void>> read_content(const Digest& digest, uint64_t offset, MutableBytes into) = 0;
-  /// One that is not there is no error. Not durable: after a power cut a dropped chunk may be back, an orphan until it is put
-  /// or dropped again.
+  /// One that is not there is no error. Not durable before sync_drops(): after a power cut a dropped chunk may be back.
   virtual Task<Result<void>> drop_content(const Digest& digest) = 0;
+  /// All chunks dropped before this call stay away, whatever happens: one call for many drops.
+  virtual Task<Result<void>> sync_drops() = 0;
   /// The chunk's length in bytes; `not_found` when there is none.
   virtual Task<Result<uint64_t>> content_bytes(const Digest& digest) = 0;
 

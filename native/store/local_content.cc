@@ -156,6 +156,20 @@ Task<Result<void>> LocalDataStore::drop_content(const Digest& digest) {
   co_return done;
 }
 
+Task<Result<void>> LocalDataStore::sync_drops() {
+  if (options_.read_only) co_return Error{Code::read_only, "content: the store was opened for reading only"};
+  const auto work = [this]() -> Result<void> {
+    Digest first;  // stands for all digests of its directory
+    for (size_t at = 0; at < content_directories_.size(); at++) {
+      first.bytes[0] = static_cast<uint8_t>(at);
+      if (Result<void> synced = content_directories_[at].sync(paths_.content_directory(first)); !synced) return synced;
+    }
+    return {};
+  };
+  Result<void> done = co_await on_pool(*pool_, work);
+  co_return done;
+}
+
 Task<Result<uint64_t>> LocalDataStore::content_bytes(const Digest& digest) {
   const auto work = [this, digest]() -> Result<uint64_t> {
     struct stat now {};

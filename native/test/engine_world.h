@@ -23,6 +23,9 @@ class World {
   virtual void restart() = 0;
   /// The process dies, with the power if the store can lose it; then a start on what survived. False: this world cannot.
   virtual bool crash() { return false; }
+  /// The power goes at the nth store operation from now, in the middle of whatever runs then: every call fails until crash().
+  virtual void arm_crash(uint64_t operations) { (void)operations; }
+  virtual bool is_off() { return false; }
   /// Bytes that data files and chunks really take, where the world can tell.
   virtual uint64_t allocated_bytes() { return 0; }
 };

@@ -126,8 +126,11 @@ WorldMaker local(std::string name, IoKind io, bool direct) {
 }  // namespace
 
 std::vector<WorldMaker> worlds() {
-  return {local("local-uring", IoKind::uring, false), local("local-threads", IoKind::threads, false),
-          local("local-uring-direct", IoKind::uring, true), local("local-threads-direct", IoKind::threads, true)};
+  return {{"sim", sim_world},
+          local("local-uring", IoKind::uring, false),
+          local("local-threads", IoKind::threads, false),
+          local("local-uring-direct", IoKind::uring, true),
+          local("local-threads-direct", IoKind::threads, true)};
 }
 
 }  // namespace atl::testing
