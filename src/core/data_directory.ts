@@ -109,7 +109,7 @@ export class DataDirectory {
 
   #format(): void {
     const path = join(this.path, 'format')
-    if (!existsSync(path)) return writeFileDurably(path, formatText(formatVersion), 0o600)
+    if (!existsSync(path)) writeFileDurably(path, formatText(formatVersion), 0o600)
     const found = /^atoll data directory\nformat (\d+)\n/.exec(readFileSync(path, 'utf8'))
     if (!found) throw new DirectoryUnusable(this.path, `its file "format" does not say what it must`)
     if (Number(found[1]) > formatVersion) throw new FormatTooNew(this.path, found[1] as string, formatVersion)

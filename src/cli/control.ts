@@ -1,0 +1,115 @@
+/**
+ * A unix socket in the data directory by which `atoll status` asks the running server. Only who can enter the directory
+ * (mode 0700) reaches it; it answers questions and changes nothing.
+ */
+
+import { chmodSync, rmSync } from 'node:fs'
+import { createServer, request } from 'node:http'
+import type { Store } from '../core/store.js'
+import { formatHostPort } from '../lib/addresses.js'
+import { asError } from '../lib/errors.js'
+import type { Logger } from '../lib/log.js'
+import type { Doors } from './serve.js'
+import { version } from './version.js'
+
+export interface StatusReport {
+  version: string
+  process: number
+  data: string
+  http: string
+  nbd: string[]
+  /** Milliseconds since 1970. */
+  startedAt: number
+  engine: ReturnType<Store['engine']['info']>
+  counters: ReturnType<Store['engine']['counters']>
+  /** Layers that wait to be given back. */
+  reaperBacklog: number
+  counts: Record<string, number>
+}
+
+export interface ControlServer {
+  close(): Promise<void>
+}
+
+interface ControlParts {
+  store: Store
+  doors: Doors
+  startedAt: number
+  log: Logger
+}
+
+export async function listenForControl(parts: ControlParts): Promise<ControlServer> {
+  const path = parts.store.directory.controlSocket
+  // We hold the directory's lock: a socket that is there is of a server that was killed.
+  rmSync(path, { force: true })
+  const server = createServer((request, response) => {
+    if (request.method !== 'GET' || request.url !== '/status') return void response.writeHead(404).end()
+    report(parts).then(
+      (status) => response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify(status)),
+      (error) => response.writeHead(500).end(asError(error).message),
+    )
+  })
+  await new Promise<void>((resolve) => {
+    server.once('error', (error) => {
+      // The server is of use without it; a path can be too long for a socket (107 bytes).
+      parts.log.warn({ err: error, path }, 'atoll status will not work')
+      resolve()
+    })
+    server.listen(path, () => {
+      chmodSync(path, 0o600)
+      resolve()
+    })
+  })
+  return {
+    close: async () => {
+      server.closeAllConnections()
+      await new Promise<void>((resolve) => server.close(() => resolve()))
+    },
+  }
+}
+
+async function report({ store, doors, startedAt }: ControlParts): Promise<StatusReport> {
+  const { core, engine, catalog, directory } = store
+  const counts: Record<string, number> = {}
+  for (const table of ['objects', 'images', 'volumes', 'snapshots', 'attachments', 'resources', 'layers'] as const) {
+    const row = await catalog.db
+      .selectFrom(table)
+      .select((e) => e.fn.countAll<number>().as('count'))
+      .executeTakeFirstOrThrow()
+    counts[table] = Number(row.count)
+  }
+  return {
+    version,
+    process: process.pid,
+    data: directory.path,
+    http: formatHostPort(doors.http),
+    nbd: doors.nbd,
+    startedAt,
+    engine: engine.info(),
+    counters: engine.counters(),
+    reaperBacklog: core.reaper.backlog,
+    counts,
+  }
+}
+
+/** undefined: nobody answers. */
+export function askForStatus(socketPath: string): Promise<StatusReport | undefined> {
+  return new Promise((resolve, reject) => {
+    const asking = request({ socketPath, path: '/status', timeout: 10_000 }, (response) => {
+      const pieces: Buffer[] = []
+      response.on('data', (piece: Buffer) => pieces.push(piece))
+      response.on('error', reject)
+      response.on('end', () => {
+        const text = Buffer.concat(pieces).toString()
+        if (response.statusCode === 200) resolve(JSON.parse(text))
+        else reject(new Error(`the server answers: ${text}`))
+      })
+    })
+    asking.on('timeout', () => asking.destroy(new Error('the server does not answer')))
+    asking.on('error', (error: NodeJS.ErrnoException) => {
+      if (error.code === 'ENOENT' || error.code === 'ECONNREFUSED') resolve(undefined)
+      else reject(error)
+    })
+    asking.end()
+  })
+}

@@ -1,0 +1,33 @@
+/** What the server says to people when it has started. */
+
+import { formatHostPort, reachable } from '../lib/addresses.js'
+import type { Server } from './serve.js'
+
+export function greeting({ settings, store, doors, firstStart }: Server): string {
+  const { openrc, path } = store.directory
+  const { io, cache } = store.engine.info()
+  const url = settings.publicUrl ?? `http://${formatHostPort(reachable(doors.http, '127.0.0.1'))}`
+  const socket = doors.nbd.find((address) => address.startsWith('unix:'))?.slice('unix:'.length)
+  const lines = [
+    '',
+    `Atoll is serving ${path}  (${cache} files by ${io === 'uring' ? 'io_uring' : 'threads'})`,
+    `  HTTP   ${url}   identity /v3 · objects /v1 · images /image · volumes /volume`,
+    ...doors.nbd.map((address) =>
+      address.startsWith('unix:')
+        ? `  NBD    ${address.slice('unix:'.length)}   the operator's door: everything, by id`
+        : `  NBD    ${address}   attachments only`,
+    ),
+    '',
+    firstStart ? 'The user "admin" was made. To log in:' : 'To log in:',
+    `  . ${openrc}`,
+    'To try:',
+    '  openstack token issue',
+    '  swift upload things README.md && swift list things',
+    '  openstack volume create --size 1 first && openstack volume list',
+    ...(socket ? [`  nbdinfo --list 'nbd+unix:///?socket=${socket}'`] : []),
+    `  atoll status --data ${path}`,
+    '',
+    '',
+  ]
+  return lines.join('\n')
+}

@@ -1,0 +1,115 @@
+#!/usr/bin/env node
+/** The command `atoll`. */
+
+import { Command, CommanderError, Option } from 'commander'
+import { environmentName, type Given, type SettingName, settings } from '../lib/config.js'
+import { AtollError, asError } from '../lib/errors.js'
+import { check } from './check.js'
+import { serve } from './serve.js'
+import { status } from './status.js'
+import { createUser } from './user.js'
+import { version } from './version.js'
+
+const program = new Command('atoll')
+  .description('One copy-on-write store with four doors: Swift objects, Glance images, Cinder volumes and NBD exports.')
+  .version(version, '-V, --version', 'print the version')
+  .helpOption('-h, --help', 'print this help')
+  .helpCommand('help [command]', 'print the help of a command')
+  .showHelpAfterError('(--help says more)')
+  .exitOverride()
+
+const serving = program
+  .command('serve')
+  .description('run the server')
+  .addHelpText(
+    'after',
+    `
+Each setting can also be given by the environment (--log-level as ATOLL_LOG_LEVEL, lists with commas between) or in a
+configuration file (--config or ATOLL_CONFIG; YAML or JSON, with the names of the flags as keys).
+A flag wins over the environment, that over the file.
+
+The first start makes a user "admin" with a random password and writes how to log in to DIR/openrc/admin.sh.
+SIGINT or SIGTERM ends the server in order; a second one ends it at once.`,
+  )
+for (const { name, argument, repeatable, words } of settings) {
+  const option = new Option(argument ? `--${name} <${argument}>` : `--${name}`, words)
+  if (repeatable) option.argParser((value: string, before: string[] | undefined) => [...(before ?? []), value])
+  serving.addOption(option)
+}
+serving.option('--config <file>', 'a configuration file').action(async (options: Record<string, unknown>) => {
+  const flags: Given = {}
+  for (const { name } of settings) flags[name] = options[camelCase(name)]
+  await serve(flags, options.config as string | undefined)
+})
+
+program
+  .command('check')
+  .description('check a store that no server is using')
+  .option('--data <dir>', `the data directory (default: ./data, or ${environmentName('data')})`)
+  .option('--content', 'also read all stored content and compare it with its digests (slow)')
+  .option('--json', 'print the findings as JSON')
+  .addHelpText('after', '\nExit status: 0 nothing is wrong, 1 something is, 2 the check could not be made.')
+  .action(async (options: { data?: string; content?: boolean; json?: boolean }) => {
+    process.exitCode = await check({ ...options, data: dataOf(options) })
+  })
+
+program
+  .command('status')
+  .description('say how a running server does')
+  .option('--data <dir>', `its data directory (default: ./data, or ${environmentName('data')})`)
+  .option('--json', 'print everything as JSON')
+  .addHelpText('after', '\nExit status: 0 it runs, 1 it does not, 2 it could not be asked.')
+  .action(async (options: { data?: string; json?: boolean }) => {
+    process.exitCode = await status({ ...options, data: dataOf(options) })
+  })
+
+program
+  .command('user')
+  .description('manage users')
+  .command('create')
+  .description('make a user with a role in a project (the project is made when it is absent)')
+  .argument('<name>', 'the name to log in by')
+  .requiredOption('--project <name>', 'the project')
+  .addOption(
+    new Option('--role <role>', 'what the user may do there').choices(['admin', 'member', 'reader']).default('member'),
+  )
+  .option('--password-file <file>', 'a file whose first line is the password')
+  .option('--password-stdin', 'read the password from standard input')
+  .option('--data <dir>', `the data directory (default: ./data, or ${environmentName('data')})`)
+  .addHelpText(
+    'after',
+    `
+Works on the catalog itself, whether a server is using it or not (the catalog takes several processes): who may write to
+the data directory needs no token. The server must have been started there once. The user can log in at once.`,
+  )
+  .action(async (name: string, options: UserOptions) => {
+    await createUser({ ...options, name, data: dataOf(options) })
+  })
+
+interface UserOptions {
+  project: string
+  role: string
+  passwordFile?: string
+  passwordStdin?: boolean
+  data?: string
+}
+
+function dataOf({ data }: { data?: string }): string {
+  return data ?? (process.env[environmentName('data')] || './data')
+}
+
+function camelCase(name: SettingName): string {
+  return name.replace(/-(.)/g, (_, letter: string) => letter.toUpperCase())
+}
+
+try {
+  await program.parseAsync()
+} catch (error) {
+  // Help and version come here too, with exit code 0; commander has said what there is to say.
+  if (error instanceof CommanderError) process.exitCode = error.exitCode
+  else {
+    const known = error instanceof AtollError
+    console.error(`atoll: ${known ? error.message : (asError(error).stack ?? asError(error).message)}`)
+    process.exitCode = program.args[0] === 'check' || program.args[0] === 'status' ? 2 : 1
+  }
+}

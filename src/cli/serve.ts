@@ -1,0 +1,146 @@
+/** `atoll serve`: a data directory, the doors over it, and an end in order. */
+
+import { hostname } from 'node:os'
+import type { FastifyInstance } from 'fastify'
+import { ensureAdmin } from '../core/admin.js'
+import { openStore, type Store } from '../core/store.js'
+import { createApp } from '../http/app.js'
+import { formatHostPort, type HostPort, isLoopback, parseHostPort, reachable } from '../lib/addresses.js'
+import { BadSetting, type Given, resolveSettings, type ServeSettings } from '../lib/config.js'
+import { asError, defineError } from '../lib/errors.js'
+import { createLogger, type Logger } from '../lib/log.js'
+import { type ControlServer, listenForControl } from './control.js'
+import { greeting } from './greeting.js'
+import { version } from './version.js'
+
+export const CannotListen = defineError('cannot_listen', 500, 'cannot listen on %s: %s')
+
+/** What is being listened on, with the real ports. */
+export interface Doors {
+  http: HostPort
+  nbd: string[]
+}
+
+export async function serve(flags: Given, configPath: string | undefined): Promise<void> {
+  const settings = resolveSettings(flags, process.env, configPath)
+  judge(settings)
+  const pretty = settings.log === 'pretty' || (settings.log === 'auto' && process.stdout.isTTY)
+  const log = createLogger({ level: settings.logLevel, pretty })
+  const server = await start(settings, log)
+  endInOrder(server, log)
+  // The words are for people; in JSON logs they would only be in the way of programs.
+  if (pretty && settings.logLevel !== 'silent') process.stdout.write(greeting(server))
+}
+
+export interface Server {
+  settings: ServeSettings
+  store: Store
+  doors: Doors
+  firstStart: boolean
+  close(): Promise<void>
+}
+
+/** Throws what hinders it; everything that was opened by then is closed again. */
+export async function start(settings: ServeSettings, log: Logger): Promise<Server> {
+  const { data, cache, io, reactors } = settings
+  const startedAt = Date.now()
+  const store = await openStore({ dataDir: data, log, cache, io, reactors })
+  let app: FastifyInstance | undefined
+  let control: ControlServer | undefined
+  const close = async () => {
+    await control?.close()
+    await app?.close()
+    await store.close()
+  }
+  try {
+    const { core, engine, directory } = store
+    const nbd: string[] = []
+    for (const address of settings.nbd) nbd.push(await listenNbd(store, settings, address))
+    const { publicUrl, trustProxy } = settings
+    app = await createApp({ core, log, urls: { publicUrl, trustProxy } })
+    const http = await listenHttp(app, settings.http)
+    const authUrl = `${publicUrl ?? `http://${formatHostPort(reachable(http, '127.0.0.1'))}`}/v3`
+    const firstStart = await ensureAdmin(core.identity, { openrc: directory.openrc, authUrl })
+    const doors: Doors = { http, nbd }
+    control = await listenForControl({ store, doors, startedAt, log })
+    core.startBackground()
+    const { io: way } = engine.info()
+    log.info(
+      { version, data: directory.path, http: formatHostPort(http), nbd, io: way, cache, ms: Date.now() - startedAt },
+      'serving',
+    )
+    return { settings, store, doors, firstStart, close }
+  } catch (error) {
+    await close()
+    throw error
+  }
+}
+
+/** NBD has no encryption yet, so that whoever can listen on the way has the data. */
+function judge({ nbd, nbdInsecureAllowRemote }: ServeSettings): void {
+  for (const address of nbd) {
+    if (address.kind === 'unix' || isLoopback(address.host) || nbdInsecureAllowRemote) continue
+    throw new BadSetting(
+      `--nbd ${formatHostPort(address)}`,
+      'NBD is not encrypted, and this address can be reached from other machines: anyone on the way could read and change ' +
+        'the data. Listen on 127.0.0.1, or accept the risk by --nbd-insecure-allow-remote',
+    )
+  }
+}
+
+async function listenNbd(
+  { core, engine }: Store,
+  settings: ServeSettings,
+  address: ServeSettings['nbd'][number],
+): Promise<string> {
+  const asked = address.kind === 'unix' ? `unix:${address.path}` : formatHostPort(address)
+  try {
+    if (address.kind === 'unix') return await engine.listen({ address: asked, door: 'operator', mode: 0o600 })
+    const bound = await engine.listen({ address: asked, door: 'tenant' })
+    core.exports.tenantAddress ??= settings.nbdPublic ?? reachable(parseHostPort(bound), hostname())
+    return bound
+  } catch (error) {
+    throw new CannotListen(asked, asError(error).message, { cause: error })
+  }
+}
+
+async function listenHttp(app: FastifyInstance, { host, port }: HostPort): Promise<HostPort> {
+  try {
+    await app.listen({ host, port })
+  } catch (error) {
+    throw new CannotListen(formatHostPort({ host, port }), asError(error).message, { cause: error })
+  }
+  const bound = app.server.address()
+  return { host, port: typeof bound === 'object' && bound !== null ? bound.port : port }
+}
+
+function endInOrder(server: Server, log: Logger): void {
+  let ending = false
+  const end = (signal: NodeJS.Signals) => {
+    if (ending) {
+      log.warn({ signal }, 'ending at once')
+      process.exit(1)
+    }
+    ending = true
+    log.info({ signal }, 'shutting down; once more to end at once')
+    server.close().then(
+      () => {
+        log.info('ended')
+        process.exit(0)
+      },
+      (error) => {
+        log.fatal({ err: asError(error) }, 'the shutdown failed')
+        process.exit(1)
+      },
+    )
+  }
+  process.on('SIGINT', end)
+  process.on('SIGTERM', end)
+  for (const event of ['uncaughtException', 'unhandledRejection'] as const) {
+    process.on(event, (error: unknown) => {
+      // Something is broken that nobody expected: better to stop, and start from what is durable.
+      log.fatal({ err: asError(error) }, 'internal error; the server ends')
+      process.exit(1)
+    })
+  }
+}

@@ -1,0 +1,42 @@
+/** `atoll status`: words about a running server. */
+
+import { DataDirectory } from '../core/data_directory.js'
+import { sizeInWords } from '../lib/units.js'
+import { askForStatus, type StatusReport } from './control.js'
+
+/** Answers the exit status: 0 it runs, 1 it does not. */
+export async function status({ data, json = false }: { data: string; json?: boolean }): Promise<number> {
+  const directory = new DataDirectory(data)
+  directory.mustExist()
+  const report = await askForStatus(directory.controlSocket)
+  if (report === undefined) {
+    console.log(json ? 'null' : `no server is running on ${directory.path}`)
+    return 1
+  }
+  console.log(json ? JSON.stringify(report, undefined, 2) : inWords(report))
+  return 0
+}
+
+function inWords(report: StatusReport): string {
+  const { counters, counts, engine } = report
+  const things = ['volumes', 'snapshots', 'images', 'objects', 'attachments']
+  const lines = [
+    `atoll ${report.version} serves ${report.data} (process ${report.process}) for ${duration(Date.now() - report.startedAt)}`,
+    `  HTTP     ${report.http}`,
+    ...report.nbd.map((address) => `  NBD      ${address}`),
+    `  engine   ${engine.cache} files by ${engine.io === 'uring' ? 'io_uring' : 'threads'}, ${engine.reactors} reactors`,
+    `  catalog  ${things.map((thing) => `${counts[thing] ?? 0} ${thing}`).join(', ')}`,
+    `  open     ${counters.openResources} resources, ${counters.connections} NBD connections`,
+    `  bytes    ${sizeInWords(counters.bytesRead)} read, ${sizeInWords(counters.bytesWritten)} written since the start`,
+  ]
+  const pending = report.reaperBacklog + counters.garbageEntries
+  lines.push(pending === 0 ? '  freeing  nothing is waiting' : `  freeing  ${pending} pieces are being given back`)
+  return lines.join('\n')
+}
+
+function duration(ms: number): string {
+  const seconds = Math.floor(ms / 1000)
+  const days = Math.floor(seconds / 86400)
+  const clock = new Date((seconds % 86400) * 1000).toISOString().slice(11, 19)
+  return days > 0 ? `${days} days ${clock}` : clock
+}

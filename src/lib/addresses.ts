@@ -1,0 +1,57 @@
+/** Addresses to listen on: `HOST:PORT` (IPv6 in brackets) and `unix:PATH`. */
+
+import { BlockList, isIPv4, isIPv6 } from 'node:net'
+import { defineError } from './errors.js'
+
+export const BadAddress = defineError(
+  'bad_address',
+  400,
+  '%s is not an address: expected HOST:PORT, [IPV6]:PORT or unix:PATH',
+)
+
+export interface HostPort {
+  /** Without brackets. */
+  host: string
+  port: number
+}
+
+export type ListenAddress = ({ kind: 'tcp' } & HostPort) | { kind: 'unix'; path: string }
+
+/** Throws BadAddress. Port 0: any that is free. */
+export function parseHostPort(text: string): HostPort {
+  const match = /^(?:\[([0-9A-Fa-f:.%]+)\]|([^:/\s[\]]+)):(\d{1,5})$/.exec(text)
+  const host = match?.[1] ?? match?.[2]
+  const port = Number(match?.[3])
+  if (host === undefined || port > 65535 || (match?.[1] !== undefined && !isIPv6(host))) throw new BadAddress(text)
+  return { host, port }
+}
+
+/** Throws BadAddress. */
+export function parseListenAddress(text: string): ListenAddress {
+  if (text.startsWith('unix:')) {
+    const path = text.slice('unix:'.length)
+    if (path === '') throw new BadAddress(text)
+    return { kind: 'unix', path }
+  }
+  return { kind: 'tcp', ...parseHostPort(text) }
+}
+
+export function formatHostPort({ host, port }: HostPort): string {
+  return `${host.includes(':') ? `[${host}]` : host}:${port}`
+}
+
+const loopback = new BlockList()
+loopback.addSubnet('127.0.0.0', 8, 'ipv4')
+loopback.addAddress('::1', 'ipv6')
+
+/** Is it certain that only this machine can reach it? A name other than localhost may resolve to anything. */
+export function isLoopback(host: string): boolean {
+  if (isIPv4(host)) return loopback.check(host, 'ipv4')
+  if (isIPv6(host)) return loopback.check(host, 'ipv6')
+  return host === 'localhost'
+}
+
+/** Where others reach what listens on every address of this machine. */
+export function reachable({ host, port }: HostPort, name: string): HostPort {
+  return { host: host === '0.0.0.0' || host === '::' ? name : host, port }
+}

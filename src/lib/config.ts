@@ -1,0 +1,230 @@
+/**
+ * The settings of `atoll serve`. Each can be given by a flag, by the environment or in a configuration file; a flag wins
+ * over the environment, that over the file, that over the default.
+ *
+ * The file is YAML (and so may be JSON), with the names of the flags as keys:
+ *
+ *   data: /srv/atoll
+ *   nbd: [127.0.0.1:10809, unix:/run/atoll/nbd.sock]
+ */
+
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { parse } from 'yaml'
+import { type HostPort, type ListenAddress, parseHostPort, parseListenAddress } from './addresses.js'
+import { asError, defineError } from './errors.js'
+import { type LogLevel, logLevels } from './log.js'
+
+export const BadSetting = defineError('bad_setting', 400, '%s: %s')
+export const ConfigUnreadable = defineError('config_unreadable', 400, 'the configuration file %s cannot be read: %s')
+
+export interface ServeSettings {
+  data: string
+  http: HostPort
+  nbd: ListenAddress[]
+  cache: 'buffered' | 'direct'
+  io: 'auto' | 'uring' | 'threads'
+  reactors: number
+  logLevel: LogLevel
+  log: 'auto' | 'pretty' | 'json'
+  /** Under which URL clients see the HTTP server; undefined: what they asked for. */
+  publicUrl: string | undefined
+  trustProxy: boolean
+  /** Where tenants' machines reach the NBD server; undefined: where it listens. */
+  nbdPublic: HostPort | undefined
+  nbdInsecureAllowRemote: boolean
+}
+
+/** The name of a setting, as flag and in the file. */
+export type SettingName =
+  | 'data'
+  | 'http'
+  | 'nbd'
+  | 'cache'
+  | 'io'
+  | 'reactors'
+  | 'log-level'
+  | 'log'
+  | 'public-url'
+  | 'trust-proxy'
+  | 'nbd-public'
+  | 'nbd-insecure-allow-remote'
+
+export interface Setting {
+  name: SettingName
+  /** What the flag takes; undefined: nothing, it is a switch. */
+  argument?: string
+  repeatable?: true
+  /** For --help. */
+  words: string
+}
+
+export const settings: readonly Setting[] = [
+  { name: 'data', argument: 'dir', words: 'the data directory; made when absent (default: ./data)' },
+  { name: 'http', argument: 'host:port', words: 'where the HTTP APIs listen (default: 127.0.0.1:8780)' },
+  {
+    name: 'nbd',
+    argument: 'address',
+    repeatable: true,
+    words:
+      'where NBD listens: HOST:PORT for tenants (attachments only), unix:PATH for the operator (everything, by id); ' +
+      'may be repeated (default: 127.0.0.1:10809 and unix:DIR/nbd.sock)',
+  },
+  { name: 'cache', argument: 'mode', words: 'buffered: through the page cache; direct: O_DIRECT (default: buffered)' },
+  {
+    name: 'io',
+    argument: 'way',
+    words: 'uring, threads, or auto: io_uring where the kernel allows it (default: auto)',
+  },
+  {
+    name: 'reactors',
+    argument: 'count',
+    words: 'threads that serve NBD; 0: one for each core, at most 8 (default: 0)',
+  },
+  { name: 'log-level', argument: 'level', words: `one of ${logLevels.join(', ')} (default: info)` },
+  { name: 'log', argument: 'form', words: 'json, pretty, or auto: pretty on a terminal (default: auto)' },
+  {
+    name: 'public-url',
+    argument: 'url',
+    words: 'the URL under which clients reach the HTTP APIs (default: as they ask)',
+  },
+  { name: 'trust-proxy', words: 'believe X-Forwarded-Proto and -Host; only behind a proxy that sets them' },
+  {
+    name: 'nbd-public',
+    argument: 'host:port',
+    words: 'the address that attachments name to clients (default: where NBD listens)',
+  },
+  {
+    name: 'nbd-insecure-allow-remote',
+    words:
+      'let NBD listen beyond loopback WITHOUT ENCRYPTION: whoever can listen on the network reads and changes the data, ' +
+      'and learns the export names',
+  },
+]
+
+export type Given = Partial<Record<SettingName, unknown>>
+
+export const environmentName = (name: string): string => `ATOLL_${name.toUpperCase().replaceAll('-', '_')}`
+
+/** Throws BadSetting, ConfigUnreadable. `flags`: what the command line says. */
+export function resolveSettings(flags: Given, env: NodeJS.ProcessEnv, configPath: string | undefined): ServeSettings {
+  const file = configPath ?? env[environmentName('config')]
+  const values = new Values([
+    { given: flags, source: (name) => `--${name}` },
+    { given: fromEnvironment(env), source: environmentName },
+    ...(file ? [{ given: readConfig(file), source: (name: SettingName) => `${file}: ${name}` }] : []),
+  ])
+  const data = values.get('data', text, './data')
+  return {
+    data,
+    http: values.get('http', (value) => parseHostPort(text(value)), { host: '127.0.0.1', port: 8780 }),
+    nbd: values.get('nbd', (value) => texts(value).map(parseListenAddress), [
+      { kind: 'tcp', host: '127.0.0.1', port: 10809 },
+      { kind: 'unix', path: join(data, 'nbd.sock') },
+    ]),
+    cache: values.get('cache', oneOf('buffered', 'direct'), 'buffered'),
+    io: values.get('io', oneOf('auto', 'uring', 'threads'), 'auto'),
+    reactors: values.get('reactors', count, 0),
+    logLevel: values.get('log-level', oneOf(...logLevels), 'info'),
+    log: values.get('log', oneOf('auto', 'pretty', 'json'), 'auto'),
+    publicUrl: values.get('public-url', url, undefined),
+    trustProxy: values.get('trust-proxy', yes, false),
+    nbdPublic: values.get('nbd-public', (value) => parseHostPort(text(value)), undefined),
+    nbdInsecureAllowRemote: values.get('nbd-insecure-allow-remote', yes, false),
+  }
+}
+
+interface Layer {
+  given: Given
+  /** How the source of a value is called in a complaint. */
+  source(name: SettingName): string
+}
+
+class Values {
+  /** The strongest first. */
+  readonly #layers: Layer[]
+
+  constructor(layers: Layer[]) {
+    this.#layers = layers
+  }
+
+  get<T>(name: SettingName, read: (value: unknown) => T, otherwise: T): T {
+    const layer = this.#layers.find(({ given }) => given[name] !== undefined)
+    if (layer === undefined) return otherwise
+    try {
+      return read(layer.given[name])
+    } catch (error) {
+      throw new BadSetting(layer.source(name), asError(error).message)
+    }
+  }
+}
+
+function fromEnvironment(env: NodeJS.ProcessEnv): Given {
+  const given: Given = {}
+  for (const { name, repeatable } of settings) {
+    const value = env[environmentName(name)]
+    if (value !== undefined && value !== '')
+      given[name] = repeatable ? value.split(',').map((item) => item.trim()) : value
+  }
+  return given
+}
+
+function readConfig(path: string): Given {
+  let content: unknown
+  try {
+    content = parse(readFileSync(path, 'utf8'))
+  } catch (error) {
+    throw new ConfigUnreadable(path, asError(error).message)
+  }
+  if (content === null) return {}
+  if (typeof content !== 'object' || Array.isArray(content))
+    throw new ConfigUnreadable(path, 'it is not a list of settings')
+  for (const key of Object.keys(content)) {
+    if (!settings.some(({ name }) => name === key)) throw new BadSetting(`${path}: ${key}`, 'there is no such setting')
+  }
+  return content
+}
+
+// ---- reading values ----
+
+function text(value: unknown): string {
+  if (typeof value !== 'string' || value === '')
+    throw new Error(`expected a text but received ${JSON.stringify(value)}`)
+  return value
+}
+
+function texts(value: unknown): string[] {
+  const list = Array.isArray(value) ? value.map(text) : [text(value)]
+  if (list.length === 0) throw new Error('expected at least one')
+  return list
+}
+
+function oneOf<const Choice extends string>(...choices: Choice[]): (value: unknown) => Choice {
+  return (value) => {
+    const found = choices.find((choice) => choice === value)
+    if (found === undefined) throw new Error(`expected ${choices.join(' or ')} but received ${JSON.stringify(value)}`)
+    return found
+  }
+}
+
+function count(value: unknown): number {
+  const number = typeof value === 'string' ? Number(value) : value
+  if (typeof number !== 'number' || !Number.isInteger(number) || number < 0 || number > 1024) {
+    throw new Error(`expected a whole number from 0 to 1024 but received ${JSON.stringify(value)}`)
+  }
+  return number
+}
+
+function yes(value: unknown): boolean {
+  if (value === true || value === 'true' || value === '1' || value === 'yes') return true
+  if (value === false || value === 'false' || value === '0' || value === 'no') return false
+  throw new Error(`expected true or false but received ${JSON.stringify(value)}`)
+}
+
+function url(value: unknown): string {
+  const given = text(value)
+  if (!URL.canParse(given) || !/^https?:$/.test(new URL(given).protocol)) {
+    throw new Error(`expected a URL with http or https but received ${JSON.stringify(value)}`)
+  }
+  return given.replace(/\/+$/, '')
+}
