@@ -34,16 +34,20 @@ class Player {
   void play(uint64_t steps) {
     for (step_ = 1; step_ <= steps; step_++) {
       CAPTURE(step_);
+      if (chance(40)) limited_ = world_.limit_space(below(1u << 20));
       if (chance(10)) world_.arm_crash(below(chance(2) ? 20 : 400));
       try {
         one_step();
       } catch (const PowerGone&) {
         start_again(true);
+      } catch (const DiskFull&) {
+        make_room();
       }
     }
     CAPTURE(step_);
     if (world_.is_off()) start_again(true);
     world_.arm_crash(never);
+    make_room();
     verify_all();
     expect_clean("at the end");
     delete_everything();
@@ -63,15 +67,34 @@ class Player {
   }
 
   struct PowerGone {};
+  struct DiskFull {};
 
-  /// Nothing may fail while the power is on.
+  /// A full disk may fail what needs space, and nothing else; the rest must go on.
+  template <class Result>
+  void judge_failure(const Result& result) {
+    if (result) return;
+    if (world_.is_off()) throw PowerGone{};
+    if (limited_ && result.error().code == Code::no_space) throw DiskFull{};
+  }
+
+  void make_room() {
+    limited_ = false;
+    trace("room again");
+    world_.limit_space(UINT64_MAX);
+    for (auto& [id, resource] : catalog_.resources) {
+      CAPTURE(id);
+      if (!resource.maybe.empty()) adopt(resource, true);
+    }
+  }
+
+  /// Nothing may fail while the power is on and there is space.
   void must(Result<void> result) {
-    if (!result && world_.is_off()) throw PowerGone{};
+    judge_failure(result);
     REQUIRE_MESSAGE(result.ok(), (result ? "" : result.error().message));
   }
   template <class T>
   T must(Result<T> result) {
-    if (!result && world_.is_off()) throw PowerGone{};
+    judge_failure(result);
     REQUIRE_MESSAGE(result.ok(), (result ? "" : result.error().message));
     return std::move(*result);
   }
@@ -408,6 +431,8 @@ class Player {
 
   void start_again(bool crash) {
     world_.arm_crash(never);
+    limited_ = false;
+    world_.limit_space(UINT64_MAX);
     trace(crash ? "crash" : "restart", world_.is_off() ? "in the middle" : "");
     const bool crashed = crash && world_.crash();
     if (!crashed) world_.restart();
@@ -419,7 +444,7 @@ class Player {
     sweep();
     for (auto& [id, resource] : catalog_.resources) {
       CAPTURE(id);
-      if (crashed) adopt(resource);
+      if (crashed) adopt(resource, false);
     }
     expect_clean("after a start");
   }
@@ -442,8 +467,8 @@ class Player {
     return true;
   }
 
-  /// After a crash every sector is what it was or one of the values it had since the last flush.
-  void adopt(ModelResource& resource) {
+  /// After a crash or a failed change every sector is what it was or one of the values it had since the last flush.
+  void adopt(ModelResource& resource, bool alive) {
     const std::vector<std::byte> bytes = read(resource, 0, resource.bytes.size());
     for (uint64_t sector = 0; sector * sector_bytes < bytes.size(); sector++) {
       const auto from = static_cast<ptrdiff_t>(sector * sector_bytes);
@@ -457,8 +482,9 @@ class Player {
       if (!known)
         FAIL("after a crash sector " << sector << " has a value that was never written, or lost a flushed one");
     }
+    if (alive) resource.note_change(0, bytes.size());  // what was read may not be durable yet
     resource.bytes = bytes;
-    resource.flushed();
+    if (!alive) resource.flushed();
   }
 
   void expect_clean(const char* when) {
@@ -486,6 +512,7 @@ class Player {
   ModelCatalog catalog_;
   std::map<uint64_t, uint64_t> cursors_;
   uint64_t step_ = 0;
+  bool limited_ = false;
   const bool trace_ = option("ATOLL_TRACE", 0) != 0;
 };
 

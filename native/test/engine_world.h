@@ -26,6 +26,11 @@ class World {
   /// The power goes at the nth store operation from now, in the middle of whatever runs then: every call fails until crash().
   virtual void arm_crash(uint64_t operations) { (void)operations; }
   virtual bool is_off() { return false; }
+  /// From now on only so many more bytes can be allocated, until the next call; UINT64_MAX: no limit. False: this world cannot.
+  virtual bool limit_space(uint64_t more_bytes) {
+    (void)more_bytes;
+    return false;
+  }
   /// Bytes that data files and chunks really take, where the world can tell.
   virtual uint64_t allocated_bytes() { return 0; }
 };

@@ -40,6 +40,11 @@ class SimWorld final : public World {
   }
   void arm_crash(uint64_t operations) override { disk_.cut_power_after(operations); }
   bool is_off() override { return disk_.is_off(); }
+  bool limit_space(uint64_t more_bytes) override {
+    disk_.set_capacity(more_bytes == UINT64_MAX ? UINT64_MAX : disk_.allocated_bytes() + more_bytes);
+    disk_.fail_one_in(sim::Operation::kv_write, more_bytes == UINT64_MAX ? 0 : 20, Code::no_space);
+    return true;
+  }
 
  private:
   void start() {

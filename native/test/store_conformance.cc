@@ -27,7 +27,8 @@ std::set<uint64_t> files_of(StoreBed& bed) {
 
 std::set<Digest> content_of(StoreBed& bed) {
   std::set<Digest> digests;
-  REQUIRE_OK(call(bed, bed.store().list_content([&](const Digest& digest) { REQUIRE(digests.insert(digest).second); })));
+  REQUIRE_OK(
+      call(bed, bed.store().list_content([&](const Digest& digest) { REQUIRE(digests.insert(digest).second); })));
   return digests;
 }
 

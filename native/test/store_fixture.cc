@@ -52,7 +52,8 @@ class LocalBed final : public StoreBed {
 
 class SimBed final : public StoreBed {
  public:
-  explicit SimBed(uint64_t seed) : machine_(seed), disk_(seed), executor_(machine_.add_executor()), store_(disk_.open_data()) {}
+  explicit SimBed(uint64_t seed)
+      : machine_(seed), disk_(seed), executor_(machine_.add_executor()), store_(disk_.open_data()) {}
   DataStore& store() override { return *store_; }
   void run(Task<void> task) override { machine_.run(executor_, std::move(task)); }
   void restart() override { store_ = disk_.open_data(); }
@@ -65,7 +66,8 @@ class SimBed final : public StoreBed {
 };
 
 StoreKind local_kind(std::string name, IoKind io, bool direct) {
-  return {std::move(name), [io, direct](const BedOptions& options) { return std::make_unique<LocalBed>(io, direct, options); }};
+  return {std::move(name),
+          [io, direct](const BedOptions& options) { return std::make_unique<LocalBed>(io, direct, options); }};
 }
 
 }  // namespace
@@ -106,10 +108,16 @@ void run_and_wait(JobSink& sink, Task<void> task) {
 }
 
 const std::vector<StoreKind>& store_kinds() {
-  static const std::vector<StoreKind> kinds{
-      local_kind("local-uring", IoKind::uring, false), local_kind("local-threads", IoKind::threads, false),
-      local_kind("local-uring-direct", IoKind::uring, true), local_kind("local-threads-direct", IoKind::threads, true),
-      {"sim", [](const BedOptions&) { return std::make_unique<SimBed>(test_seed()); }}};
+  static const std::vector<StoreKind> kinds = [] {
+    std::vector<StoreKind> all;
+    for (const bool direct : {false, true}) {
+      const std::string mode = direct ? "-direct" : "";
+      if (kernel_has_io_uring()) all.push_back(local_kind("local-uring" + mode, IoKind::uring, direct));
+      all.push_back(local_kind("local-threads" + mode, IoKind::threads, direct));
+    }
+    all.push_back({"sim", [](const BedOptions&) { return std::make_unique<SimBed>(test_seed()); }});
+    return all;
+  }();
   return kinds;
 }
 

@@ -16,6 +16,7 @@
 #include "sim/disk.h"
 #include "sim/machine.h"
 #include "store/local_data_store.h"
+#include "test/io_fixture.h"
 
 namespace atl::test {
 
@@ -72,7 +73,7 @@ struct StoreKind {
   std::function<std::unique_ptr<StoreBed>(const BedOptions&)> make;
 };
 
-/// local-uring, local-threads (each buffered and direct), sim.
+/// local-threads and, where the kernel has it, local-uring (each buffered and direct); sim.
 const std::vector<StoreKind>& store_kinds();
 
 /// Runs the body over a new store of each kind, as a subcase.
@@ -106,9 +107,6 @@ std::string why(const Result<T>& result) {
     REQUIRE(!check_code_result.ok());                                \
     CHECK_MESSAGE(check_code_result.error().code == (expected), check_code_result.error().message); \
   } while (false)
-
-inline MutableBytes bytes_of(std::string& text) { return {reinterpret_cast<std::byte*>(text.data()), text.size()}; }
-inline Bytes bytes_of(const std::string& text) { return {reinterpret_cast<const std::byte*>(text.data()), text.size()}; }
 
 /// `length` bytes that differ from place to place, never zero.
 std::string pattern(uint64_t seed, size_t length);
