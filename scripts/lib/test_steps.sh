@@ -36,6 +36,7 @@ check_lint() {
 }
 check_floors() { scripts/check-floors; }
 check_types() { "$bin/tsc" --noEmit; }
+check_unused() { "$bin/knip" --no-progress --no-config-hints --include files,dependencies,unlisted,unresolved,exports,types,duplicates; }
 
 # build_native_tests FOLDER CMAKE_OPTION…
 build_native_tests() {
