@@ -8,7 +8,8 @@
 namespace atl::nbd {
 namespace {
 
-// An idle connection holds the small one; it is large enough for one 4 KiB write in one recv.
+// Which of the two is next depends on how much came last: a connection that goes idle, and one that asks for little at a
+// time, holds the small one. It is large enough for one 4 KiB write in one recv.
 constexpr size_t idle_input_bytes = 8u << 10;
 constexpr size_t busy_input_bytes = 64u << 10;
 
@@ -154,7 +155,7 @@ Task<void> Connection::move_to(Executor& executor) {
 /// More bytes behind those that are there; false at the end of the stream.
 Task<bool> Connection::receive() {
   const size_t have = end_ - begin_;
-  const size_t want = in_flight_ == 0 ? idle_input_bytes : busy_input_bytes;
+  const size_t want = received_last_ < idle_input_bytes ? idle_input_bytes : busy_input_bytes;
   if (input_.capacity() != want) {
     VERIFY(have < want);
     Buffer next = home().buffers.take(want);
@@ -172,7 +173,8 @@ Task<bool> Connection::receive() {
     n = co_await loop().recv(fd_, room);
   } while (n == -EINTR || n == -EAGAIN);
   if (n <= 0) co_return false;
-  end_ += static_cast<size_t>(n);
+  received_last_ = static_cast<size_t>(n);
+  end_ += received_last_;
   co_return true;
 }
 

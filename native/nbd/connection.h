@@ -148,6 +148,7 @@ class Connection final : public std::enable_shared_from_this<Connection> {
   Buffer input_;
   size_t begin_ = 0;
   size_t end_ = 0;
+  size_t received_last_ = 0;
 
   bool draining_ = false;   // new requests get ESHUTDOWN
   bool lingering_ = false;  // all is said; what comes is not even answered

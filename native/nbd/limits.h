@@ -6,31 +6,43 @@
 namespace atl {
 
 struct NbdLimits {
-  // Handshake
-  uint32_t handshake_ms = 10'000;  // from accept to the export's name; the time our own resolver takes is not counted
-  uint32_t option_bytes =
-      64u << 10;                // an option's data; a longer one is read to its end, dropped, and answered ERR_TOO_BIG
-  uint32_t options = 65'536;    // per handshake (qemu-nbd --list sends two for each export)
-  uint32_t meta_queries = 256;  // of one LIST_META_CONTEXT or SET_META_CONTEXT
+  // ---- Handshake ----
+  /// From accept to the export's name. The time that our own resolver takes is not counted.
+  uint32_t handshake_ms = 10'000;
+  /// An option's data. A longer one is read to its end, dropped, and answered ERR_TOO_BIG.
+  uint32_t option_bytes = 64u << 10;
+  /// Options of one handshake (qemu-nbd --list sends two for each export).
+  uint32_t options = 65'536;
+  /// Queries of one LIST_META_CONTEXT or SET_META_CONTEXT.
+  uint32_t meta_queries = 256;
 
-  // Connections
-  uint32_t connections = 4'096;  // in all; those above are told so in the handshake
-  uint32_t refusals = 64;        // how many are being told so at once; those above are closed unheard
+  // ---- Connections ----
+  /// In all. Those above are told so when they ask for an export.
+  uint32_t connections = 4'096;
+  /// How many are being told so at once; those above this are closed unheard.
+  uint32_t refusals = 64;
 
-  // Transmission
-  uint32_t payload_bytes = 64u << 20;     // the largest READ or WRITE
-  uint32_t piece_bytes = 1u << 20;        // larger requests are served in pieces of this size
-  uint32_t connection_requests = 256;     // in flight per connection
-  uint32_t connection_bytes = 32u << 20;  // of buffers per connection
-  uint64_t total_bytes =
-      512ull << 20;  // of buffers in all, shared evenly between the loops; each connection may have one piece above it
-  uint32_t status_extents = 4'096;  // of one BLOCK_STATUS answer
+  // ---- Transmission ----
+  /// The largest READ or WRITE.
+  uint32_t payload_bytes = 64u << 20;
+  /// Larger requests are served in pieces of this size.
+  uint32_t piece_bytes = 1u << 20;
+  /// In flight per connection; a connection with more to say is not listened to until there is room.
+  uint32_t connection_requests = 256;
+  /// Buffers per connection.
+  uint32_t connection_bytes = 32u << 20;
+  /// Buffers in all, shared evenly between the loops. Beside it each connection may hold one piece.
+  uint64_t total_bytes = uint64_t{512} << 20;
+  /// Extents in one BLOCK_STATUS answer.
+  uint32_t status_extents = 4'096;
 
-  // Endings
-  uint32_t send_stall_ms =
-      60'000;  // a batch of replies (at most 2 MiB) that the peer does not take in this time ends the connection
-  uint32_t drain_ms = 10'000;  // shutdown and disconnect wait so long for requests in flight, then cut
-  uint32_t linger_ms = 1'000;  // after our last byte, for the peer's own close
+  // ---- Endings ----
+  /// A peer that does not take a batch of replies (at most 2 MiB, or one reply) in this time is cut off.
+  uint32_t send_stall_ms = 60'000;
+  /// Shutdown and disconnect wait so long for requests in flight, then cut.
+  uint32_t drain_ms = 10'000;
+  /// After our last byte, for the peer's own close.
+  uint32_t linger_ms = 1'000;
 };
 
 }  // namespace atl

@@ -203,7 +203,7 @@ Task<void> Listener::accept(std::shared_ptr<ServerState> state, std::shared_ptr<
       if (loop->loop.stopping()) break;
     }
   }
-  state->background--;
+  state->accepting--;
 }
 
 }  // namespace atl::nbd

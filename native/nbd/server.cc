@@ -55,7 +55,7 @@ Task<Result<std::string>> NbdServer::listen(ListenOptions options) {
   for (std::shared_ptr<Listener>& listener : *opened) {
     ServerLoop* loop = state_->loops[next_loop_++ % state_->loops.size()].get();
     state_->listeners.push_back(listener);
-    state_->background++;
+    state_->accepting++;
     spawn_on(loop->loop, Listener::accept(state_, std::move(listener), loop));
   }
   co_return address;
@@ -84,7 +84,7 @@ Task<void> NbdServer::shutdown() {
   }
   for (const auto& listener : listeners) listener->close();
   co_await drain(nullptr);
-  const auto quiet = [&state] { return state.background == 0; };
+  const auto quiet = [&state] { return state.accepting == 0; };
   const bool ended = co_await wait_until(quiet, cut_wait_ns);
   (void)ended;
 }

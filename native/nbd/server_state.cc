@@ -37,16 +37,15 @@ void ServerLoop::remove(Connection& connection) {
 void ServerLoop::need_ticks(const std::shared_ptr<ServerState>& state) {
   if (ticking_) return;
   ticking_ = true;
-  state->background++;
   spawn(ticks(state, this));
 }
 
-Task<void> ServerLoop::ticks(std::shared_ptr<ServerState> state, ServerLoop* self) {
+Task<void> ServerLoop::ticks(std::shared_ptr<ServerState> keeps_self, ServerLoop* self) {
+  (void)keeps_self;
   do {
     co_await self->loop.sleep_ns(tick_ns);
   } while (self->tick() && !self->loop.stopping());
   self->ticking_ = false;
-  state->background--;
 }
 
 bool ServerLoop::tick() {

@@ -35,7 +35,7 @@ struct ServerLoop {
   static constexpr uint64_t tick_ns = 100'000'000;
 
  private:
-  static Task<void> ticks(std::shared_ptr<ServerState> state, ServerLoop* self);
+  static Task<void> ticks(std::shared_ptr<ServerState> keeps_self, ServerLoop* self);
   bool tick();
 
   Connection* first_ = nullptr;
@@ -67,7 +67,7 @@ struct ServerState : std::enable_shared_from_this<ServerState> {
   uint32_t refusing = 0;
   bool shutting_down = false;
 
-  std::atomic<uint32_t> background{0};  // accept loops and tickers that still run
+  std::atomic<uint32_t> accepting{0};  // listeners' tasks that still run
   std::atomic<uint64_t> open_connections{0};
   std::atomic<uint64_t> refused{0};
 };

@@ -57,7 +57,7 @@ void MemoryDevice::allocate() {
 
 Task<Result<void>> MemoryDevice::read(uint64_t offset, MutableBytes into) {
   check_range(offset, into.size());
-  const Running running(*this);
+  const Running inside(*this);
   if (held_ || delay_ns || fail) {
     const Call call{Verb::read, offset, into.size(), {}};
     Result<void> entered = co_await enter(call);
@@ -79,7 +79,7 @@ Task<Result<void>> MemoryDevice::read(uint64_t offset, MutableBytes into) {
 Task<Result<void>> MemoryDevice::write(uint64_t offset, Bytes from, WriteFlags flags) {
   check_range(offset, from.size());
   VERIFY(!read_only_);
-  const Running running(*this);
+  const Running inside(*this);
   if (flags.fua) fua_writes++;
   if (held_ || delay_ns || fail) {
     const Call call{Verb::write, offset, from.size(), flags};
@@ -118,7 +118,7 @@ void MemoryDevice::zero(uint64_t offset, uint64_t length, bool keep_space) {
 Task<Result<void>> MemoryDevice::write_zeroes(uint64_t offset, uint64_t length, WriteFlags flags) {
   check_range(offset, length);
   VERIFY(!read_only_);
-  const Running running(*this);
+  const Running inside(*this);
   if (flags.fua) fua_writes++;
   const Call call{Verb::write_zeroes, offset, length, flags};
   Result<void> entered = co_await enter(call);
@@ -130,7 +130,7 @@ Task<Result<void>> MemoryDevice::write_zeroes(uint64_t offset, uint64_t length, 
 Task<Result<void>> MemoryDevice::trim(uint64_t offset, uint64_t length, WriteFlags flags) {
   check_range(offset, length);
   VERIFY(!read_only_);
-  const Running running(*this);
+  const Running inside(*this);
   if (flags.fua) fua_writes++;
   const Call call{Verb::trim, offset, length, flags};
   Result<void> entered = co_await enter(call);
@@ -143,7 +143,7 @@ Task<Result<void>> MemoryDevice::trim(uint64_t offset, uint64_t length, WriteFla
 
 Task<Result<void>> MemoryDevice::flush() {
   VERIFY(home_.on_thread());
-  const Running running(*this);
+  const Running inside(*this);
   const Call call{Verb::flush, 0, 0, {}};
   Result<void> entered = co_await enter(call);
   if (!entered) co_return entered;
@@ -153,7 +153,7 @@ Task<Result<void>> MemoryDevice::flush() {
 
 Task<Result<void>> MemoryDevice::cache(uint64_t offset, uint64_t length) {
   check_range(offset, length);
-  const Running running(*this);
+  const Running inside(*this);
   const Call call{Verb::cache, offset, length, {}};
   Result<void> entered = co_await enter(call);
   co_return entered;
@@ -162,7 +162,7 @@ Task<Result<void>> MemoryDevice::cache(uint64_t offset, uint64_t length) {
 Task<Result<std::vector<Extent>>> MemoryDevice::extents(uint64_t offset, uint64_t length, uint32_t max_extents) {
   check_range(offset, length);
   VERIFY(length > 0 && max_extents > 0);
-  const Running running(*this);
+  const Running inside(*this);
   const Call call{Verb::extents, offset, length, {}};
   Result<void> entered = co_await enter(call);
   if (!entered) co_return std::move(entered.error());

@@ -1,0 +1,284 @@
+#include "test/nbd_fixture.h"
+
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <cstring>
+#include <random>
+
+namespace atl::nbd::test {
+
+Task<Result<std::optional<OpenExport>>> TestResolver::open(Door, std::string name) {
+  Executor& here = Executor::here();
+  opens++;
+  if (hold) {
+    holding++;
+    while (hold) co_await here.sleep_ns(1'000'000);
+    holding--;
+  }
+  OpenExport found;
+  {
+    const std::lock_guard lock(mutex_);
+    if (name == "forbidden") co_return Error{Code::busy, "the secret of the operator"};
+    const auto at = exports_.find(name);
+    if (at == exports_.end()) co_return std::optional<OpenExport>{};
+    leases++;
+    found.device = std::shared_ptr<BlockDevice>(at->second.device.get(),
+                                                [this, keep = at->second.device](BlockDevice*) { leases--; });
+    found.read_only = at->second.read_only;
+    found.canonical_name = at->second.canonical;
+  }
+  found.description = "a test";
+  std::optional<OpenExport> answer(std::move(found));
+  co_return answer;
+}
+
+Task<Result<std::vector<std::string>>> TestResolver::list(Door door) {
+  if (door == Door::tenant) co_return Error{Code::unsupported, "this door lists nothing"};
+  const std::lock_guard lock(mutex_);
+  std::vector<std::string> names;
+  for (const auto& [name, what] : exports_) names.push_back(name);
+  co_return names;
+}
+
+namespace {
+
+Task<void> announce(Task<void> task, std::atomic<bool>* done) {
+  co_await task;
+  *done = true;
+}
+
+Task<void> listen_on(NbdServer* server, ListenOptions options, std::string* address) {
+  Result<std::string> bound = co_await server->listen(std::move(options));
+  *address = bound ? *bound : "";
+}
+
+Task<void> shut_down(NbdServer* server) { co_await server->shutdown(); }
+
+Task<void> call(std::function<void()>* function) {
+  (*function)();
+  co_return;
+}
+
+}  // namespace
+
+World::World(IoKind kind, NbdLimits limits, size_t loops) {
+  std::vector<Loop*> all;
+  for (size_t i = 0; i < loops; i++) {
+    LoopOptions options;
+    options.kind = kind;
+    options.name = "test-loop";
+    Result<std::unique_ptr<LoopThread>> thread = LoopThread::start(options);
+    REQUIRE(thread.ok());
+    all.push_back(&(*thread)->loop());
+    threads_.push_back(std::move(*thread));
+  }
+  char path[] = "/tmp/atoll-nbd-XXXXXX";
+  REQUIRE(::mkdtemp(path) != nullptr);
+  directory_ = path;
+  disk = std::make_shared<MemoryDevice>(home(), disk_bytes);
+  resolver.add("disk", {disk, false, ""});
+  resolver.add("ro", {disk, true, ""});
+  resolver.add("alias", {disk, false, "disk"});
+  server = std::make_unique<NbdServer>(all, resolver, limits);
+  std::string address;
+  ListenOptions at_unix;
+  at_unix.door = Door::operator_door;
+  at_unix.address = "unix:" + unix_path();
+  run(listen_on(server.get(), at_unix, &address));
+  REQUIRE(address == at_unix.address);
+  ListenOptions at_tcp;
+  at_tcp.address = "127.0.0.1:0";
+  run(listen_on(server.get(), at_tcp, &address));
+  REQUIRE(address.starts_with("127.0.0.1:"));
+  port_ = static_cast<uint16_t>(std::stoi(address.substr(10)));
+}
+
+World::~World() {
+  shutdown();
+  for (auto& thread : threads_) thread->stop();
+  for (auto& thread : threads_) thread->join();
+  ::rmdir(directory_.c_str());
+}
+
+void World::run(Task<void> task) {
+  std::atomic<bool> done{false};
+  spawn_on(threads_[0]->loop(), announce(std::move(task), &done));
+  while (!done) std::this_thread::sleep_for(std::chrono::microseconds(200));
+}
+
+void World::run_on_home(std::function<void()> function) {
+  std::atomic<bool> done{false};
+  spawn_on(home(), announce(call(&function), &done));
+  while (!done) std::this_thread::sleep_for(std::chrono::microseconds(200));
+}
+
+void World::shutdown() {
+  if (std::exchange(down_, true)) return;
+  run(shut_down(server.get()));
+}
+
+// ---- the client ----
+
+Client::Client(int fd) : fd_(fd) {
+  const timeval limit{10, 0};
+  ::setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
+  ::setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
+}
+
+Client Client::unix_socket(const World& world) {
+  const int fd = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  std::strcpy(address.sun_path, world.unix_path().c_str());
+  REQUIRE(::connect(fd, reinterpret_cast<sockaddr*>(&address), sizeof address) == 0);
+  return Client(fd);
+}
+
+Client Client::tcp(const World& world) {
+  const int fd = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_port = htons(world.tcp_port());
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  REQUIRE(::connect(fd, reinterpret_cast<sockaddr*>(&address), sizeof address) == 0);
+  return Client(fd);
+}
+
+Client& Client::greet(uint32_t flags) {
+  receive(18);
+  Wire wire;
+  wire.u32(flags);
+  send(wire);
+  return *this;
+}
+
+std::vector<OptionAnswer> Client::option(Option option, const Wire& data) {
+  Wire wire;
+  wire.option(option, data);
+  send(wire);
+  std::vector<OptionAnswer> answers;
+  for (;;) {
+    std::vector<std::byte> bytes = receive(20);
+    const uint32_t length = load_be<uint32_t>(bytes.data() + 16);
+    REQUIRE(length <= 1u << 20);
+    for (std::byte byte : receive(length)) bytes.push_back(byte);
+    answers.push_back(option_answers(bytes)[0]);
+    const OptionReply type = answers.back().type;
+    if (type == OptionReply::ack || static_cast<uint32_t>(type) >= 0x80000000u) return answers;
+  }
+}
+
+std::vector<OptionAnswer> Client::go(std::string_view name, Option which) {
+  Wire data;
+  data.string(name).u16(0);
+  return option(which, data);
+}
+
+Client& Client::enter(std::string_view name, bool structured, bool allocation) {
+  greet();
+  structured_ = structured;
+  if (structured) REQUIRE(option(Option::structured_reply).back().type == OptionReply::ack);
+  if (allocation) {
+    Wire data;
+    data.string(name).u32(1).string(base_allocation);
+    REQUIRE(option(Option::set_meta_context, data).size() == 2);
+  }
+  REQUIRE(go(name).back().type == OptionReply::ack);
+  return *this;
+}
+
+void Client::send(const Wire& wire) { send(Bytes(wire.bytes)); }
+
+void Client::send(Bytes bytes) {
+  while (!bytes.empty()) {
+    const ssize_t n = ::send(fd_.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL);
+    if (n < 0 && errno == EINTR) continue;
+    if (n <= 0) return;  // the server has left; the reader will notice
+    bytes = bytes.subspan(static_cast<size_t>(n));
+  }
+}
+
+std::vector<std::byte> Client::receive(size_t bytes) {
+  std::vector<std::byte> into(bytes);
+  size_t have = 0;
+  while (have < bytes) {
+    const ssize_t n = ::recv(fd_.get(), into.data() + have, bytes - have, 0);
+    const int error = n < 0 ? errno : 0;
+    if (error == EINTR) continue;
+    CAPTURE(error);
+    REQUIRE(n > 0);
+    have += static_cast<size_t>(n);
+  }
+  return into;
+}
+
+Reply Client::reply(size_t simple_data) {
+  Reply reply;
+  std::vector<std::byte> head = receive(4);
+  const uint32_t magic = load_be<uint32_t>(head.data());
+  if (magic == simple_reply_magic) {
+    head = receive(12);
+    reply.error = NbdError{load_be<uint32_t>(head.data())};
+    reply.cookie = load_be<uint64_t>(head.data() + 4);
+    if (reply.error == NbdError::none) reply.data = receive(simple_data);
+    return reply;
+  }
+  REQUIRE(magic == structured_reply_magic);
+  head = receive(16);
+  reply.structured = true;
+  reply.done = (load_be<uint16_t>(head.data()) & chunk_done) != 0;
+  reply.chunk = Chunk{load_be<uint16_t>(head.data() + 2)};
+  reply.cookie = load_be<uint64_t>(head.data() + 4);
+  const uint32_t length = load_be<uint32_t>(head.data() + 12);
+  REQUIRE(length <= (64u << 20) + 8);
+  std::vector<std::byte> payload = receive(length);
+  WireReader reader(payload);
+  switch (reply.chunk) {
+    case Chunk::offset_data:
+      reply.offset = reader.number<uint64_t>();
+      payload.erase(payload.begin(), payload.begin() + 8);
+      reply.data = std::move(payload);
+      break;
+    case Chunk::error:
+    case Chunk::error_offset:
+      reply.error = NbdError{reader.number<uint32_t>()};
+      reply.message = reader.text(reader.number<uint16_t>());
+      if (reply.chunk == Chunk::error_offset) reply.offset = reader.number<uint64_t>();
+      CHECK(reader.ok());
+      CHECK(reader.left() == 0);
+      break;
+    default: reply.data = std::move(payload);
+  }
+  return reply;
+}
+
+Reply Client::request(Command command, uint64_t offset, uint32_t length, uint16_t flags, Bytes payload) {
+  Wire wire;
+  wire.request(command, ++cookie_, offset, length, flags).append(payload);
+  send(wire);
+  Reply got = reply(command == Command::read ? length : 0);
+  CHECK(got.cookie == cookie_);
+  return got;
+}
+
+bool Client::at_end() {
+  std::byte byte;
+  ssize_t n;
+  do {
+    n = ::recv(fd_.get(), &byte, 1, 0);
+  } while (n < 0 && errno == EINTR);
+  return n == 0 || (n < 0 && errno == ECONNRESET);
+}
+
+std::vector<std::byte> pattern(size_t bytes, uint32_t seed) {
+  std::vector<std::byte> made(bytes);
+  std::mt19937 random(seed);
+  for (std::byte& byte : made) byte = static_cast<std::byte>(random());
+  return made;
+}
+
+}  // namespace atl::nbd::test
