@@ -13,7 +13,7 @@
  */
 
 import type { Server } from 'node:http'
-import Fastify, { type FastifyBaseLogger, type FastifyInstance, type FastifyReply } from 'fastify'
+import Fastify, { type FastifyBaseLogger, type FastifyInstance, type FastifyReply, LogController } from 'fastify'
 import type { Core } from '../core/core.js'
 import type { Logger } from '../lib/log.js'
 import type { ApiOptions } from './api.js'
@@ -50,7 +50,7 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
   const { core, log, urls = {}, idleMs = 60_000, closeGraceMs = 10_000 } = options
   const app: FastifyInstance = Fastify({
     loggerInstance: log as FastifyBaseLogger,
-    disableRequestLogging: true,
+    logController: new LogController({ disableRequestLogging: true }), // request_log.ts does it
     genReqId: newRequestId,
     requestIdHeader: false,
     trustProxy: urls.trustProxy ?? false,

@@ -1,8 +1,8 @@
 /**
  * The user's own metadata: `X-Account-Meta-*`, `X-Container-Meta-*`, `X-Object-Meta-*`.
  *
- * Names are kept in lower case (HTTP does not tell cases apart), values as text. Header bytes are UTF-8 here, which Node
- * hands over, and wants back, one byte a character.
+ * Names are tokens (RFC 9110, 5.6.2; Node's parser sees to that) in lower case, as HTTP does not tell cases apart. Values are
+ * text: their bytes are UTF-8, which Node hands over, and wants back, one byte a character.
  */
 
 import type { IncomingHttpHeaders } from 'node:http'
@@ -70,7 +70,7 @@ export function applyChange(metadata: Metadata, change: MetadataChange): Metadat
 
 export function metadataHeaders(metadata: Metadata, owner: MetadataOwner): Record<string, string> {
   return Object.fromEntries(
-    Object.entries(metadata).map(([name, value]) => [`x-${owner}-meta-${headerBytes(name)}`, headerBytes(value)]),
+    Object.entries(metadata).map(([name, value]) => [`x-${owner}-meta-${name}`, headerBytes(value)]),
   )
 }
 
@@ -89,7 +89,7 @@ export function headerBytes(text: string): string {
 }
 
 function metadataName(header: string, prefix: string): string {
-  const name = headerText(header.slice(prefix.length)).toLowerCase()
+  const name = header.slice(prefix.length)
   if (name === '') throw new SwiftError(400, 'Metadata name cannot be empty')
   if (Buffer.byteLength(name) > metadataLimits.nameBytes) {
     throw new SwiftError(400, `Metadata name too long: ${name.slice(0, metadataLimits.nameBytes)}`)

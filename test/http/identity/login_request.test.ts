@@ -1,5 +1,6 @@
 import t from 'tap'
 import { parseLogin } from '../../../src/http/identity/login_request.js'
+import { refusal } from '../../support/refusal.js'
 
 const domain = { id: 'default' }
 const password = (user: unknown, scope?: unknown) => ({
@@ -30,14 +31,26 @@ t.test('a token logs in by its id', async (t) => {
 
 t.test('another domain is answered like a wrong password', async (t) => {
   const user = { name: 'alice', domain: { name: 'Other' }, password: 'p' }
-  t.throws(() => parseLogin(password(user)), { status: 401 })
+  t.match(
+    refusal(() => parseLogin(password(user))),
+    { status: 401 },
+  )
 })
 
 t.test('what is not served is said', async (t) => {
   const user = { id: 'u1', password: 'p' }
-  t.throws(() => parseLogin(password(user, { system: { all: true } })), { status: 501 })
-  t.throws(() => parseLogin({ auth: { identity: { methods: ['totp'] } } }), { status: 501 })
-  t.throws(() => parseLogin({ auth: { identity: { methods: ['password', 'totp'] } } }), { status: 501 })
+  t.match(
+    refusal(() => parseLogin(password(user, { system: { all: true } }))),
+    { status: 501 },
+  )
+  t.match(
+    refusal(() => parseLogin({ auth: { identity: { methods: ['totp'] } } })),
+    { status: 501 },
+  )
+  t.match(
+    refusal(() => parseLogin({ auth: { identity: { methods: ['password', 'totp'] } } })),
+    { status: 501 },
+  )
 })
 
 t.test('malformed bodies are refused', async (t) => {
@@ -58,6 +71,10 @@ t.test('malformed bodies are refused', async (t) => {
     password({ id: 'u1', password: 'p' }, 7),
     password({ id: 'u1', password: 'p' }, { project: { name: 'demo' } }),
   ]) {
-    t.throws(() => parseLogin(body as never), { status: 400 }, JSON.stringify(body).slice(0, 80))
+    t.match(
+      refusal(() => parseLogin(body as never)),
+      { status: 400 },
+      JSON.stringify(body).slice(0, 80),
+    )
   }
 })

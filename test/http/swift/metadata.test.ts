@@ -6,6 +6,7 @@ import {
   metadataChange,
   metadataHeaders,
 } from '../../../src/http/swift/metadata.js'
+import { refusal } from '../../support/refusal.js'
 
 t.test('only the headers of the thing itself are its metadata', async (t) => {
   const headers = { 'x-object-meta-a': '1', 'x-container-meta-b': '2', 'x-remove-container-meta-c': 'x', etag: 'e' }
@@ -22,12 +23,14 @@ t.test('setting outweighs removing in one request', async (t) => {
   t.same(metadataChange(headers, 'container'), { set: { a: '1' }, remove: [] })
 })
 
-t.test('text goes through headers as UTF-8', async (t) => {
-  const name = Buffer.from('x-object-meta-größe').toString('latin1')
+t.test('values go through headers as UTF-8', async (t) => {
   const value = Buffer.from('5 €').toString('latin1')
-  t.same(metadataChange({ [name]: value }, 'object').set, { größe: '5 €' })
-  t.same(metadataHeaders({ größe: '5 €' }, 'object'), { [name]: value })
-  t.throws(() => headerText('\xff'), { status: 400 })
+  t.same(metadataChange({ 'x-object-meta-price': value }, 'object').set, { price: '5 €' })
+  t.same(metadataHeaders({ price: '5 €' }, 'object'), { 'x-object-meta-price': value })
+  t.match(
+    refusal(() => headerText('\xff')),
+    { status: 400 },
+  )
 })
 
 t.test('no stored text can break a header line', async (t) => {
@@ -37,19 +40,28 @@ t.test('no stored text can break a header line', async (t) => {
 t.test('names, values, counts and the whole have limits', async (t) => {
   const change = (headers: Record<string, string>) => () => metadataChange(headers, 'object')
   t.doesNotThrow(change({ [`x-object-meta-${'n'.repeat(128)}`]: 'v'.repeat(256) }))
-  t.throws(change({ 'x-object-meta-': 'v' }), { status: 400, text: 'Metadata name cannot be empty' })
-  t.throws(change({ [`x-object-meta-${'n'.repeat(129)}`]: 'v' }), { status: 400, text: /Metadata name too long/ })
-  t.throws(change({ 'x-object-meta-n': 'v'.repeat(257) }), { status: 400, text: /Metadata value longer than 256/ })
+  t.match(refusal(change({ 'x-object-meta-': 'v' })), { status: 400, text: 'Metadata name cannot be empty' })
+  t.match(refusal(change({ [`x-object-meta-${'n'.repeat(129)}`]: 'v' })), {
+    status: 400,
+    text: /Metadata name too long/,
+  })
+  t.match(refusal(change({ 'x-object-meta-n': 'v'.repeat(257) })), {
+    status: 400,
+    text: /Metadata value longer than 256/,
+  })
   const items = (count: number, value: string) =>
     Object.fromEntries(Array.from({ length: count }, (_, index) => [`x-object-meta-${index}`, value]))
   t.doesNotThrow(change(items(90, 'v')))
-  t.throws(change(items(91, 'v')), { status: 400, text: 'Too many metadata items; max 90' })
-  t.throws(change(items(17, 'v'.repeat(256))), { status: 400, text: 'Total metadata too large; max 4096' })
+  t.match(refusal(change(items(91, 'v'))), { status: 400, text: 'Too many metadata items; max 90' })
+  t.match(refusal(change(items(17, 'v'.repeat(256)))), { status: 400, text: 'Total metadata too large; max 4096' })
 })
 
 t.test('a change is judged by its outcome', async (t) => {
   const many = Object.fromEntries(Array.from({ length: 90 }, (_, index) => [`n${index}`, 'v']))
   t.same(applyChange({ a: '1', b: '2' }, { set: { b: '3' }, remove: ['a', 'z'] }), { b: '3' })
-  t.throws(() => applyChange(many, { set: { more: 'v' }, remove: [] }), { status: 400 })
+  t.match(
+    refusal(() => applyChange(many, { set: { more: 'v' }, remove: [] })),
+    { status: 400 },
+  )
   t.doesNotThrow(() => applyChange(many, { set: { more: 'v' }, remove: ['n0'] }))
 })

@@ -211,12 +211,10 @@ t.test('objects', async (t) => {
     }
   })
 
-  t.test('metadata may be any UTF-8', async (t) => {
-    const latin1 = (text: string) => Buffer.from(text).toString('latin1')
-    const headers = { [latin1('x-object-meta-größe')]: latin1('5 € 😀') }
-    await ask('box/meta', { method: 'PUT', body: '', headers })
-    const got = await ask('box/meta', { method: 'HEAD' })
-    t.equal(got.headers[latin1('x-object-meta-größe')], latin1('5 € 😀'))
+  t.test('values of metadata may be any UTF-8', async (t) => {
+    const value = Buffer.from('5 € 😀').toString('latin1')
+    await ask('box/meta', { method: 'PUT', body: '', headers: { 'x-object-meta-price': value } })
+    t.equal((await ask('box/meta', { method: 'HEAD' })).headers['x-object-meta-price'], value)
   })
 
   t.test('names and metadata beyond the limits are 400, in Swift’s words', async (t) => {

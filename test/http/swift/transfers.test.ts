@@ -39,7 +39,9 @@ t.test('transfers', async (t) => {
       socket.write(head('PUT', '/kept', [transfer]))
       const bytes = randomBytes(6 * MiB)
       if (transfer.startsWith('Transfer')) socket.write(`${bytes.length.toString(16)}\r\n`)
-      await new Promise((resolve) => socket.write(bytes, resolve))
+      const before = server.counters().contentBytesWritten
+      socket.write(bytes)
+      await until(() => server.counters().contentBytesWritten > before)
       socket.destroy()
     }
     await until(async () => (await server.layers()) === layers)
