@@ -7,6 +7,7 @@ import { createHash } from 'node:crypto'
 import { type Static, Type } from '@sinclair/typebox'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { Metadata as MetadataRecord, ProjectCaller } from '../../core/records.js'
+import { KeyedMutex } from '../../lib/mutex.js'
 import { requireProject } from '../auth.js'
 import { readJson } from '../body.js'
 import { badRequest, CinderFault, notFound } from './faults.js'
@@ -30,7 +31,7 @@ interface ItemRoute {
 
 export function metadataRoutes(app: FastifyInstance, owner: MetadataOwner): void {
   const path = `${owner.path}/metadata`
-  const inOrder = oneAtATime()
+  const locks = new KeyedMutex<string>()
 
   /** Reads, checks If-Match and writes, with no other change of this thing in between. */
   const change = (
@@ -40,7 +41,7 @@ export function metadataRoutes(app: FastifyInstance, owner: MetadataOwner): void
   ): Promise<MetadataRecord> => {
     const caller = requireProject(request)
     const { id } = request.params as { id: string }
-    return inOrder(id, async () => {
+    return locks.run(id, async () => {
       const before = await owner.read(caller, id)
       requireMatch(request, before)
       const edited = edit(before)
@@ -118,20 +119,4 @@ function requireMatch(request: FastifyRequest, metadata: MetadataRecord): void {
   const tags = condition.split(',').map((text) => text.trim().replace(/^"(.*)"$/, '$1'))
   if (!tags.includes('*') && !tags.includes(etagOf(metadata)))
     throw new CinderFault(412, 'The metadata has been changed by somebody else.')
-}
-
-/** Runs the tasks of one key in order, those of different keys at the same time. */
-function oneAtATime(): <T>(key: string, task: () => Promise<T>) => Promise<T> {
-  const tails = new Map<string, Promise<unknown>>()
-  return async (key, task) => {
-    const before = tails.get(key) ?? Promise.resolve()
-    const done = before.then(task, task)
-    const tail = done.catch(() => undefined)
-    tails.set(key, tail)
-    try {
-      return await done
-    } finally {
-      if (tails.get(key) === tail) tails.delete(key)
-    }
-  }
 }

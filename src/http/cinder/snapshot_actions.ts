@@ -4,7 +4,8 @@ import type { FastifyInstance } from 'fastify'
 import type { ApiOptions } from '../api.js'
 import { requireAdmin, requireProject } from '../auth.js'
 import { readJsonObject } from '../body.js'
-import { badRequest, CinderFault } from './faults.js'
+import { NotServed } from '../errors.js'
+import { badRequest } from './faults.js'
 
 const laterActions = new Set(['os-reset_status', 'os-update_snapshot_status', 'os-unmanage'])
 
@@ -14,7 +15,7 @@ export function snapshotActionRoutes(app: FastifyInstance, { core }: ApiOptions)
     const [name, ...more] = Object.keys(await readJsonObject(request))
     if (name === undefined || more.length > 0)
       throw badRequest('Malformed request body: it has one member, the action.')
-    if (laterActions.has(name)) throw new CinderFault(501, `The action ${name} is not served by this version of Atoll.`)
+    if (laterActions.has(name)) throw new NotServed(`the action ${name}`)
     if (name !== 'os-force_delete') throw badRequest(`There is no such action: ${name}`)
     requireAdmin(request)
     await core.snapshots.delete(caller, request.params.snapshotId)

@@ -6,10 +6,11 @@ import { type ImageVisibility, volumeStatuses } from '../../core/records.js'
 import type { ApiOptions } from '../api.js'
 import { requireAdmin, requireProject } from '../auth.js'
 import { readJsonObject } from '../body.js'
+import { NotServed } from '../errors.js'
 import { type Action, type ActionAnswer, accepted, action, done, Nothing, strict } from './action.js'
 import { connectionActions } from './connections.js'
 import { volumeTypeView } from './default_type.js'
-import { badRequest, CinderFault, notFound } from './faults.js'
+import { badRequest, notFound } from './faults.js'
 import { since } from './microversion.js'
 import { Flag, gibOf, isTrue, judge, Metadata, SizeGib } from './validation.js'
 import { cinderTime } from './views/time.js'
@@ -187,7 +188,7 @@ export function volumeActionRoutes(app: FastifyInstance, options: ApiOptions): v
     const [name, ...more] = Object.keys(body)
     if (name === undefined || more.length > 0)
       throw badRequest('Malformed request body: it has one member, the action.')
-    if (laterActions.has(name)) throw new CinderFault(501, `The action ${name} is not served by this version of Atoll.`)
+    if (laterActions.has(name)) throw new NotServed(`the action ${name}`)
     const known = Object.hasOwn(actions, name) ? actions[name] : undefined
     if (known === undefined) throw badRequest(`There is no such action: ${name}`)
     const argument = judge(known.schema, body[name])

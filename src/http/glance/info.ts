@@ -2,35 +2,35 @@
 
 import type { FastifyInstance } from 'fastify'
 import { requireProject } from '../auth.js'
-import { GlanceFault } from './faults.js'
+import { NotServed } from '../errors.js'
 import { storeId } from './image_view.js'
 
 export function infoRoutes(app: FastifyInstance): void {
   app.get('/info/import', async (request) => {
     requireProject(request)
-    return { 'import-methods': { description: 'Import methods available.', type: 'array', value: [] } }
+    return { 'import-methods': { description: 'import methods available.', type: 'array', value: [] } }
   })
   app.get('/info/stores', async (request) => {
     requireProject(request)
-    return { stores: [{ id: storeId, default: 'true', description: 'The one store of this Atoll' }] }
+    return { stores: [{ id: storeId, default: 'true', description: 'the one store of this Atoll' }] }
   })
 }
 
 const later: ['DELETE' | 'GET' | 'POST' | 'PUT', string, string][] = [
-  ['PUT', '/images/:imageId/stage', 'Staging of image data'],
-  ['POST', '/images/:imageId/import', 'Import of images'],
-  ['GET', '/images/:imageId/tasks', 'The list of tasks of an image'],
-  ['GET', '/images/:imageId/members', 'Sharing of images with members'],
-  ['POST', '/images/:imageId/members', 'Sharing of images with members'],
-  ['GET', '/images/:imageId/members/:memberId', 'Sharing of images with members'],
-  ['PUT', '/images/:imageId/members/:memberId', 'Sharing of images with members'],
-  ['DELETE', '/images/:imageId/members/:memberId', 'Sharing of images with members'],
-  ['DELETE', '/stores/:storeId/:imageId', 'Deletion from a single store'],
-  ['GET', '/info/usage', 'Usage'],
-  ['GET', '/tasks', 'The tasks API'],
-  ['POST', '/tasks', 'The tasks API'],
-  ['GET', '/metadefs/*', 'The catalogue of metadata definitions'],
-  ['GET', '/cache', 'The image cache'],
+  ['PUT', '/images/:imageId/stage', 'staging of image data'],
+  ['POST', '/images/:imageId/import', 'import of images'],
+  ['GET', '/images/:imageId/tasks', 'the list of tasks of an image'],
+  ['GET', '/images/:imageId/members', 'sharing of images with members'],
+  ['POST', '/images/:imageId/members', 'sharing of images with members'],
+  ['GET', '/images/:imageId/members/:memberId', 'sharing of images with members'],
+  ['PUT', '/images/:imageId/members/:memberId', 'sharing of images with members'],
+  ['DELETE', '/images/:imageId/members/:memberId', 'sharing of images with members'],
+  ['DELETE', '/stores/:storeId/:imageId', 'deletion from a single store'],
+  ['GET', '/info/usage', 'the usage'],
+  ['GET', '/tasks', 'the tasks API'],
+  ['POST', '/tasks', 'the tasks API'],
+  ['GET', '/metadefs/*', 'the catalogue of metadata definitions'],
+  ['GET', '/cache', 'the image cache'],
 ]
 
 export function laterRoutes(app: FastifyInstance): void {
@@ -40,7 +40,7 @@ export function laterRoutes(app: FastifyInstance): void {
       url,
       handler: async (request) => {
         requireProject(request)
-        throw new GlanceFault(501, `${what} is not served by this version of Atoll.`)
+        throw new NotServed(what)
       },
     })
   }

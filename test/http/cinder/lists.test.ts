@@ -39,7 +39,7 @@ t.test('parameters that make no sense are refused', async (t) => {
     { sort_key: '__proto__' },
     { all_tenants: 'maybe' },
   ] as Record<string, string>[]) {
-    t.throws(() => parseListParams(query, keys), { statusCode: 400 }, JSON.stringify(query))
+    t.throws(() => parseListParams(query, keys), { name: 'CinderFault', statusCode: 400 }, JSON.stringify(query))
   }
 })
 
@@ -64,5 +64,5 @@ t.test('a filter of metadata is read with the quotes of Python and of JSON', asy
   t.same(metadataFilter(`{u'k': u'it\\'s', "l": "w"}`), { k: "it's", l: 'w' })
   t.same(metadataFilter('{}'), {})
   for (const text of ['', 'k=v', "{'k'}", "{'k': 7}", "{'k': 'v'"])
-    t.throws(() => metadataFilter(text), { statusCode: 400 }, text)
+    t.throws(() => metadataFilter(text), { name: 'CinderFault', statusCode: 400 }, text)
 })

@@ -36,8 +36,8 @@ t.test('a wrong value is named, shown and explained', async (t) => {
   for (const size of [0, -1, 1.5, '0', '-1', '1.5', '', 2 ** 31, '99999999999'])
     t.throws(() => judgeCreateBody({ volume: { size } }, 0), /attribute size/, String(size))
   t.throws(() => judgeCreateBody({}, 0), /'volume' is a required property/)
-  t.throws(() => judgeCreateBody({ volume: { metadata: { 'a/b': 'c' } } }, 0), { statusCode: 400 })
-  t.throws(() => judgeCreateBody({ volume: { metadata: { a: 7 } } }, 0), { statusCode: 400 })
+  t.throws(() => judgeCreateBody({ volume: { metadata: { 'a/b': 'c' } } }, 0), { name: 'CinderFault', statusCode: 400 })
+  t.throws(() => judgeCreateBody({ volume: { metadata: { a: 7 } } }, 0), { name: 'CinderFault', statusCode: 400 })
   t.throws(() => judgeCreateBody({ volume: { name: 'x'.repeat(256) } }, 0), /attribute name/)
 })
 
@@ -47,7 +47,7 @@ t.test('sizes may be written as text', async (t) => {
 
 t.test('an empty change is fine before 3.53 and refused since', async (t) => {
   t.same(judgeUpdateBody({ volume: {} }, 52), {})
-  t.throws(() => judgeUpdateBody({ volume: {} }, 53), { statusCode: 400 })
+  t.throws(() => judgeUpdateBody({ volume: {} }, 53), { name: 'CinderFault', statusCode: 400 })
 })
 
 t.test('name and display_name are one thing, and white space around them is none', async (t) => {

@@ -16,7 +16,7 @@ t.test('known members become members, unknown ones become properties', async (t)
 
 t.test('what the server sets is refused with 403', async (t) => {
   for (const name of ['status', 'checksum', 'size', 'created_at', 'self', 'file', 'schema', 'direct_url', 'stores'])
-    t.throws(() => parseNewImage({ [name]: 'x' }), { statusCode: 403 }, name)
+    t.throws(() => parseNewImage({ [name]: 'x' }), { name: 'GlanceFault', statusCode: 403 }, name)
   for (const name of ['location', 'deleted', 'deleted_at', 'os_glance_stage_host'])
     t.throws(() => parseNewImage({ [name]: 'x' }), /reserved/, name)
 })
@@ -27,15 +27,15 @@ t.test('a value of the wrong kind is refused, and the message says what it must 
   t.throws(() => parseNewImage({ min_ram: -1 }), /it must be an integer from 0 to 2147483647/)
   t.throws(() => parseNewImage({ id: 'x' }), /it must be a UUID/)
   t.throws(() => parseNewImage({ colour: 7 }), /schema 'image': colour/)
-  t.throws(() => parseNewImage({ tags: 'x' }), { statusCode: 400 })
-  t.throws(() => parseNewImage({ locations: [{ url: 'x' }] }), { statusCode: 400 })
-  t.throws(() => parseNewImage([]), { statusCode: 400 })
+  t.throws(() => parseNewImage({ tags: 'x' }), { name: 'GlanceFault', statusCode: 400 })
+  t.throws(() => parseNewImage({ locations: [{ url: 'x' }] }), { name: 'GlanceFault', statusCode: 400 })
+  t.throws(() => parseNewImage([]), { name: 'GlanceFault', statusCode: 400 })
 })
 
 t.test('there is an end to the number and the length of properties', async (t) => {
   const many = Object.fromEntries(Array.from({ length: 129 }, (_, i) => [`p${i}`, 'x']))
-  t.throws(() => parseNewImage(many), { statusCode: 413 })
-  t.throws(() => parseNewImage({ ['x'.repeat(256)]: 'x' }), { statusCode: 400 })
+  t.throws(() => parseNewImage(many), { name: 'GlanceFault', statusCode: 413 })
+  t.throws(() => parseNewImage({ ['x'.repeat(256)]: 'x' }), { name: 'GlanceFault', statusCode: 400 })
 })
 
 t.test('a property named like a member of all objects is only a name', async (t) => {

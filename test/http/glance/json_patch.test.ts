@@ -52,5 +52,5 @@ t.test('what is no patch is refused with 400', async (t) => {
     Array.from({ length: 513 }, () => ({ op: 'remove', path: '/a' })),
   ]
   for (const body of refused)
-    t.throws(() => parsePatch(body, 10), { statusCode: 400 }, JSON.stringify(body).slice(0, 60))
+    t.throws(() => parsePatch(body, 10), { name: 'GlanceFault', statusCode: 400 }, JSON.stringify(body).slice(0, 60))
 })
