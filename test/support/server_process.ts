@@ -10,6 +10,8 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { execa } from 'execa'
+import type { StatusReport } from '../../src/cli/control.js'
+import type { NativeCounters } from '../../src/engine/engine.js'
 
 const program = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url))
 const startLimitMs = 30_000
@@ -59,20 +61,34 @@ export class ServerProcess {
     this.url = `http://127.0.0.1:${httpPort}`
     this.nbdSocket = join(scratchDir, 'nbd.sock')
     this.nbdAddress = `127.0.0.1:${nbdPort}`
-    const doors = ['--http', `127.0.0.1:${httpPort}`, '--nbd', this.nbdAddress, '--nbd', `unix:${this.nbdSocket}`]
+    const doors = [
+      '--http',
+      `127.0.0.1:${httpPort}`,
+      '--nbd',
+      this.nbdAddress,
+      '--nbd',
+      `unix:${this.nbdSocket}`,
+      '--log',
+      'json',
+    ]
     this.#arguments = ['serve', '--data', this.dataDir, ...doors, ...(options.arguments ?? [])]
   }
 
-  /** Resolves when both the API and NBD answer; with the milliseconds that took. */
+  /** Resolves when it says that it is serving, and answers; with the milliseconds that took. */
   async start(): Promise<number> {
     const begin = performance.now()
     const server = spawn(this.#arguments)
     this.#process = server
-    while (!(await this.#answers())) {
+    let log = ''
+    server.stdout.on('data', (text) => {
+      log += text
+    })
+    while (!log.includes('"msg":"serving"') || !(await this.#answers())) {
       if (server.exitCode !== null || server.signalCode !== null)
-        throw new Error(`the server ended:\n${(await server).all}`)
-      if (performance.now() - begin > startLimitMs) throw new Error(`no answer in 30 s:\n${(await this.kill())?.all}`)
-      await sleep(10)
+        throw new Error(`the server ended:\n${tail((await server).all)}`)
+      if (performance.now() - begin > startLimitMs)
+        throw new Error(`no answer in 30 s:\n${tail((await this.kill())?.all)}`)
+      await sleep(5)
     }
     return performance.now() - begin
   }
@@ -89,7 +105,8 @@ export class ServerProcess {
     const timer = setTimeout(() => this.#process?.kill('SIGKILL'), stopLimitMs)
     const result = await this.#ended()
     clearTimeout(timer)
-    if (result?.exitCode !== 0) throw new Error(`exit status ${result?.exitCode} ${result?.signal}:\n${result?.all}`)
+    if (result?.exitCode !== 0)
+      throw new Error(`exit status ${result?.exitCode} ${result?.signal}:\n${tail(result?.all)}`)
   }
 
   /** The URI of a volume, snapshot or image at the operator's door. */
@@ -104,6 +121,18 @@ export class ServerProcess {
     return Object.fromEntries(
       [...lines].map(([, name, ...values]) => [name, values.find((value) => value !== undefined)]),
     )
+  }
+
+  /** The engine's counters, since this process started. */
+  async counters(): Promise<NativeCounters> {
+    const { exitCode, all, stdout } = await atoll('status', '--json', '--data', this.dataDir)
+    if (exitCode !== 0) throw new Error(`atoll status: exit status ${exitCode}\n${all}`)
+    return (JSON.parse(stdout) as StatusReport).counters
+  }
+
+  /** `atoll check` with the content's digests. The server must be stopped. */
+  check() {
+    return atoll('check', '--content', '--data', this.dataDir)
   }
 
   async #ended() {
@@ -129,7 +158,14 @@ export function atoll(...args: string[]) {
 }
 
 function spawn(args: string[]) {
-  return execa(process.execPath, [program, ...args], { all: true, reject: false, stdin: 'ignore' })
+  // Who asks for SIGTERM means SIGTERM: execa would follow it up with SIGKILL.
+  const options = { all: true, reject: false, stdin: 'ignore', forceKillAfterDelay: false } as const
+  return execa(process.execPath, [program, ...args], options)
+}
+
+/** The end of a log, for an error's message. */
+function tail(log: string | undefined): string {
+  return (log ?? '').split('\n').slice(-15).join('\n')
 }
 
 /** A port that nobody listens on now. */
