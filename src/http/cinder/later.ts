@@ -6,8 +6,8 @@ import { NotServed } from '../errors.js'
 
 const later: Record<string, string> = {
   backups: 'backups',
-  'volume-transfers': 'Volume transfers',
-  'os-volume-transfer': 'Volume transfers',
+  'volume-transfers': 'volume transfers',
+  'os-volume-transfer': 'volume transfers',
   groups: 'groups',
   group_types: 'group types',
   group_snapshots: 'group snapshots',
@@ -16,8 +16,8 @@ const later: Record<string, string> = {
   'qos-specs': 'QoS specifications',
   messages: 'messages',
   clusters: 'clusters',
-  workers: 'Workers',
-  'os-hosts': 'Hosts',
+  workers: 'workers',
+  'os-hosts': 'hosts',
   capabilities: 'capabilities',
   'default-types': 'default types',
   manageable_volumes: 'management of existing volumes',

@@ -96,9 +96,12 @@ t.test('a patch whose location is refused leaves the rest undone too', async (t)
   t.match((await alice.ask(`/image/v2/images/${id}`)).json, { name: 'before', colour: 'red', status: 'queued' })
 })
 
-t.test('another project’s object is not there', async (t) => {
+t.test('another project’s object is out of reach, and whether it is there is not told', async (t) => {
   const { id } = await createImage(bob)
-  t.equal((await addLocation(bob, id, swiftUrl)).status, 404)
+  const there = await addLocation(bob, id, swiftUrl)
+  const notThere = await addLocation(bob, id, `${swiftUrl}-not`)
+  t.equal(there.status, 403)
+  t.same([notThere.status, notThere.text], [there.status, there.text])
   t.equal((await bob.ask(`/image/v2/images/${id}`)).json.status, 'queued')
 })
 
