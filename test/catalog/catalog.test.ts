@@ -1,0 +1,161 @@
+import { statSync } from 'node:fs'
+import { join } from 'node:path'
+import { setImmediate as nextTurn } from 'node:timers/promises'
+import Database from 'better-sqlite3'
+import t from 'tap'
+import { Catalog } from '../../src/catalog/catalog.js'
+import { schemaVersionNow } from '../../src/catalog/migrate.js'
+import type { ProjectId } from '../../src/lib/ids.js'
+
+async function openCatalog(t: Tap): Promise<{ catalog: Catalog; path: string }> {
+  const path = join(t.testdir(), 'catalog.db')
+  const catalog = await Catalog.open({ path })
+  t.teardown(() => catalog.close())
+  return { catalog, path }
+}
+
+interface Tap {
+  testdir(): string
+  teardown(end: () => unknown): unknown
+}
+
+const project = (id: string) => ({ id: id as ProjectId, name: id, enabled: 1 as const, description: '', created_at: 0 })
+
+async function names(catalog: Catalog): Promise<string[]> {
+  const rows = await catalog.db.selectFrom('projects').select('name').orderBy('name').execute()
+  return rows.map((row) => row.name)
+}
+
+t.test('a new catalog has the newest schema and is for its owner alone', async (t) => {
+  const { path } = await openCatalog(t)
+  const database = new Database(path, { readonly: true })
+  t.equal(database.prepare('select version from schema_version').pluck().get(), schemaVersionNow)
+  t.equal(database.pragma('journal_mode', { simple: true }), 'wal')
+  database.close()
+  for (const suffix of ['', '-wal']) t.equal(statSync(`${path}${suffix}`).mode & 0o777, 0o600, suffix)
+})
+
+t.test('opening it again changes nothing', async (t) => {
+  const { catalog, path } = await openCatalog(t)
+  await catalog.transaction(({ db }) => db.insertInto('projects').values(project('a')).execute())
+  const second = await Catalog.open({ path })
+  t.same(await names(second), ['a'])
+  await second.close()
+})
+
+t.test('a newer schema is refused in words, by the server and by a second process', async (t) => {
+  const { path } = await openCatalog(t)
+  const database = new Database(path)
+  database.prepare('update schema_version set version = ?').run(schemaVersionNow + 3)
+  database.close()
+  const words = new RegExp(`schema version ${schemaVersionNow + 3}.*up to ${schemaVersionNow}.*newer Atoll`)
+  await t.rejects(Catalog.open({ path }), { code: 'catalog_too_new', message: words })
+  await t.rejects(Catalog.open({ path, schema: 'exact' }), { code: 'catalog_too_new' })
+})
+
+t.test('a second process neither makes nor changes a catalog', async (t) => {
+  const path = join(t.testdir(), 'none.db')
+  await t.rejects(Catalog.open({ path, schema: 'exact' }), { code: 'catalog_missing' })
+  new Database(path).close()
+  await t.rejects(Catalog.open({ path, schema: 'exact' }), { code: 'catalog_outdated' })
+})
+
+t.test('what is no database is refused as such', async (t) => {
+  const dir = t.testdir({ 'catalog.db': 'this is some other file, and it is long enough to be looked at'.repeat(100) })
+  await t.rejects(Catalog.open({ path: join(dir, 'catalog.db') }), { code: 'catalog_failed' })
+})
+
+t.test('a transaction that fails leaves nothing, and the next one works', async (t) => {
+  const { catalog } = await openCatalog(t)
+  let told = false
+  const failing = catalog.transaction(async (tx) => {
+    tx.afterCommit(() => {
+      told = true
+    })
+    await tx.db.insertInto('projects').values(project('a')).execute()
+    throw new Error('no')
+  })
+  await t.rejects(failing, { message: 'no' })
+  t.notOk(told, 'what was to happen after the commit did not happen')
+  await catalog.transaction(({ db }) => db.insertInto('projects').values(project('b')).execute())
+  t.same(await names(catalog), ['b'])
+})
+
+t.test('transactions never interleave, however long they take', async (t) => {
+  const { catalog } = await openCatalog(t)
+  const seen: string[] = []
+  const job = (name: string) =>
+    catalog.transaction(async ({ db }) => {
+      seen.push(name)
+      await db
+        .insertInto('projects')
+        .values(project(`${name}1`))
+        .execute()
+      for (let i = 0; i < 5; i++) await nextTurn()
+      await db
+        .insertInto('projects')
+        .values(project(`${name}2`))
+        .execute()
+      seen.push(name)
+    })
+  await Promise.all(['a', 'b', 'c', 'd'].map(job))
+  t.same(seen, ['a', 'a', 'b', 'b', 'c', 'c', 'd', 'd'])
+})
+
+t.test('readers see what is committed, at once, and never half of a transaction', async (t) => {
+  const { catalog } = await openCatalog(t)
+  let inside = () => {}
+  let finish = () => {}
+  const begun = new Promise<void>((resolve) => {
+    inside = resolve
+  })
+  const end = new Promise<void>((resolve) => {
+    finish = resolve
+  })
+  const writing = catalog.transaction(async ({ db }) => {
+    await db.insertInto('projects').values(project('a')).execute()
+    inside()
+    await end
+    await db.insertInto('projects').values(project('b')).execute()
+  })
+  await begun
+  t.same(await names(catalog), [], 'a reader does not wait for the writer')
+  finish()
+  await writing
+  t.same(await names(catalog), ['a', 'b'])
+})
+
+t.test(
+  'reading past the transaction, and a transaction within one, are refused instead of being wrong or hanging',
+  async (t) => {
+    const { catalog } = await openCatalog(t)
+    await t.rejects(
+      catalog.transaction(() => names(catalog)),
+      { message: /read by tx.db/ },
+    )
+    await t.rejects(
+      catalog.transaction(() => catalog.transaction(async () => 1)),
+      { message: /wait for itself/ },
+    )
+    t.same(await names(catalog), [], 'it goes on working')
+  },
+)
+
+t.test('the reading connection cannot write', async (t) => {
+  const { catalog } = await openCatalog(t)
+  await t.rejects(catalog.db.insertInto('projects').values(project('a')).execute(), { code: 'catalog_failed' })
+})
+
+t.test('a reference to nothing is refused', async (t) => {
+  const { catalog } = await openCatalog(t)
+  const id = 'b' as ProjectId
+  await t.rejects(
+    catalog.transaction(({ db }) =>
+      db
+        .insertInto('accounts')
+        .values({ project_id: id, container_count: 0, object_count: 0, bytes_used: 0, created_at: 0 })
+        .execute(),
+    ),
+    { code: 'SQLITE_CONSTRAINT_FOREIGNKEY' },
+  )
+})

@@ -1,0 +1,77 @@
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import t from 'tap'
+import { resolveSettings } from '../../src/lib/config.js'
+
+function config(t: { testdir(): string }, text: string): string {
+  const path = join(t.testdir(), 'atoll.yaml')
+  writeFileSync(path, text)
+  return path
+}
+
+t.test('the defaults are what the documentation says', async (t) => {
+  t.match(resolveSettings({}, {}, undefined), {
+    data: './data',
+    http: { host: '127.0.0.1', port: 8780 },
+    nbd: [
+      { kind: 'tcp', host: '127.0.0.1', port: 10809 },
+      { kind: 'unix', path: 'data/nbd.sock' },
+    ],
+    cache: 'buffered',
+    io: 'auto',
+    logLevel: 'info',
+    nbdInsecureAllowRemote: false,
+  })
+})
+
+t.test('a flag wins over the environment, that over the file, that over the default', async (t) => {
+  const file = config(t, 'cache: direct\nio: threads\nlog-level: warn\n')
+  const env = { ATOLL_IO: 'uring', ATOLL_LOG_LEVEL: 'error' }
+  const settings = resolveSettings({ 'log-level': 'debug' }, env, file)
+  t.match(settings, { cache: 'direct', io: 'uring', logLevel: 'debug', data: './data' })
+})
+
+t.test('the file may be named by the environment, and may be JSON', async (t) => {
+  const file = config(t, '{"data": "/srv/a", "nbd": "unix:/run/x.sock"}')
+  const settings = resolveSettings({}, { ATOLL_CONFIG: file }, undefined)
+  t.match(settings, { data: '/srv/a', nbd: [{ kind: 'unix', path: '/run/x.sock' }] })
+})
+
+t.test('several NBD addresses: repeated, with commas, as a list', async (t) => {
+  const two = [
+    { kind: 'tcp', host: '127.0.0.1', port: 1 },
+    { kind: 'unix', path: '/x' },
+  ]
+  t.same(resolveSettings({ nbd: ['127.0.0.1:1', 'unix:/x'] }, {}, undefined).nbd, two)
+  t.same(resolveSettings({}, { ATOLL_NBD: '127.0.0.1:1, unix:/x' }, undefined).nbd, two)
+  t.same(resolveSettings({}, {}, config(t, 'nbd: [127.0.0.1:1, unix:/x]')).nbd, two)
+})
+
+t.test("the operator's socket lies in the data directory wherever that is", async (t) => {
+  t.match(resolveSettings({ data: '/srv/b' }, {}, undefined).nbd, [{}, { path: '/srv/b/nbd.sock' }])
+})
+
+t.test('a wrong value is refused with the name of its source', async (t) => {
+  t.throws(() => resolveSettings({ cache: 'none' }, {}, undefined), {
+    message: /^--cache: expected buffered or direct/,
+  })
+  t.throws(() => resolveSettings({}, { ATOLL_HTTP: 'x' }, undefined), { message: /^ATOLL_HTTP: x is not an address/ })
+  const file = config(t, 'io: fast')
+  t.throws(() => resolveSettings({}, {}, file), {
+    message: `${file}: io: expected auto or uring or threads but received "fast"`,
+  })
+})
+
+t.test('a setting that does not exist is refused', async (t) => {
+  t.throws(() => resolveSettings({}, {}, config(t, 'chace: direct')), { message: /chace: there is no such setting/ })
+})
+
+t.test('a file that cannot be read is refused', async (t) => {
+  t.throws(() => resolveSettings({}, {}, '/nowhere/atoll.yaml'), { code: 'config_unreadable' })
+  t.throws(() => resolveSettings({}, {}, config(t, 'a: [')), { code: 'config_unreadable' })
+  t.throws(() => resolveSettings({}, {}, config(t, '- a')), { code: 'config_unreadable' })
+})
+
+t.test('an empty file changes nothing', async (t) => {
+  t.match(resolveSettings({}, {}, config(t, '')), { data: './data' })
+})
