@@ -79,6 +79,7 @@ class Player {
 
   void make_room() {
     limited_ = false;
+    world_.arm_crash(never);
     trace("room again");
     world_.limit_space(UINT64_MAX);
     for (auto& [id, resource] : catalog_.resources) {
