@@ -41,7 +41,9 @@ class Connection final : public std::enable_shared_from_this<Connection> {
   void demand(Demand what);
 
   /// Under the state's mutex: the export it came by, by the name that was asked for or the canonical one.
-  bool came_by(const std::string& name) const { return name == name_ || name == canonical_name_; }
+  bool came_by(const std::string& name) const {
+    return named_ && (name == name_ || (!canonical_name_.empty() && name == canonical_name_));
+  }
 
   /// On its loop: cuts it when a deadline has passed; true while one is armed.
   bool check_deadlines(uint64_t now_ns);
@@ -93,6 +95,7 @@ class Connection final : public std::enable_shared_from_this<Connection> {
   Task<void> answer_list(Handshake& handshake);
   Task<bool> send_all(Bytes bytes);
   void set_name(const std::string& name, const std::string& canonical);
+  void forget_name();
 
   // connection_requests.cc
   Task<void> transmit();
@@ -134,7 +137,8 @@ class Connection final : public std::enable_shared_from_this<Connection> {
   const int fd_;
   const Door door_;
   bool over_limit_ = false;
-  std::string name_;  // guarded by the state's mutex, like the next
+  bool named_ = false;  // guarded by the state's mutex, like the next two; "" is a name too
+  std::string name_;
   std::string canonical_name_;
 
   Connection* next_on_loop_ = nullptr;  // ServerLoop's list

@@ -78,13 +78,13 @@ Task<void> Connection::answer_open(Handshake& handshake) {
       arm(deadline_ns_, state_->limits.linger_ms);
     }
     if (!found) {
-      set_name({}, {});
+      forget_name();
       const std::string message = message_for(door_, found.error());
       handshake.not_found(option_error(found.error().code), message);
       co_return;
     }
     if (!found->has_value()) {
-      set_name({}, {});
+      forget_name();
       handshake.not_found(OptionReply::err_unknown, "no such export");
       co_return;
     }
@@ -138,8 +138,14 @@ Task<bool> Connection::send_all(Bytes bytes) {
 
 void Connection::set_name(const std::string& name, const std::string& canonical) {
   const std::lock_guard lock(state_->mutex);
+  named_ = true;
   name_ = name;
   canonical_name_ = canonical;
+}
+
+void Connection::forget_name() {
+  const std::lock_guard lock(state_->mutex);
+  named_ = false;
 }
 
 }  // namespace atl::nbd

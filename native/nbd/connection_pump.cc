@@ -57,9 +57,16 @@ Connection::Detached Connection::pump() {
     msghdr message{};
     message.msg_iov = parts;
     message.msg_iovlen = count;
-    arm(send_deadline_ns_, state_->limits.send_stall_ms);
-    const int32_t result = co_await loop().sendmsg(fd_, &message, MSG_WAITALL);
-    send_deadline_ns_ = 0;
+    // At once, if the socket has room: through io_uring the answer to this would end the wait for the next request, and
+    // cost a second system call.
+    auto result = static_cast<int32_t>(::sendmsg(fd_, &message, MSG_DONTWAIT | MSG_NOSIGNAL));
+    if (result < 0 && errno == EAGAIN) {
+      arm(send_deadline_ns_, state_->limits.send_stall_ms);
+      result = co_await loop().sendmsg(fd_, &message, MSG_WAITALL);
+      send_deadline_ns_ = 0;
+    } else if (result < 0) {
+      result = -errno;
+    }
     if (result == -EINTR || result == -EAGAIN) continue;
     if (result <= 0) {
       broken_ = true;

@@ -33,9 +33,10 @@ Task<void> Connection::transmit() {
         co_return;
       }
       while (in_flight_ >= state_->limits.connection_requests) {
-        reader_waits();
-        co_await room_.wait();
+        reader_waits();  // which may make the room
+        if (in_flight_ >= state_->limits.connection_requests) co_await room_.wait();
       }
+      if (lingering_) break;
       begin_request(request);
       Verdict verdict = judge(request, rules_, open_->device->size_bytes());
       if (draining_) verdict = {NbdError::shutdown, "the server is shutting down"};

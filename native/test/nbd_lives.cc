@@ -171,6 +171,20 @@ TEST_CASE("no more than the limit of requests is in flight, and all are answered
   CHECK(world.disk->running_max <= 16);
 }
 
+TEST_CASE("one request at a time is enough to get on") {
+  IoKind kind;
+  FOR_BOTH_LOOPS(kind);
+  NbdLimits limits;
+  limits.connection_requests = 1;
+  World world(kind, limits);
+  Client client = Client::unix_socket(world);
+  client.enter("disk");
+  Wire wire;
+  for (uint64_t i = 0; i < 300; i++) wire.request(i % 3 == 2 ? Command{99} : Command::read, i, 0, 512);
+  client.send(wire);
+  for (uint64_t i = 0; i < 300; i++) CHECK(client.reply().cookie == i);
+}
+
 TEST_CASE("a reader that never reads holds no more than its share, and does not stop the others") {
   IoKind kind;
   FOR_BOTH_LOOPS(kind);
@@ -401,6 +415,23 @@ TEST_CASE("disconnect(name) answers what is in flight, closes those who came by 
   two.close();
   eventually([&] { return done.load(); });
   CHECK(world.resolver.leases == 1);
+  CHECK(other.request(Command::read, 0, 512).error == NbdError::none);
+}
+
+TEST_CASE("disconnect of the default export leaves alone who has not chosen one yet") {
+  World world(IoKind::automatic);
+  world.resolver.add("", {world.disk, false, ""});
+  Client young = Client::unix_socket(world), chosen = Client::unix_socket(world), other = Client::unix_socket(world);
+  young.greet();
+  CHECK(young.go("nothing")[0].type == OptionReply::err_unknown);
+  chosen.enter("");
+  other.enter("disk");
+  std::atomic<bool> done{false};
+  spawn_on(world.home(), disconnect(world.server.get(), "", &done));
+  CHECK(chosen.at_end());
+  chosen.close();
+  eventually([&] { return done.load(); });
+  CHECK(young.go("disk").back().type == OptionReply::ack);
   CHECK(other.request(Command::read, 0, 512).error == NbdError::none);
 }
 
