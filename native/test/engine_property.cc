@@ -261,16 +261,20 @@ class Player {
   void remove() {
     ModelResource* resource = pick(false);
     if (resource == nullptr || chance(2)) return;
-    if (resource->open) must(run_for(world_, engine().close(resource->id)));
+    if (resource->open) close(*resource);
     catalog_.resources.erase(resource->id);
+  }
+
+  void close(ModelResource& resource) {
+    resource.open = false;  // it is forgotten, also when the last flush fails
+    must(run_for(world_, engine().close(resource.id)));
   }
 
   void close() {
     ModelResource* resource = pick(false);
     if (resource == nullptr || !resource->open) return;
-    must(run_for(world_, engine().close(resource->id)));
+    close(*resource);
     trace(resource->id, "closed");
-    resource->open = false;
     resource->flushed();
   }
 
@@ -499,7 +503,7 @@ class Player {
 
   void delete_everything() {
     for (auto& [id, resource] : catalog_.resources)
-      if (resource.open) must(run_for(world_, engine().close(id)));
+      if (resource.open) close(resource);
     catalog_.resources.clear();
     for (int guard = 0; !catalog_.layers.empty() && guard < 100000; guard++) chore();
     REQUIRE(catalog_.layers.empty());
