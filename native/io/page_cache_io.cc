@@ -76,6 +76,7 @@ int32_t PageCacheIo::write(const Loop::Op& op) {
 }
 
 int32_t PageCacheIo::write_watched(const Loop::Op& op, const iovec* iov, int count) {
+  if (syncs_ > 0) return not_here;
   const uint64_t before = op.loop.now_ns();
   if (!patience_.willing(before)) return not_here;
   const ssize_t put = ::pwritev(op.fd, iov, count, static_cast<off_t>(op.offset));

@@ -8,7 +8,8 @@
 //   1. A read waits never (RWF_NOWAIT). A write likewise where the file system knows that (xfs, btrfs).
 //   2. Elsewhere a write of whole pages, which needs nothing from the disk, is made waiting, and the clock watched: one that was
 //      slow (dirty limits, a journal commit) shows that the file system makes writers wait, and for a pause, doubled each time it
-//      happens again, writes go to somebody who may wait.
+//      happens again, writes go to somebody who may wait. So do those made while a sync is under way: they would wait for the
+//      pages and the journal that it holds.
 //   3. What would have been cut short by waiting is done again, whole, by the other way.
 //   4. Direct and synchronous I/O is never done here.
 #pragma once
@@ -42,12 +43,17 @@ class PageCacheIo {
 
   /// The operation's answer, or not_here.
   int32_t attempt(const Loop::Op& op);
+  /// An operation began or ended, whoever does it.
+  void begun(const Loop::Op& op) { syncs_ += is_sync(op); }
+  void ended(const Loop::Op& op) { syncs_ -= is_sync(op); }
 
  private:
+  static bool is_sync(const Loop::Op& op) { return op.verb == Loop::Verb::fsync || op.verb == Loop::Verb::fdatasync; }
   int32_t read(const Loop::Op& op);
   int32_t write(const Loop::Op& op);
   int32_t write_watched(const Loop::Op& op, const iovec* iov, int count);
 
+  uint32_t syncs_ = 0;  // in flight
   Patience patience_;
 };
 

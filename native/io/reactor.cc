@@ -54,6 +54,7 @@ void Reactor::post_after(Job& job, uint64_t delay_ns) {
 void Reactor::submit(Op& op) {
   VERIFY(on_thread());
   in_flight_++;
+  page_cache_.begun(op);
   const int32_t result = page_cache_.attempt(op);
   if (result != PageCacheIo::not_here) return finish(op, result);
   begin(op);
@@ -61,7 +62,9 @@ void Reactor::submit(Op& op) {
 
 void Reactor::resume_op(Job& job) noexcept {
   Op& op = static_cast<Op&>(job);
-  static_cast<Reactor&>(op.loop).in_flight_--;
+  Reactor& self = static_cast<Reactor&>(op.loop);
+  self.in_flight_--;
+  self.page_cache_.ended(op);
   op.handle.resume();
 }
 
