@@ -17,6 +17,7 @@
 //      are ended by their owner with ::shutdown().
 //   6. A loop runs once. Nothing may be posted to it after run() has returned (checked at its destruction); a task that is away
 //      on another sink is not known to the loop, so its owner waits for it before stop().
+//   7. Small buffered reads and writes are done on the loop's own thread when the page cache can answer them (page_cache_io.h).
 #pragma once
 
 #include <sys/socket.h>
