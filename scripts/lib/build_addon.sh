@@ -3,6 +3,9 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
+# native/CMakeLists.txt uses ccache by itself; not twice.
+PATH=${PATH//\/usr\/lib\/ccache:/}
+
 missing=()
 for need in cmake:cmake c++:g++ make:make pkg-config:pkg-config; do
   command -v "${need%%:*}" >/dev/null || missing+=("${need#*:}")
@@ -17,5 +20,7 @@ out=build/cmake
 # shellcheck source=scripts/lib/foreign_build.sh
 source scripts/lib/foreign_build.sh
 drop_foreign_build "$out" "$PWD"
+# Called from a makefile (node-gyp), this is a build of its own.
+unset MAKEFLAGS MAKELEVEL MFLAGS
 export CMAKE_BUILD_PARALLEL_LEVEL=${CMAKE_BUILD_PARALLEL_LEVEL:-$(nproc)}
 node_modules/.bin/cmake-js build -O "$out" -G 'Unix Makefiles' --log-level warn

@@ -117,8 +117,10 @@ need_npm_packages() {
   local stamp=node_modules/.atoll-lock wanted
   wanted=$(npm_wanted)
   [[ -f $stamp && $(<"$stamp") == "$wanted" ]] && return
-  # It runs the install script of Atoll itself too, and with it the native build.
-  quietly npm-ci 'npm ci (the first time this compiles for some minutes)' npm ci --no-audit --no-fund
+  # It runs the install script of Atoll itself too, and with it the native build. What it compiles (SQLite) goes through
+  # Debian's compiler links of ccache: a minute less in the next clone on this machine.
+  quietly npm-ci 'npm ci (the first time this compiles for some minutes)' \
+    env PATH="/usr/lib/ccache:$PATH" npm ci --no-audit --no-fund
   printf '%s\n' "$wanted" >"$stamp"
 }
 
