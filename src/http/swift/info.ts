@@ -24,7 +24,6 @@ const info = {
     max_meta_overall_size: metadataLimits.totalBytes,
     max_meta_value_length: metadataLimits.valueBytes,
     policies: [{ name: storagePolicy, aliases: storagePolicy, default: true }],
-    strict_cors_mode: true,
   },
   tempauth: { account_acls: false },
 }

@@ -26,11 +26,14 @@ const parameters: Readonly<Record<string, string>> = {
   'extract-archive': 'extracting archives',
   hashmap: 'uploading and downloading by hash map',
   path: 'the listing parameter "path" (use prefix and delimiter)',
-  versions: 'versioning',
   'version-id': 'versioning',
 }
 
-/** Throws NotServed. An empty header takes away what is not there, and is harmless. */
+/**
+ * Throws NotServed. `?versions` on a listing is no request for versioning: `swift delete --all` asks for it everywhere, and
+ * where there are no versions the listing is the plain one. An empty header takes away what is not there,
+ * and is harmless.
+ */
 export function refuseLaterFeatures(request: FastifyRequest): void {
   for (const [parameter, feature] of Object.entries(parameters)) {
     if (queryParameter(request, parameter) !== undefined) throw new NotServed(feature)
