@@ -19,7 +19,7 @@ const rememberedMs = 5 * 60_000
 const rememberedMax = 10_000
 /** Each scrypt holds 16 MiB and a thread of libuv's four; the rest of them serves files. */
 const atOnce = 2
-const waitingMax = 64
+const waitingMax = 32
 
 export class Passwords {
   readonly #key = randomBytes(32)

@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Core } from '../../src/core/core.js'
-import type { ProjectCaller } from '../../src/core/records.js'
+import type { Assignment, ProjectCaller } from '../../src/core/records.js'
 import { openStore, type Store } from '../../src/core/store.js'
 import { silentLogger } from '../../src/lib/log.js'
 
@@ -43,9 +43,16 @@ export class TestStore {
 
   /** A user of this role in a project of this name. */
   async caller(name: string, role: 'admin' | 'member' | 'reader' = 'member', project = name): Promise<ProjectCaller> {
-    await this.core.identity.createMember({ user: { name, password: 'a password' }, project, role })
-    const login = { user: { name }, password: 'a password', scope: { project: { name: project } } }
-    return (await this.core.sessions.loginByPassword(login)).session.caller as ProjectCaller
+    const { identity } = this.core
+    const user = await identity.createMember({ user: { name, password: 'a password' }, project, role })
+    const [assignment] = (await identity.assignments({ userId: user.id })) as [Assignment]
+    return {
+      user,
+      project: assignment.project,
+      roles: [assignment.role],
+      isAdmin: role === 'admin',
+      canWrite: role !== 'reader',
+    }
   }
 
   /** Layers in the catalog and in the engine, when everything that can be freed has been. */
