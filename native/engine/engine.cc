@@ -67,6 +67,22 @@ Task<Result<void>> Engine::unlink_layer(LayerId parent, LayerId child, uint64_t 
 Task<Result<void>> Engine::reclaimed() { return run_on(registrar(), reclaimer_.idle()); }
 Task<Result<void>> Engine::shutdown() { return run_on(registrar(), shutdown_here()); }
 
+Task<Result<void>> Engine::recover() { return run_on(registrar(), recover_here()); }
+
+Task<Result<void>> Engine::recover_here() {
+  Result<std::vector<DataFileId>> files = co_await stores_.records.garbage_files();
+  if (!files) co_return files.error();
+  RecordBatch done;
+  for (DataFileId file : *files) {
+    Result<void> removed = co_await stores_.data.remove(file);
+    if (!removed) co_return removed;
+    done.push_back(Reclaimed{GarbageFile{file}});
+  }
+  Result<void> committed = co_await stores_.records.commit(std::move(done));
+  if (committed) reclaimer_.notify();
+  co_return committed;
+}
+
 Task<Result<void>> Engine::open_here(ResourceSpec spec) {
   Result<void> judged = judge(spec);
   if (!judged) co_return judged;

@@ -39,6 +39,11 @@ class Engine {
   Engine(StoreAccess stores, JobSink& workers, std::vector<Executor*> homes);
   ~Engine();
 
+  /// Once, before the first open: removes the data files that the last run left without a record. Their layers may be live heads
+  /// that are written to again, into a file of the same number: the reclaimer must not come across those later. The rest of the
+  /// garbage goes in the background.
+  Task<Result<void>> recover();
+
   // ---- resources ----
 
   /// Opens a resource or takes one more lease. The spec of the first open holds.
@@ -86,6 +91,7 @@ class Engine {
     bool closing = false;
   };
 
+  Task<Result<void>> recover_here();
   Task<Result<void>> open_here(ResourceSpec spec);
   Task<Result<void>> close_here(std::string id, bool all_leases);
   Task<Result<bool>> quiesce_here(std::string id);

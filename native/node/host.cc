@@ -1,6 +1,7 @@
 #include "node/host.h"
 
 #include <algorithm>
+#include <future>
 #include <thread>
 
 namespace atl::node {
@@ -43,8 +44,21 @@ Result<std::unique_ptr<Host>> Host::start(const HostOptions& options) {
     host->loops_.push_back(std::move(*loop));
   }
   host->engine_ = std::make_unique<Engine>(StoreAccess{*host->store_.data, *host->records_}, *host->workers_, homes);
-  host->engine_->reclaimer().notify();  // what the last run left
+  if (Result<void> recovered = host->recover(); !recovered) return recovered.error();
   return host;
+}
+
+Result<void> Host::recover() {
+  struct Recover {
+    static Task<void> run(Engine* engine, std::promise<Result<void>>* answer) {
+      Result<void> recovered = co_await engine->recover();
+      answer->set_value(std::move(recovered));
+    }
+  };
+  std::promise<Result<void>> answer;
+  std::future<Result<void>> recovered = answer.get_future();
+  spawn_on(engine_->registrar(), Recover::run(engine_.get(), &answer));
+  return recovered.get();
 }
 
 void Host::start_nbd(ExportResolver& resolver) {

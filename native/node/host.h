@@ -44,6 +44,7 @@ class Host {
 
  private:
   Host() = default;
+  Result<void> recover();
 
   bool direct_ = false;
   LocalStore store_;

@@ -222,6 +222,19 @@ Task<Result<std::vector<Garbage>>> RecordStore::garbage(uint32_t max) {
   co_return found;
 }
 
+Task<Result<std::vector<DataFileId>>> RecordStore::garbage_files() {
+  Executor& home = Executor::here();
+  co_await readers_.schedule();
+  std::vector<DataFileId> found;
+  Result<void> scanned = kv_.scan("gf", keys::after("gf"), nullptr, [&](std::string_view key, std::string_view) {
+    if (auto file = keys::parse_file("gf", key)) found.push_back(*file);
+    return true;
+  });
+  co_await home.schedule();
+  if (!scanned) co_return scanned.error();
+  co_return found;
+}
+
 Task<Result<std::vector<LayerId>>> RecordStore::layers() {
   Executor& home = Executor::here();
   co_await readers_.schedule();

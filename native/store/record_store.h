@@ -62,6 +62,7 @@ class RecordStore {
   Task<Result<std::vector<RegionIndex>>> regions(LayerId layer, RegionIndex from, uint32_t max);
   Task<Result<uint64_t>> content_references(Digest digest);
   Task<Result<std::vector<Garbage>>> garbage(uint32_t max);
+  Task<Result<std::vector<DataFileId>>> garbage_files();
   /// Layers that have records or left a data file behind, in order, each once.
   Task<Result<std::vector<LayerId>>> layers();
 

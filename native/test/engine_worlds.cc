@@ -91,7 +91,7 @@ class LocalWorld final : public World {
       loops_.push_back(std::move(*loop));
     }
     engine_ = std::make_unique<Engine>(StoreAccess{*store_.data, *records_}, *workers_, homes);
-    engine_->reclaimer().notify();
+    VERIFY(run_for<Result<void>>(*this, engine_->recover()).ok());
   }
 
   void stop() {

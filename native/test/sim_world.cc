@@ -54,7 +54,7 @@ class SimWorld final : public World {
     VERIFY(records_->recover().ok());
     engine_ = std::make_unique<Engine>(StoreAccess{*data_, *records_}, *workers_,
                                        std::vector<Executor*>{homes_.begin(), homes_.end()});
-    engine_->reclaimer().notify();
+    VERIFY(run_for<Result<void>>(*this, engine_->recover()).ok());
   }
   void stop() {
     (void)run_for<Result<void>>(*this,
