@@ -6,6 +6,7 @@
 import type { IncomingMessage } from 'node:http'
 import type { FastifyRequest } from 'fastify'
 import { BodyTooLarge, BodyTooSlow, ClientGone, MalformedBody } from './errors.js'
+import { nestsTooDeep } from './json_depth.js'
 import { sendContinue } from './unread_body.js'
 
 const jsonBytesMax = 1 << 20
@@ -66,6 +67,7 @@ export async function readBody(request: FastifyRequest, maxBytes: number): Promi
 /** Whatever the Content-Type says. Throws 400 when it is not JSON. */
 export async function readJson(request: FastifyRequest, maxBytes = jsonBytesMax): Promise<unknown> {
   const text = (await readBody(request, maxBytes)).toString('utf8')
+  if (nestsTooDeep(text)) throw new MalformedBody('the request body is nested too deep')
   try {
     return JSON.parse(text)
   } catch {

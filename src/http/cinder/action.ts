@@ -5,7 +5,7 @@ import type { FastifyRequest } from 'fastify'
 import type { ProjectCaller } from '../../core/records.js'
 import type { ApiOptions } from '../api.js'
 
-export interface ActionCall<Argument = unknown> extends ApiOptions {
+interface ActionCall<Argument = unknown> extends ApiOptions {
   caller: ProjectCaller
   volumeId: string
   argument: Argument

@@ -6,7 +6,7 @@ import { flagOf } from './validation.js'
 /** What one answer holds at most (Cinder's osapi_max_limit). */
 export const limitMax = 1000
 
-export interface SortOrder<Key extends string> {
+interface SortOrder<Key extends string> {
   key: Key
   direction: 'asc' | 'desc'
 }

@@ -11,7 +11,7 @@ import { CinderFault } from './faults.js'
 
 export const minMinor = 0
 export const maxMinor = 70
-export const versionHeader = 'OpenStack-API-Version'
+const versionHeader = 'OpenStack-API-Version'
 
 declare module 'fastify' {
   interface FastifyRequest {
@@ -24,7 +24,8 @@ declare module 'fastify' {
 export const since = {
   uploadVisibility: 1,
   strictBootableFilter: 2,
-  glanceMetadataFilter: 4,
+  servicesCluster: 7,
+  summary: 12,
   groups: 13,
   groupSnapshots: 14,
   metadataEtag: 15,
@@ -32,24 +33,18 @@ export const since = {
   snapshotMetadataFilter: 22,
   deleteForce: 23,
   attachments: 27,
-  summary: 12,
-  summaryMetadata: 36,
-  servicesCluster: 7,
   resourceFilters: 33,
-  likeFilters: 34,
+  summaryMetadata: 36,
   snapshotUserId: 41,
   extendInUse: 42,
   attachmentComplete: 44,
   count: 45,
-  createFromBackup: 47,
   sharedTargets: 48,
   backendState: 49,
   strictBodies: 53,
   attachmentMode: 54,
-  timeFilters: 60,
   clusterName: 61,
   volumeTypeId: 63,
-  encryptionKeyId: 64,
   consumesQuota: 65,
   snapshotWithoutForce: 66,
 } as const

@@ -4,7 +4,7 @@ import type { Core } from '../../core/core.js'
 import type { ProjectCaller } from '../../core/records.js'
 import type { VolumeQuery } from '../../core/volumes.js'
 
-export interface Totals {
+interface Totals {
   count: number
   sizeGib: number
   metadata: Record<string, string[]>

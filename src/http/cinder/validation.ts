@@ -55,10 +55,6 @@ export const NullableUuid = Type.Union([Type.String({ pattern: uuidPattern }), T
   description: 'a UUID or null',
 })
 
-export function isUuid(text: string): boolean {
-  return new RegExp(uuidPattern).test(text)
-}
-
 const metadataValue = Type.String({ maxLength: 255, description: 'a string of at most 255 characters' })
 export const Metadata = Type.Record(Type.String({ pattern: '^[a-zA-Z0-9\\-_:. ]{1,255}$' }), metadataValue, {
   additionalProperties: false,

@@ -17,7 +17,7 @@ export class GlanceFault extends Error {
   }
 }
 
-export interface RenderedFault {
+interface RenderedFault {
   contentType: string
   body: string
 }

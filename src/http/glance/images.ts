@@ -96,7 +96,7 @@ function isPatchMediaType(text: string): text is keyof typeof patchMediaTypes {
   return Object.hasOwn(patchMediaTypes, text)
 }
 
-export function viewFor(caller: ProjectCaller, image: Image): Record<string, unknown> {
+function viewFor(caller: ProjectCaller, image: Image): Record<string, unknown> {
   return imageView(image, caller.isAdmin || image.owner === caller.project.id)
 }
 

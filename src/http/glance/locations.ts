@@ -41,7 +41,7 @@ function sizeInMetadata(metadata: Record<string, unknown>): number | undefined {
 }
 
 /** Only URLs under our own base are rewritten: data of other servers is never fetched. */
-export function ownUrlToSwift(url: string, base: string): string {
+function ownUrlToSwift(url: string, base: string): string {
   const prefix = `${base}/v1/`
   return url.startsWith(prefix) ? `swift://${url.slice(prefix.length)}` : url
 }

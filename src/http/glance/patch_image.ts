@@ -13,7 +13,7 @@ import { baseFields } from './image_fields.js'
 import type { PatchDraft, PatchOperation } from './json_patch.js'
 import { registerLocation } from './locations.js'
 
-export interface PatchContext {
+interface PatchContext {
   core: Core
   urls: UrlSettings
   caller: ProjectCaller

@@ -2,7 +2,7 @@
 
 export type RawQuery = Record<string, string | string[] | undefined>
 
-export interface QueryParams {
+interface QueryParams {
   /** Takes a parameter; its last value counts when it is repeated. */
   last(name: string): string | undefined
   /** Takes all values of a parameter that may be repeated. */

@@ -19,7 +19,7 @@ export function imageSchema(): Record<string, unknown> {
   }
 }
 
-export function memberSchema(): Record<string, unknown> {
+function memberSchema(): Record<string, unknown> {
   return {
     name: 'member',
     properties: {

@@ -1,5 +1,6 @@
 // support.ts: what the tests of the block storage API do all the time.
 
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { Question } from '../../support/http.js'
 import type { Session } from '../../support/server.js'
 
@@ -47,4 +48,17 @@ export const act = (session: Session, volumeId: string, action: Record<string, u
 
 export async function statusOf(session: Session, volumeId: string): Promise<string> {
   return (await call(session, 'GET', `/volumes/${volumeId}`)).json.volume.status
+}
+
+/** Clients learn that a thing is deleted when it cannot be shown any more. */
+export async function gone(show: () => Promise<unknown>): Promise<void> {
+  for (let tries = 0; tries < 20; tries++) {
+    const isGone = await show().then(
+      () => false,
+      () => true,
+    )
+    if (isGone) return
+    await sleep(200)
+  }
+  throw new Error('it does not go')
 }

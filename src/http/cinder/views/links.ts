@@ -1,6 +1,6 @@
 import type { ViewContext } from './context.js'
 
-export interface Link {
+interface Link {
   rel: 'self' | 'bookmark' | 'next'
   href: string
 }
