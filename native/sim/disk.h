@@ -34,14 +34,24 @@
 namespace atl::sim {
 
 enum class Operation : uint8_t {
-  read, write, punch, write_zeroes, sync, reopen, remove,
-  put_content, read_content, drop_content, kv_get, kv_write,
+  read,
+  write,
+  punch,
+  write_zeroes,
+  sync,
+  reopen,
+  remove,
+  put_content,
+  read_content,
+  drop_content,
+  kv_get,
+  kv_write,
 };
 constexpr size_t operation_count = 12;
 
 struct DiskOptions {
-  uint64_t capacity_bytes = UINT64_MAX;     // of data files and content, in whole blocks
-  uint64_t latency_ns_max = 200'000;        // of each half of an operation: before and after it takes effect
+  uint64_t capacity_bytes = UINT64_MAX;  // of data files and content, in whole blocks
+  uint64_t latency_ns_max = 200'000;     // of each half of an operation: before and after it takes effect
   uint32_t write_alignment = 1;
 };
 

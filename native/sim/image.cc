@@ -49,7 +49,8 @@ void Image::clear(uint64_t offset, uint64_t length) {
 
 uint64_t Image::missing_bytes(uint64_t offset, uint64_t length) const {
   uint64_t missing = 0;
-  for_blocks(offset, length, [&](uint64_t block, uint64_t, uint64_t, uint64_t) { missing += !blocks_.contains(block); });
+  for_blocks(offset, length,
+             [&](uint64_t block, uint64_t, uint64_t, uint64_t) { missing += !blocks_.contains(block); });
   return missing * block_bytes;
 }
 

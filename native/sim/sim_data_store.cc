@@ -108,8 +108,8 @@ Task<Result<void>> SimDataStore::write_zeroes(DataFileId file, uint64_t offset, 
   if (auto error = disk_.fault(Operation::write_zeroes)) co_return std::move(*error);
   if (length == 0) co_return Result<void>{};
   const auto found = disk_.files_.find(file);
-  const uint64_t more =
-      found == disk_.files_.end() ? Image{}.missing_bytes(offset, length) : found->second.current().missing_bytes(offset, length);
+  const uint64_t more = found == disk_.files_.end() ? Image{}.missing_bytes(offset, length)
+                                                    : found->second.current().missing_bytes(offset, length);
   if (Result<void> space = has_space(more); !space) co_return space;
   const uint64_t change = disk_.files_[file].begin_zeros(offset, length);
   Result<void> finished = co_await finish(file, change);
@@ -119,7 +119,8 @@ Task<Result<void>> SimDataStore::write_zeroes(DataFileId file, uint64_t offset, 
 Task<Result<void>> SimDataStore::sync(DataFileId file) {
   if (Result<void> may = may_change(file); !may) co_return may;
   const auto at_start = disk_.files_.find(file);
-  const std::vector<uint64_t> changes = at_start == disk_.files_.end() ? std::vector<uint64_t>{} : at_start->second.ended();
+  const std::vector<uint64_t> changes =
+      at_start == disk_.files_.end() ? std::vector<uint64_t>{} : at_start->second.ended();
   Result<void> passed = co_await pass();
   if (!passed) co_return passed;
   if (Result<void> may = may_change(file); !may) co_return may;

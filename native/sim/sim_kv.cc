@@ -28,8 +28,8 @@ Result<void> SimKv::alive() const {
 }
 
 const std::string* SimKv::at(const Versions& versions, const KvSnapshot* snapshot) const {
-  auto after = snapshot == nullptr ? versions.end()
-                                   : versions.upper_bound(static_cast<const SimSnapshot*>(snapshot)->write());
+  auto after =
+      snapshot == nullptr ? versions.end() : versions.upper_bound(static_cast<const SimSnapshot*>(snapshot)->write());
   if (after == versions.begin()) return nullptr;
   const std::optional<std::string>& value = std::prev(after)->second;
   return value ? &*value : nullptr;

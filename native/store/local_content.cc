@@ -22,7 +22,8 @@ Error chunk_error(int error, const Digest& digest, const char* doing) {
 Error absent(const Digest& digest) { return Error{Code::not_found, "content " + digest.hex() + ": not there"}; }
 
 bool all_zero(Bytes bytes) {
-  return bytes.empty() || (bytes[0] == std::byte{0} && std::memcmp(bytes.data(), bytes.data() + 1, bytes.size() - 1) == 0);
+  return bytes.empty() ||
+         (bytes[0] == std::byte{0} && std::memcmp(bytes.data(), bytes.data() + 1, bytes.size() - 1) == 0);
 }
 
 /// The next run [begin, end) of blocks that are not zeros, at or after `from`; begin == bytes.size() when there is none.
@@ -31,7 +32,9 @@ struct Run {
   size_t end;
 };
 Run next_run(Bytes bytes, size_t from) {
-  const auto zero_at = [&](size_t at) { return all_zero(bytes.subspan(at, std::min<size_t>(block_bytes, bytes.size() - at))); };
+  const auto zero_at = [&](size_t at) {
+    return all_zero(bytes.subspan(at, std::min<size_t>(block_bytes, bytes.size() - at)));
+  };
   while (from < bytes.size() && zero_at(from)) from = std::min<size_t>(from + block_bytes, bytes.size());
   size_t end = from;
   while (end < bytes.size() && !zero_at(end)) end = std::min<size_t>(end + block_bytes, bytes.size());

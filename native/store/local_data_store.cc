@@ -61,7 +61,8 @@ Result<void> LocalDataStore::prepare() {
     if (Result<void> synced = sync_directory(path); !synced) return synced;
 
   std::vector<std::string> leftovers;
-  Result<void> listed = list_directory(paths_.new_content(), [&](std::string_view name) { leftovers.emplace_back(name); });
+  Result<void> listed =
+      list_directory(paths_.new_content(), [&](std::string_view name) { leftovers.emplace_back(name); });
   if (!listed) return listed;
   for (const std::string& name : leftovers)
     if (::unlink((paths_.new_content() + "/" + name).c_str()) != 0 && errno != ENOENT)
@@ -198,7 +199,8 @@ Task<Result<void>> LocalDataStore::punch(DataFileId file, uint64_t offset, uint6
     if (at) {
       int error = EOPNOTSUPP;
       if (can_punch_.load(std::memory_order_relaxed))
-        error = co_await allocate_range(at->fd(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, piece.offset, piece.length);
+        error =
+            co_await allocate_range(at->fd(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, piece.offset, piece.length);
       if (error == EOPNOTSUPP) {
         can_punch_.store(false, std::memory_order_relaxed);
         struct stat now {};

@@ -27,16 +27,18 @@ namespace atl {
 
 struct LocalDataStoreOptions {
   bool direct = false;
-  bool read_only = false;                     // for check: creates and cleans up nothing
-  uint64_t segment_bytes = uint64_t{1} << 40; // part of the format; other values are for tests. A multiple of region_bytes or less than it
-  uint32_t max_open_files = 0;                // 0: two fifths of the process's limit, at most 65536
+  bool read_only = false;  // for check: creates and cleans up nothing
+  uint64_t segment_bytes =
+      uint64_t{1} << 40;  // part of the format; other values are for tests. A multiple of region_bytes or less than it
+  uint32_t max_open_files = 0;  // 0: two fifths of the process's limit, at most 65536
   uint32_t blocking_threads = 4;
 };
 
 class LocalDataStore final : public DataStore {
  public:
   /// Blocking. Creates the directories where they are missing. `unsupported`: no direct I/O on this file system.
-  static Result<std::unique_ptr<LocalDataStore>> open(const std::string& directory, const LocalDataStoreOptions& options);
+  static Result<std::unique_ptr<LocalDataStore>> open(const std::string& directory,
+                                                      const LocalDataStoreOptions& options);
   /// No call may be under way.
   ~LocalDataStore() override;
 
@@ -73,7 +75,8 @@ class LocalDataStore final : public DataStore {
     uint64_t length;
   };
 
-  LocalDataStore(const std::string& directory, const LocalDataStoreOptions& options, std::unique_ptr<BlockingPool> pool);
+  LocalDataStore(const std::string& directory, const LocalDataStoreOptions& options,
+                 std::unique_ptr<BlockingPool> pool);
 
   Result<void> prepare();
   Result<void> probe_direct() const;

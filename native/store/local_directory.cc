@@ -11,7 +11,8 @@
 namespace atl {
 
 Result<void> make_directory(const std::string& path) {
-  if (::mkdir(path.c_str(), 0700) != 0 && errno != EEXIST) return Error::from_errno(errno, "creating directory " + path);
+  if (::mkdir(path.c_str(), 0700) != 0 && errno != EEXIST)
+    return Error::from_errno(errno, "creating directory " + path);
   return {};
 }
 

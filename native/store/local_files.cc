@@ -146,7 +146,8 @@ bool DescriptorCache::evict_from(Shard& shard) {
   const std::scoped_lock lock{shard.mutex};
   const auto found = shard.files.find(victim->key());
   const bool still_there = found != shard.files.end() && found->second == &*victim;
-  if (!synced || !still_there || victim->references_.load(std::memory_order_acquire) != 2 || victim->dirty()) return false;
+  if (!synced || !still_there || victim->references_.load(std::memory_order_acquire) != 2 || victim->dirty())
+    return false;
   closing = take_out(shard, *victim);
   return true;
 }

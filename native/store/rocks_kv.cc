@@ -51,7 +51,9 @@ rocksdb::CompressionType compression() {
 // RocksDB would look for space by itself, every five seconds, and refuse a Resume() meanwhile. Ours comes with the next write.
 class NoOwnRecovery final : public rocksdb::EventListener {
  public:
-  void OnErrorRecoveryBegin(rocksdb::BackgroundErrorReason, rocksdb::Status, bool* by_itself) override { *by_itself = false; }
+  void OnErrorRecoveryBegin(rocksdb::BackgroundErrorReason, rocksdb::Status, bool* by_itself) override {
+    *by_itself = false;
+  }
 };
 
 rocksdb::Options rocks_options(const RocksKvOptions& from) {
@@ -104,8 +106,8 @@ RocksKv::~RocksKv() = default;
 Result<std::unique_ptr<RocksKv>> RocksKv::open(const std::string& directory, const RocksKvOptions& options) {
   rocksdb::DB* db = nullptr;
   const rocksdb::Options from = rocks_options(options);
-  const rocksdb::Status status = options.read_only ? rocksdb::DB::OpenForReadOnly(from, directory, &db)
-                                                   : rocksdb::DB::Open(from, directory, &db);
+  const rocksdb::Status status =
+      options.read_only ? rocksdb::DB::OpenForReadOnly(from, directory, &db) : rocksdb::DB::Open(from, directory, &db);
   if (status.ok()) return std::unique_ptr<RocksKv>{new RocksKv{std::unique_ptr<rocksdb::DB>{db}, options.read_only}};
   // RocksDB has no code of its own for it; both messages (this process, another one) name its lock file.
   if (status.IsIOError() && status.ToString().find(directory + "/LOCK") != std::string::npos &&
@@ -147,7 +149,8 @@ Result<void> RocksKv::recover_space() {
 
 Result<void> RocksKv::write(const std::vector<KvMutation>& mutations, bool durable) {
   if (read_only_) return Error{Code::read_only, "records: opened for reading only"};
-  if (failed_) return Error{Code::io, "records: an earlier write failed; nothing is written until they are opened again"};
+  if (failed_)
+    return Error{Code::io, "records: an earlier write failed; nothing is written until they are opened again"};
   if (out_of_space_)
     if (Result<void> recovered = recover_space(); !recovered) return recovered;
 

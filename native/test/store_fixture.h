@@ -34,6 +34,9 @@ class TemporaryDirectory {
 /// ATOLL_SEED, or another one each time. CAPTURE it.
 uint64_t test_seed();
 
+/// From here on fdatasync fails with EIO on this thread and those it starts. Cannot be undone. False where the kernel has no filters.
+bool refuse_fdatasync();
+
 /// Waits on the calling thread until the task has ended on the sink.
 void run_and_wait(JobSink& sink, Task<void> task);
 
@@ -95,16 +98,16 @@ template <class T>
 std::string why(const Result<T>& result) {
   return result ? "" : result.error().message;
 }
-#define REQUIRE_OK(...)                                              \
-  do {                                                               \
-    const auto& require_ok_result = (__VA_ARGS__);                   \
-    const std::string require_ok_why = why(require_ok_result);       \
-    REQUIRE_MESSAGE(require_ok_result.ok(), require_ok_why);         \
+#define REQUIRE_OK(...)                                        \
+  do {                                                         \
+    const auto& require_ok_result = (__VA_ARGS__);             \
+    const std::string require_ok_why = why(require_ok_result); \
+    REQUIRE_MESSAGE(require_ok_result.ok(), require_ok_why);   \
   } while (false)
-#define CHECK_CODE(expected, ...)                                    \
-  do {                                                               \
-    const auto& check_code_result = (__VA_ARGS__);                   \
-    REQUIRE(!check_code_result.ok());                                \
+#define CHECK_CODE(expected, ...)                                                                   \
+  do {                                                                                              \
+    const auto& check_code_result = (__VA_ARGS__);                                                  \
+    REQUIRE(!check_code_result.ok());                                                               \
     CHECK_MESSAGE(check_code_result.error().code == (expected), check_code_result.error().message); \
   } while (false)
 

@@ -2,8 +2,8 @@
 #include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <set>
@@ -43,7 +43,8 @@ TEST_CASE("local store: files are called as docs/format.md says") {
     const std::string chunk = pattern(2, 100);
     REQUIRE_OK(call(bed, bed.store().put_content(digest_of(chunk), bytes_of(chunk))));
     const std::string hex = digest_of(chunk).hex();
-    CHECK(names_under(bed.directory()) == std::set<std::string>{"data/bc/0000000000000abc.0", "data/bc/0000000000000abc.1",
+    CHECK(names_under(bed.directory()) == std::set<std::string>{"data/bc/0000000000000abc.0",
+                                                                "data/bc/0000000000000abc.1",
                                                                 "content/" + hex.substr(0, 2) + "/" + hex.substr(2)});
     REQUIRE_OK(call(bed, bed.store().remove(DataFileId{0xabc})));
     REQUIRE_OK(call(bed, bed.store().drop_content(digest_of(chunk))));
@@ -55,8 +56,8 @@ TEST_CASE("local store: files are called as docs/format.md says") {
 TEST_CASE("local store: names that are not ours are passed over") {
   for_each_local_store({}, [](StoreBed& bed) {
     REQUIRE_OK(write(bed, 1, 0, pattern(1, 4096)));
-    for (const char* name : {"data/01/lost", "data/01/0000000000000001.x", "data/01/0000000000000001.00", "data/01/000000000000000F.0",
-                             "data/01/0000000000000002.0", "data/stray", "content/ab"})
+    for (const char* name : {"data/01/lost", "data/01/0000000000000001.x", "data/01/0000000000000001.00",
+                             "data/01/000000000000000F.0", "data/01/0000000000000002.0", "data/stray", "content/ab"})
       std::ofstream{bed.directory() + "/" + name} << "stray";
     std::set<uint64_t> files;
     REQUIRE_OK(call(bed, bed.store().list_files([&](DataFileId file) { files.insert(number(file)); })));
@@ -84,7 +85,8 @@ TEST_CASE("local store: zeros in a chunk take no space") {
     const Digest digest = digest_of(chunk);
     REQUIRE_OK(call(bed, bed.store().put_content(digest, bytes_of(chunk))));
     struct stat status {};
-    REQUIRE(::stat((bed.directory() + "/content/" + digest.hex().substr(0, 2) + "/" + digest.hex().substr(2)).c_str(), &status) == 0);
+    REQUIRE(::stat((bed.directory() + "/content/" + digest.hex().substr(0, 2) + "/" + digest.hex().substr(2)).c_str(),
+                   &status) == 0);
     CHECK(status.st_size == region_bytes);
     CHECK(status.st_blocks * 512 <= 65'536);
     CHECK(read_content_back(bed, digest, 0, region_bytes) == chunk);
@@ -193,7 +195,9 @@ TEST_CASE("local store: a full file system is an error to that write and nothing
   const TemporaryDirectory directory;
   if (::mount("tmpfs", directory.path().c_str(), "tmpfs", 0, "size=16m") != 0) {
     REQUIRE(errno == EPERM);
-    const std::string again = "unshare --map-root-user --mount " + fs::read_symlink("/proc/self/exe").string() +
+    REQUIRE(std::getenv("ATOLL_NAMESPACE") == nullptr);
+    const std::string again = "ATOLL_NAMESPACE=1 unshare --map-root-user --mount " +
+                              fs::read_symlink("/proc/self/exe").string() +
                               " --test-case='local store: a full file system is an error*' > /dev/null";
     CHECK(std::system(again.c_str()) == 0);
     return;

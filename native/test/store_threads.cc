@@ -1,32 +1,15 @@
 // store_threads.cc: the local store under several reactors, and under failures that only a kernel makes.
-#include <linux/filter.h>
-#include <linux/seccomp.h>
-#include <stddef.h>
-#include <sys/prctl.h>
-#include <sys/syscall.h>
-
 #include <cstring>
 #include <thread>
 
 #include "base/async.h"
+#include "store/rocks_kv.h"
 #include "test/store_fixture.h"
 
 using namespace atl;
 using namespace atl::test;
 
 namespace {
-
-/// From here on fdatasync fails on this thread and those it starts. Cannot be undone.
-bool refuse_fdatasync() {
-  sock_filter filter[] = {
-      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
-      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, __NR_fdatasync, 0, 1),
-      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EIO),
-      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
-  };
-  const sock_fprog program{static_cast<unsigned short>(std::size(filter)), filter};
-  return ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 && ::prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0;
-}
 
 std::unique_ptr<LoopThread> start_loop(IoKind kind) {
   LoopOptions options;
@@ -81,7 +64,8 @@ struct Worker {
         if (done) done = co_await store->write(own, offset, piece);
       } else if (choice < 8) {
         done = co_await store->read(shared, base + offset, piece);
-        if (done && std::memcmp(piece.data(), model.data() + offset, length) != 0) co_return Error{Code::corrupt, "not what was written"};
+        if (done && std::memcmp(piece.data(), model.data() + offset, length) != 0)
+          co_return Error{Code::corrupt, "not what was written"};
       } else if (choice < 9) {
         done = co_await store->sync(random.one_in(2) ? shared : own);
       } else {
@@ -245,13 +229,58 @@ TEST_CASE("local store: a file whose sync fails when its descriptor is needed el
     auto opened = LocalDataStore::open(directory.path(), options);
     VERIFY(opened.ok());
     store = std::move(*opened);
-  }).join();
+  })
+      .join();
   const auto good = start_loop(IoKind::automatic);
   const std::string bytes = pattern(1, 4096);
   REQUIRE_OK(run_and_wait(good->loop(), store->write(DataFileId{1}, 0, bytes_of(bytes))));
   REQUIRE_OK(run_and_wait(good->loop(), store->write(DataFileId{2}, 0, bytes_of(bytes))));  // closes the first
   CHECK_CODE(Code::io, run_and_wait(good->loop(), store->sync(DataFileId{1})));
   REQUIRE_OK(run_and_wait(good->loop(), store->sync(DataFileId{2})));
+}
+
+TEST_CASE("records: after a failed sync nothing is written until they are opened again") {
+  const TemporaryDirectory directory;
+  auto kv = RocksKv::open(directory.path());
+  REQUIRE_OK(kv);
+  REQUIRE_OK((*kv)->write({{"a", "1"}}, true));
+  Result<void> failed;
+  std::thread([&] {  // RocksDB syncs its log on the thread that writes
+    VERIFY(refuse_fdatasync());
+    failed = (*kv)->write({{"a", "2"}}, true);
+  })
+      .join();
+  CHECK_CODE(Code::io, failed);
+  CHECK_CODE(Code::io, (*kv)->write({{"b", "2"}}, true));
+  CHECK_CODE(Code::io, (*kv)->write({{"b", "2"}}, false));
+  CHECK(*(*kv)->get("a", nullptr) == "1");
+  kv->reset();
+  kv = RocksKv::open(directory.path());
+  REQUIRE_OK(kv);
+  CHECK(*(*kv)->get("b", nullptr) == std::nullopt);
+  REQUIRE_OK((*kv)->write({{"b", "3"}}, true));
+}
+
+TEST_CASE("records: readers on several threads see whole batches") {
+  const TemporaryDirectory directory;
+  auto kv = RocksKv::open(directory.path());
+  REQUIRE_OK(kv);
+  REQUIRE_OK((*kv)->write({{"a", "0"}, {"b", "0"}}, true));
+  std::vector<std::thread> readers;
+  std::atomic<bool> torn{false};
+  for (int i = 0; i < 3; i++)
+    readers.emplace_back([&] {
+      for (int n = 0; n < 200; n++) {
+        const auto snapshot = (*kv)->snapshot();
+        const auto a = (*kv)->get("a", snapshot.get());
+        const auto b = (*kv)->get("b", snapshot.get());
+        if (!a || !b || *a != *b) torn = true;
+      }
+    });
+  for (int n = 1; n <= 200; n++)
+    REQUIRE_OK((*kv)->write({{"a", std::to_string(n)}, {"b", std::to_string(n)}}, n % 20 == 0));
+  for (std::thread& reader : readers) reader.join();
+  CHECK(!torn);
 }
 
 TEST_CASE("turns: tasks of several executors have a turn each, one at a time") {
