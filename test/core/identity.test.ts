@@ -1,5 +1,6 @@
 import t from 'tap'
-import { TestStore } from './support.js'
+import type { RoleId } from '../../src/lib/ids.js'
+import { refused, TestStore } from './support.js'
 
 const password = 'a password'
 
@@ -51,7 +52,7 @@ t.test('a wrong password, an unknown and a disabled user get the same answer', a
       ),
     )
   }
-  t.equal(new Set(answers).size, 1, answers[0])
+  t.equal(new Set(answers).size, 1, String(answers[0]))
   t.match(answers[0], /^login_failed/)
 })
 
@@ -125,7 +126,7 @@ t.test('a token ends: revoked, expired, its user or project disabled, its role t
     'project disabled': () => identity.updateProject(alice.project.id, { enabled: false }),
     'project enabled again': () => identity.updateProject(alice.project.id, { enabled: true }),
     'role taken away': () =>
-      identity.unassign({ userId: alice.user.id, projectId: alice.project.id, roleId: (role as { id: never }).id }),
+      identity.unassign({ userId: alice.user.id, projectId: alice.project.id, roleId: role?.id as RoleId }),
   }
   for (const [words, end] of Object.entries(ends)) {
     if (words === 'project enabled again') {
@@ -184,7 +185,7 @@ t.test('names are taken once, and are what people can type', async (t) => {
   await t.rejects(identity.createUser({ name: 'alice12', password }), { code: 'name_taken', status: 409 })
   await t.rejects(identity.createProject({ name: 'alice12' }), { code: 'name_taken' })
   for (const name of ['', 'a\nb', 'x'.repeat(256)])
-    await t.rejects(identity.createUser({ name, password }), { status: 400 })
+    await t.rejects(identity.createUser({ name, password }), refused(400))
   for (const word of ['', 'x'.repeat(1025)]) {
     await t.rejects(identity.createUser({ name: 'bob12', password: word }), { code: 'bad_password' })
   }
@@ -206,7 +207,7 @@ t.test('an assignment can be given twice and taken once', async (t) => {
   const alice = await store.caller('alice14')
   const project = await identity.createProject({ name: 'p' })
   const [role] = await identity.roles({ name: 'reader' })
-  const assignment = { userId: alice.user.id, projectId: project.id, roleId: (role as { id: never }).id }
+  const assignment = { userId: alice.user.id, projectId: project.id, roleId: role?.id as RoleId }
   await identity.assign(assignment)
   await identity.assign(assignment)
   t.equal((await identity.assignments({ projectId: project.id })).length, 1)

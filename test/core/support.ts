@@ -106,3 +106,6 @@ export function newDice(t: { comment(text: string): unknown }): Dice {
   t.comment(`ATOLL_SEED=${seed}`)
   return new Dice(seed)
 }
+
+/** For `t.rejects`: an error of this status, whatever its code. */
+export const refused = (status: number): Error => ({ status }) as unknown as Error
