@@ -23,7 +23,7 @@ export class Churn {
   readonly #snapshots = new Ledger('snapshot')
   readonly #clones = new Ledger('clone')
   #number = 0
-  /** How many calls were answered. */
+  /** How many steps were done: an object, or a snapshot with a clone. */
   answered = 0
 
   /** `volumeId`: the volume that is snapshotted and never deleted. */
@@ -38,6 +38,12 @@ export class Churn {
     const made = await api.call('PUT', api.object(container))
     if (!made.ok) throw new Error(`PUT of the container: ${made.status}`)
     await Promise.all([this.#repeat(() => this.#object()), this.#repeat(() => this.#history()), this.#endlessUpload()])
+  }
+
+  /** Resolves when so many steps are done, in all, or the time is up. */
+  async reaches(count: number, limitMs: number): Promise<void> {
+    const end = performance.now() + limitMs
+    while (this.answered < count && performance.now() < end) await sleep(5)
   }
 
   /** After a restart. Answers what is wrong, in words. */
@@ -85,8 +91,7 @@ export class Churn {
     await this.#objects.changes(name, 'present', () =>
       this.#api.expect(201, 'PUT', this.#api.object(`${container}/${name}`), { body }),
     )
-    const [oldest, ...others] = this.#objects.present
-    if (oldest && others.length >= keptObjects) await this.#deleteObject(oldest)
+    for (const oldest of this.#objects.present.slice(0, -keptObjects)) await this.#deleteObject(oldest)
   }
 
   async #deleteObject(name: string): Promise<void> {
@@ -102,30 +107,33 @@ export class Churn {
     const snapshot = await this.#snapshots.changes(name, 'present', () => this.#api.createSnapshot(volume))
     const clone = this.#name('c')
     await this.#clones.changes(clone, 'present', () => this.#api.createVolume({ name: clone, snapshot_id: snapshot }))
-    await this.#deleteOldest('snapshots', this.#snapshots, keptSnapshots)
-    await this.#deleteOldest('volumes', this.#clones, keptClones)
+    await this.#deleteOldest('snapshots', { ledger: this.#snapshots, kept: keptSnapshots })
+    await this.#deleteOldest('volumes', { ledger: this.#clones, kept: keptClones })
   }
 
-  async #deleteOldest(kind: 'snapshots' | 'volumes', ledger: Ledger, kept: number): Promise<void> {
-    const [oldest, ...others] = ledger.present
-    if (!oldest || others.length < kept) return
-    const found = (await this.#api.list(kind)).find(({ name }) => name === oldest)
-    if (!found) throw new Error(`${kind} ${oldest} is not listed`)
-    await ledger.changes(oldest, 'absent', () => this.#api.delete(kind, found.id))
+  async #deleteOldest(
+    kind: 'snapshots' | 'volumes',
+    { ledger, kept }: { ledger: Ledger; kept: number },
+  ): Promise<void> {
+    for (const name of ledger.present.slice(0, -kept)) {
+      const found = (await this.#api.list(kind)).find((each) => each.name === name)
+      if (!found) throw new Error(`${kind} ${name} is not listed`)
+      await ledger.changes(name, 'absent', () => this.#api.delete(kind, found.id))
+    }
   }
 
   /** Its ledger never hears of it: were it visible after the restart, it would be one that was never made. */
   async #endlessUpload(): Promise<void> {
-    const body = Readable.toWeb(Readable.from(endless()))
-    const upload = { body: body as ReadableStream, duplex: 'half' as const }
-    await this.#api.call('PUT', this.#api.object(`${container}/${this.#name('endless')}`), upload).then(
-      (answer) => {
-        throw new Error(`an upload without an end was answered: ${answer.status}`)
-      },
-      (error) => {
-        if (!isGone(error)) throw error
-      },
-    )
+    const source = Readable.from(endless())
+    const upload = { body: Readable.toWeb(source) as ReadableStream, duplex: 'half' as const }
+    try {
+      const { status } = await this.#api.call('PUT', this.#api.object(`${container}/${this.#name('endless')}`), upload)
+      throw new Error(`an upload without an end was answered: ${status}`)
+    } catch (error) {
+      if (!isGone(error)) throw error
+    } finally {
+      source.destroy() // fetch goes on reading it otherwise
+    }
   }
 
   #name(prefix: string): string {

@@ -15,10 +15,10 @@ const kills = Number(process.env.ATOLL_KILLS ?? 50)
 const seed = process.env.ATOLL_SEED ?? randomBytes(4).toString('hex')
 /** Every so many kills the server is stopped and its store checked. */
 const checkEvery = 10
-/** Not what is promised (that is printed), but what is an error on any machine. */
+/** Not what is promised, but what is wrong on the slowest machine. */
 const restartLimitMs = 10_000
 
-t.setTimeout(120_000 + kills * 20_000)
+t.setTimeout(240_000 + kills * 40_000)
 
 const server = await startServerProcess(t)
 const environment = await server.environment()
@@ -36,8 +36,9 @@ t.test(`${kills} kills under load lose nothing that was flushed or answered (see
     const api = await Api.login(environment)
     const load = await writer.load(uri, 60)
     const churned = churn.untilTheServerDies(api)
-    // Long enough for merges to be under way, never twice the same.
-    await sleep(200 + Math.random() * 1000)
+    // Into other work each time. On a slow machine too few calls may be answered: then time decides.
+    await churn.reaches(churn.answered + Math.random() * 8, 8000)
+    await sleep(Math.random() * 300)
     await server.kill()
     const { died, answered, failed } = await load.ended
     await churned
@@ -49,7 +50,9 @@ t.test(`${kills} kills under load lose nothing that was flushed or answered (see
     const last = round === kills
     const verdict = await writer.verify(uri, { whole: last })
     t.equal(verdict.badCount, 0, verdict.bad.join('\n'))
-    t.strictSame(await churn.settle(await Api.login(environment)), [])
+    const restarted = await Api.login(environment)
+    t.strictSame(await churn.settle(restarted), [])
+    t.strictSame(await changed(restarted), [])
     if (round % checkEvery === 0 || last) {
       await checked(t)
       t.comment(`${round} kills: ${writes} writes and ${churn.answered} API calls answered so far`)
@@ -61,9 +64,8 @@ t.test(`${kills} kills under load lose nothing that was flushed or answered (see
 t.test('each restart needed no help and little time', async (t) => {
   const sorted = [...restartsMs].sort((a, b) => a - b)
   const median = sorted[sorted.length >> 1] ?? 0
-  const slowest = sorted.at(-1) ?? 0
-  t.comment(`restart to first answer: median ${Math.round(median)} ms, slowest ${Math.round(slowest)} ms`)
-  t.ok(slowest < restartLimitMs)
+  t.comment(`from start to serving: median ${Math.round(median)} ms, slowest ${Math.round(sorted.at(-1) ?? 0)} ms`)
+  t.ok(median < restartLimitMs, 'the median is printed above; here it is only judged for being absurd')
 })
 
 t.test('when everything is deleted, the space is as at the start', async (t) => {
@@ -71,6 +73,20 @@ t.test('when everything is deleted, the space is as at the start', async (t) => 
   t.equal(await spaceReturnsTo(atStart, server.dataDir), atStart)
   await checked(t)
 })
+
+const digests = new Map<string, string>()
+
+/** A snapshot, and a clone that nobody writes to, have the bytes for ever that they had when they were first seen. */
+async function changed(api: Api): Promise<string[]> {
+  const clones = (await api.list('volumes')).filter(({ id }) => id !== volume)
+  const wrong: string[] = []
+  for (const { id, name } of [...(await api.list('snapshots')), ...clones]) {
+    const digest = await writer.digest(server.operatorUri(id))
+    if ((digests.get(id) ?? digest) !== digest) wrong.push(`${name} is not what it was`)
+    digests.set(id, digest)
+  }
+  return wrong
+}
 
 /** Stops the server, checks its store, and starts it again. */
 async function checked(t: Test): Promise<void> {

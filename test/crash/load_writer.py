@@ -9,9 +9,11 @@ Usage: load_writer.py SIZE SEED. Commands come as lines of JSON on standard inpu
 
   {"do": "load", "uri": U, "limit_s": N}    prints {"started": true}, then writes until the connections die
   {"do": "verify", "uri": U, "whole": B}    reads all places ever written to (whole: and that the rest reads as zeros)
+  {"do": "digest", "uri": U}                the SHA-256 of these places in another export: a snapshot, a clone
 """
 
 import errno
+import hashlib
 import json
 import os
 import random
@@ -145,6 +147,14 @@ class Writer:
                     bad.append(f"bytes that nobody wrote in {length} bytes from {offset} on")
         return bad
 
+    def digest(self, uri):
+        handle = connect(uri)
+        digest = hashlib.sha256()
+        for start, size in self.places:
+            digest.update(handle.pread(size, start))
+        handle.shutdown()
+        return {"sha256": digest.hexdigest()}
+
 
 def connect(uri):
     handle = nbd.NBD()
@@ -189,6 +199,8 @@ def main():
         try:
             if command["do"] == "load":
                 say(**writer.load(command["uri"], command["limit_s"]))
+            elif command["do"] == "digest":
+                say(**writer.digest(command["uri"]))
             else:
                 say(**writer.verify(command["uri"], command["whole"]))
         except nbd.Error as error:

@@ -49,6 +49,12 @@ export class Writer {
     return { sectors, badCount: bad_count, bad }
   }
 
+  /** SHA-256 of the places that are written to, in another export: a snapshot or a clone. */
+  async digest(uri: string): Promise<string> {
+    this.#send({ do: 'digest', uri })
+    return (await this.#answer())['sha256'] as string
+  }
+
   /** Also right when it has ended. */
   async end(): Promise<void> {
     this.#process.kill('SIGKILL')

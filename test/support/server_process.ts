@@ -14,7 +14,7 @@ import type { StatusReport } from '../../src/cli/control.js'
 import type { NativeCounters } from '../../src/engine/engine.js'
 
 const program = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url))
-const startLimitMs = 30_000
+const startLimitMs = 60_000
 const stopLimitMs = 30_000
 
 interface Teardown {
@@ -87,7 +87,7 @@ export class ServerProcess {
       if (server.exitCode !== null || server.signalCode !== null)
         throw new Error(`the server ended:\n${tail((await server).all)}`)
       if (performance.now() - begin > startLimitMs)
-        throw new Error(`no answer in 30 s:\n${tail((await this.kill())?.all)}`)
+        throw new Error(`no answer in a minute:\n${tail((await this.kill())?.all)}`)
       await sleep(5)
     }
     return performance.now() - begin
