@@ -5,7 +5,7 @@
  *
  * Each API is an encapsulated plugin with its own error handler, not-found answer and format of errors. What they share
  * lies beside this file: auth.ts (who calls), base_url.ts, body.ts (bodies; none is read for a handler that does not ask),
- * request_id.ts, errors.ts, query.ts.
+ * request_id.ts, errors.ts, query.ts, work_in_flight.ts (what must end before the server does).
  *
  * To add an API: a plugin with `ApiOptions`, registered in `createApp`. It finds `request.caller`, calls
  * `requireProject(request)` where a project is needed, reads bodies by `readJson` or `bodyChunks`, and sets an error
@@ -29,6 +29,7 @@ import { logRequests } from './request_log.js'
 import { cutStalledConnections } from './stalled.js'
 import { swift } from './swift/plugin.js'
 import { handleUnreadBodies } from './unread_body.js'
+import { waitForHandlers } from './work_in_flight.js'
 
 export interface AppOptions {
   core: Core
@@ -36,25 +37,27 @@ export interface AppOptions {
   urls?: UrlSettings
   /** After how long without a byte a client that owes us some is cut off. */
   idleMs?: number
+  /** How long a client may take to send the headers of a request. */
+  headersMs?: number
   /** How long `close()` waits for requests that are being answered. */
   closeGraceMs?: number
 }
 
 // An object's name may be 1024 bytes (3 KiB percent-encoded), its metadata 4 KiB, and there are a dozen other headers.
 const headerBytesMax = 32 << 10
-const headersMs = 20_000
 const keepAliveMs = 65_000
 
 /** The server, ready to `listen`. `close()` ends it in order: no new connections, answers under way may finish. */
 export async function createApp(options: AppOptions): Promise<FastifyInstance> {
-  const { core, log, urls = {}, idleMs = 60_000, closeGraceMs = 10_000 } = options
+  const { core, log, urls = {}, idleMs = 60_000, headersMs = 20_000, closeGraceMs = 10_000 } = options
   const app: FastifyInstance = Fastify({
     loggerInstance: log as FastifyBaseLogger,
     logController: new LogController({ disableRequestLogging: true }), // request_log.ts does it
     genReqId: newRequestId,
     requestIdHeader: false,
     trustProxy: urls.trustProxy ?? false,
-    http: { maxHeaderSize: headerBytesMax, headersTimeout: headersMs },
+    // Node looks at the clock of the headers only so often.
+    http: { maxHeaderSize: headerBytesMax, headersTimeout: headersMs, connectionsCheckingInterval: headersMs / 4 },
     // An upload takes as long as it takes; cutStalledConnections ends the ones that stand still.
     requestTimeout: 0,
     keepAliveTimeout: keepAliveMs,
@@ -68,6 +71,7 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
   })
 
   takeBodiesAsStreams(app)
+  waitForHandlers(app)
   ;(app.server as Server).maxHeadersCount = 0 // bounded by bytes; a count would drop headers in silence
   handleUnreadBodies(app)
   cutStalledConnections(app, idleMs)

@@ -34,6 +34,8 @@ export interface TestServer {
   /** OS_* variables for the stock clients. */
   environment(as?: Credentials): Record<string, string>
   counters(): NativeCounters
+  /** Ends the server in order, before the test does. */
+  close(): Promise<void>
   /** How many layers the engine has state of: what an upload that failed must not leave behind. */
   layers(): Promise<number>
 }
@@ -51,6 +53,8 @@ export interface Session {
 export interface TestServerOptions {
   /** After how long a client that stands still is cut off. */
   idleMs?: number
+  headersMs?: number
+  closeGraceMs?: number
   /** With a TCP door for NBD on a free port. */
   nbd?: boolean
   urls?: UrlSettings
@@ -71,9 +75,12 @@ export async function startServer(t: Teardown, options: TestServerOptions = {}):
   await app.listen({ host: '127.0.0.1', port: 0 })
   if (nbd) await openTenantDoor(store)
   core.startBackground()
-  t.teardown(async () => {
+  const close = async () => {
     await app.close()
     await store.close()
+  }
+  t.teardown(async () => {
+    await close()
     await rm(dataDir, { recursive: true, force: true })
   })
   const url = `http://127.0.0.1:${(app.server.address() as AddressInfo).port}`
@@ -85,6 +92,7 @@ export async function startServer(t: Teardown, options: TestServerOptions = {}):
     login: (as = admin) => login(url, as),
     createUser: (user) => createUser(core, user),
     environment: (as = admin) => environment(url, as),
+    close,
     counters: () => engine.counters(),
     layers: async () => (await engine.layers()).length,
   }

@@ -63,8 +63,9 @@ function wantedRanges(object: StoredObject, request: FastifyRequest): ByteRange[
 
 function send(open: OpenObject, reply: FastifyReply, bytes: Readable): FastifyReply {
   // 'close' comes in every case: after the end, after an error, and when the client hangs up before the first byte.
-  bytes.once('close', () => {
-    open.close().catch((error: unknown) => reply.log.error({ err: error }, 'closing an object that was read failed'))
+  const closed = new Promise((resolve) => bytes.once('close', resolve)).then(() => open.close())
+  reply.server.work.track(closed).catch((error: unknown) => {
+    reply.log.error({ err: error }, 'closing an object that was read failed')
   })
   return reply.send(bytes)
 }

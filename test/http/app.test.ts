@@ -1,0 +1,122 @@
+import { once } from 'node:events'
+import { request } from 'node:http'
+import { connect } from 'node:net'
+import { pino } from 'pino'
+import t from 'tap'
+import { ask, sendRaw } from '../support/http.js'
+import { startServer } from '../support/server.js'
+
+const MiB = 1024 * 1024
+
+t.test('a client that does not finish its headers is cut off, and one that says nothing', async (t) => {
+  const server = await startServer(t, { headersMs: 400 })
+  for (const bytes of ['GET / HTTP/1.1\r\nHost: x\r\nX-Slow: ', '']) {
+    const answer = await sendRaw(server.url, bytes, { quietMs: 30_000 })
+    t.notMatch(answer, /HTTP\/1.1 [23]/, JSON.stringify(bytes))
+  }
+})
+
+t.test('a body of JSON that never ends is cut off, and one that is too long refused', async (t) => {
+  const server = await startServer(t, { idleMs: 400 })
+  const head = 'POST /v3/auth/tokens HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{"auth": '
+  t.notMatch(await sendRaw(server.url, head, { quietMs: 30_000 }), /HTTP\/1.1 [23]/)
+  const long = 'POST /v3/auth/tokens HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999\r\n\r\n'
+  t.match(await sendRaw(server.url, long), /HTTP\/1.1 413/)
+})
+
+t.test('requests that are no HTTP are 400', async (t) => {
+  const server = await startServer(t)
+  for (const bytes of [
+    'nonsense\r\n\r\n',
+    'GET / HTTP/1.1\r\nBad Header: x\r\n\r\n',
+    'GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n',
+    'GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\n',
+    'PUT /v1/a/b/c HTTP/1.1\r\nHost: x\r\nContent-Length: -5\r\n\r\n',
+  ]) {
+    t.match(await sendRaw(server.url, bytes), /^HTTP\/1.1 400/, JSON.stringify(bytes))
+  }
+})
+
+t.test('paths that cannot be decoded are refused, and nothing falls over', async (t) => {
+  const server = await startServer(t)
+  for (const path of ['/v3/%zz', '/v3/%ff', '/image/v2/images/%', '/%', '/v1/%ff', '/volume/v3/%c0%80/volumes']) {
+    const { status } = await ask(`${server.url}${path}`)
+    t.ok(status >= 400 && status < 500, `${path}: ${status}`)
+  }
+  t.equal((await ask(`${server.url}/healthcheck`)).text, 'OK')
+})
+
+t.test('bodyless requests may carry any Content-Type', async (t) => {
+  const server = await startServer(t)
+  const { token } = await server.login()
+  for (const type of ['application/octet-stream', 'nonsense', 'application/json', '']) {
+    const headers = { 'x-auth-token': token, 'content-type': type }
+    t.equal((await ask(`${server.url}/v3/auth/projects`, { headers })).status, 200)
+    t.equal((await ask(`${server.url}/v3/users/absent`, { method: 'DELETE', headers })).status, 404)
+  }
+})
+
+t.test('the log tells of every request, and none of its secrets', async (t) => {
+  const lines: string[] = []
+  const server = await startServer(t, { log: pino({ level: 'trace' }, { write: (line) => lines.push(line) }) })
+  const { token, userId } = await server.login()
+  const answer = await ask(`${server.url}/v3/auth/projects?secret=query`, { headers: { 'x-auth-token': token } })
+  const line = lines.map((text) => JSON.parse(text)).find(({ path }) => path === '/v3/auth/projects')
+  t.match(line, {
+    method: 'GET',
+    status: 200,
+    user: userId,
+    reqId: answer.headers['x-openstack-request-id'],
+    from: '127.0.0.1',
+  })
+  const all = lines.join('')
+  for (const secret of [token, server.admin.password, 'secret=query']) t.notOk(all.includes(secret))
+})
+
+t.test('a public URL is what links and catalogs begin with', async (t) => {
+  const server = await startServer(t, { urls: { publicUrl: 'https://cloud.example.org/storage/' } })
+  const [version] = (await ask(`${server.url}/`)).json.versions.values
+  t.equal(version.links[0].href, 'https://cloud.example.org/storage/v3/')
+})
+
+t.test('what a proxy says is believed only when it is configured', async (t) => {
+  const headers = { 'x-forwarded-proto': 'https', 'x-forwarded-host': 'cloud.example.org' }
+  const href = async (urls: { trustProxy?: boolean }) => {
+    const server = await startServer(t, { urls })
+    return (await ask(`${server.url}/`, { headers })).json.versions.values[0].links[0].href
+  }
+  t.match(await href({}), /^http:\/\/127/)
+  t.equal(await href({ trustProxy: true }), 'https://cloud.example.org/v3/')
+})
+
+t.test('closing lets answers under way finish, and takes no more requests', async (t) => {
+  const server = await startServer(t, { closeGraceMs: 20_000 })
+  const { ask: asAdmin, token, storageUrl } = await server.login()
+  await asAdmin('box', { method: 'PUT' })
+  await asAdmin('box/big', { method: 'PUT', body: Buffer.alloc(40 * MiB, 'x') })
+  const outgoing = request(`${storageUrl}/box/big`, { headers: { 'x-auth-token': token } })
+  outgoing.end()
+  const [answer] = await once(outgoing, 'response')
+  const closed = server.close()
+  let lengthBytes = 0
+  for await (const chunk of answer) lengthBytes += chunk.length
+  t.equal(lengthBytes, 40 * MiB)
+  await closed
+  await t.rejects(ask(`${server.url}/healthcheck`))
+})
+
+t.test('closing does not wait for ever for a client that stands still', async (t) => {
+  const server = await startServer(t, { closeGraceMs: 300 })
+  const { ask: asAdmin, token, storageUrl } = await server.login()
+  await asAdmin('box', { method: 'PUT' })
+  const { hostname, port, pathname } = new URL(storageUrl)
+  const socket = connect(Number(port), hostname)
+  socket.on('error', () => {})
+  const ended = new Promise((resolve) => socket.once('close', resolve))
+  socket.write(`PUT ${pathname}/box/o HTTP/1.1\r\nHost: x\r\nX-Auth-Token: ${token}\r\nContent-Length: 100\r\n\r\nhalf`)
+  await once(socket, 'ready')
+  await ask(`${server.url}/healthcheck`)
+  await server.close()
+  await ended
+  t.pass()
+})
