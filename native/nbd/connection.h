@@ -91,6 +91,8 @@ class Connection final : public std::enable_shared_from_this<Connection> {
 
   // connection_handshake.cc
   Task<bool> negotiate();
+  uint64_t stop_clock();
+  void start_clock(uint64_t left_ns);
   Task<void> answer_open(Handshake& handshake);
   Task<void> answer_list(Handshake& handshake);
   Task<bool> send_all(Bytes bytes);

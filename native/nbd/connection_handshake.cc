@@ -61,22 +61,29 @@ Task<bool> Connection::negotiate() {
   }
 }
 
+/// The client is not to blame for the time that we take ourselves. Answers what is left of its own.
+uint64_t Connection::stop_clock() {
+  const uint64_t now = loop().now_ns();
+  const uint64_t left_ns = deadline_ns_ > now ? deadline_ns_ - now : 1;
+  deadline_ns_ = 0;
+  return left_ns;
+}
+
+void Connection::start_clock(uint64_t left_ns) {
+  if (draining_) return arm(deadline_ns_, state_->limits.linger_ms);
+  deadline_ns_ = loop().now_ns() + left_ns;
+  home().need_ticks(state_);
+}
+
 Task<void> Connection::answer_open(Handshake& handshake) {
   const std::string name = handshake.export_name();
   if (!open_ || open_name_ != name) {
     if (open_) open_.reset();  // one at a time; on its home
     // Before the question: a disconnect(name) that comes while the resolver thinks must find this connection.
     set_name(name, {});
-    const uint64_t started = loop().now_ns();
-    const uint64_t left = deadline_ns_ > started ? deadline_ns_ - started : 1;
-    deadline_ns_ = 0;  // the client is not to blame for our own time
+    const uint64_t left_ns = stop_clock();
     Result<std::optional<OpenExport>> found = co_await state_->resolver.open(door_, name);
-    if (!draining_) {
-      deadline_ns_ = loop().now_ns() + left;
-      home().need_ticks(state_);
-    } else {
-      arm(deadline_ns_, state_->limits.linger_ms);
-    }
+    start_clock(left_ns);
     if (!found) {
       forget_name();
       const std::string message = message_for(door_, found.error());
@@ -113,7 +120,9 @@ Task<void> Connection::answer_open(Handshake& handshake) {
 }
 
 Task<void> Connection::answer_list(Handshake& handshake) {
+  const uint64_t left_ns = stop_clock();
   Result<std::vector<std::string>> names = co_await state_->resolver.list(door_);
+  start_clock(left_ns);
   if (!names) {
     const std::string message = message_for(door_, names.error());
     handshake.no_list(option_error(names.error().code), message);
