@@ -51,6 +51,16 @@ t.test('a snapshot is renamed, listed and deleted', async (t) => {
   t.same(await names(`volume_id=${volumeId}`), ['other'])
 })
 
+t.test('two snapshots of one name both survive', async (t) => {
+  const { id: volumeId } = await createVolume(alice)
+  const first = await createSnapshot(alice, volumeId, { name: 'daily' })
+  const second = await createSnapshot(alice, volumeId, { name: 'daily' })
+  for (const { id } of [first, second])
+    t.equal((await call(alice, 'GET', `/snapshots/${id}`)).json.snapshot.name, 'daily')
+  await call(alice, 'DELETE', `/snapshots/${first.id}`)
+  t.equal((await call(alice, 'GET', `/snapshots/${second.id}`)).status, 200)
+})
+
 t.test('another project’s snapshot is not found', async (t) => {
   const { id: volumeId } = await createVolume(alice)
   const { id } = await createSnapshot(alice, volumeId)
