@@ -78,9 +78,9 @@ StoreKind local_kind(std::string name, IoKind io, bool direct) {
 }  // namespace
 
 TemporaryDirectory::TemporaryDirectory() {
-  char name[] = "/var/tmp/atoll-store-XXXXXX";  // not /tmp: it may be a tmpfs
-  REQUIRE(::mkdtemp(name) != nullptr);
-  path_ = name;
+  const char* parent = std::getenv("ATOLL_TEST_DIRECTORY");
+  path_ = std::string{parent == nullptr ? "/var/tmp" : parent} + "/atoll-store-XXXXXX";
+  REQUIRE(::mkdtemp(path_.data()) != nullptr);
 }
 
 TemporaryDirectory::~TemporaryDirectory() {

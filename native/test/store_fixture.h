@@ -20,7 +20,8 @@
 
 namespace atl::test {
 
-/// A directory of its own on a real file system; gone with all that is in it at the end.
+/// A directory of its own on a real file system (ATOLL_TEST_DIRECTORY, or /var/tmp: /tmp may be a tmpfs); gone with all that is
+/// in it at the end.
 class TemporaryDirectory {
  public:
   TemporaryDirectory();
