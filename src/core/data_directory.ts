@@ -17,7 +17,7 @@
 
 import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, statSync } from 'node:fs'
 import { join, resolve } from 'node:path'
-import Database from 'better-sqlite3'
+import { holdProcessLock, LockHeld } from '../catalog/process_lock.js'
 import { asError, defineError } from '../lib/errors.js'
 import { writeFileDurably } from '../lib/files.js'
 
@@ -116,34 +116,11 @@ export class DataDirectory {
   }
 
   #lock(): () => void {
-    const path = join(this.path, 'lock')
-    let database: Database.Database | undefined
     try {
-      database = new Database(path, { timeout: 0 })
-      chmodSync(path, 0o600)
-      // Who holds it is written first, for the ones that are refused; then one more transaction is begun and never ended.
-      database.exec('create table if not exists holder (process integer)')
-      database.transaction(() => {
-        database?.exec('delete from holder')
-        database?.prepare('insert into holder values (?)').run(process.pid)
-      })()
-      database.exec('begin immediate')
+      return holdProcessLock(join(this.path, 'lock'))
     } catch (error) {
-      const code = String((error as { code?: unknown }).code)
-      const holder = code.startsWith('SQLITE_BUSY') && database ? holderOf(database) : undefined
-      database?.close()
-      if (code.startsWith('SQLITE_BUSY')) throw new DirectoryInUse(this.path, holder ?? 'unknown', { cause: error })
+      if (error instanceof LockHeld) throw new DirectoryInUse(this.path, error.holder ?? 'unknown', { cause: error })
       throw new DirectoryUnusable(this.path, asError(error).message, { cause: error })
     }
-    const held = database
-    return () => held.close()
-  }
-}
-
-function holderOf(database: Database.Database): number | undefined {
-  try {
-    return database.prepare('select process from holder').pluck().get() as number | undefined
-  } catch {
-    return undefined
   }
 }
