@@ -1,7 +1,6 @@
 /** `atoll serve`: a data directory, the doors over it, and an end in order. */
 
 import { hostname } from 'node:os'
-import type { FastifyInstance } from 'fastify'
 import { ensureAdmin } from '../core/admin.js'
 import { openStore, type Store } from '../core/store.js'
 import { createApp } from '../http/app.js'
@@ -14,6 +13,9 @@ import { greeting } from './greeting.js'
 import { version } from './version.js'
 
 export const CannotListen = defineError('cannot_listen', 500, 'cannot listen on %s: %s')
+
+/** Fastify's instance; only the http floor knows it as such. */
+type App = Awaited<ReturnType<typeof createApp>>
 
 /** What is being listened on, with the real ports. */
 export interface Doors {
@@ -45,7 +47,7 @@ export async function start(settings: ServeSettings, log: Logger): Promise<Serve
   const { data, cache, io, reactors } = settings
   const startedAt = Date.now()
   const store = await openStore({ dataDir: data, log, cache, io, reactors })
-  let app: FastifyInstance | undefined
+  let app: App | undefined
   let control: ControlServer | undefined
   const close = async () => {
     await control?.close()
@@ -104,7 +106,7 @@ async function listenNbd(
   }
 }
 
-async function listenHttp(app: FastifyInstance, { host, port }: HostPort): Promise<HostPort> {
+async function listenHttp(app: App, { host, port }: HostPort): Promise<HostPort> {
   try {
     await app.listen({ host, port })
   } catch (error) {

@@ -12,10 +12,9 @@
 
 import type { Catalog, Reader, Transaction } from '../catalog/catalog.js'
 import type { ResourceRow } from '../catalog/schema.js'
-import type { Engine } from '../engine/engine.js'
+import type { Engine, NativeIngestResult, NativeUsage } from '../engine/engine.js'
 import type { IngestOptions } from '../engine/ingest.js'
 import type { Lease } from '../engine/lease.js'
-import type { NativeIngestResult, NativeUsage } from '../engine/native.js'
 import type { ResourceSpec } from '../engine/spec.js'
 import { asError } from '../lib/errors.js'
 import { type LayerId, newResourceId, type ResourceId } from '../lib/ids.js'

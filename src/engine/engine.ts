@@ -20,7 +20,14 @@ import type {
 } from './native.js'
 import type { Chain, ResourceSpec } from './spec.js'
 
-export type { NativeCounters, NativeEngineInfo, NativeFinding, NbdDoor } from './native.js'
+export type {
+  NativeCounters,
+  NativeEngineInfo,
+  NativeFinding,
+  NativeIngestResult,
+  NativeUsage,
+  NbdDoor,
+} from './native.js'
 
 export interface EngineOptions {
   /** Holds `data/`, `content/` and `records/`; made when absent. */

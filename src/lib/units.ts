@@ -16,9 +16,6 @@ export const maxResourceBytes = 1024 * TiB
 /** How many blocks hold so many bytes. */
 export const blocksOf = (bytes: number): number => Math.ceil(bytes / blockBytes)
 
-/** The next multiple of a block. */
-export const wholeBlocks = (bytes: number): number => blocksOf(bytes) * blockBytes
-
 /** How many whole GiB hold so many bytes. */
 export const gibOf = (bytes: number): number => Math.ceil(bytes / GiB)
 
