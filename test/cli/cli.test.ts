@@ -1,0 +1,166 @@
+import { existsSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import Database from 'better-sqlite3'
+import { execa } from 'execa'
+import t from 'tap'
+import { Api } from '../support/api.js'
+import { startServerProcess } from '../support/server_process.js'
+
+const program = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url))
+
+function atoll(args: string[], { input = '', env = {} }: { input?: string; env?: Record<string, string> } = {}) {
+  return execa('node', [program, ...args], { reject: false, input, env, timeout: 60_000, forceKillAfterDelay: 1000 })
+}
+
+t.test('help and version are given and are no errors', async (t) => {
+  const help = await atoll(['--help'])
+  t.equal(help.exitCode, 0)
+  for (const command of ['serve', 'check', 'status', 'user'])
+    t.match(help.stdout, new RegExp(`^ {2}${command}\\b`, 'm'))
+  const serve = await atoll(['serve', '--help'])
+  t.equal(serve.exitCode, 0)
+  for (const flag of ['--data', '--http', '--nbd', '--cache', '--io', '--log-level', '--config'])
+    t.match(serve.stdout, flag)
+  t.match((await atoll(['--version'])).stdout, /^\d+\.\d+\.\d+/)
+})
+
+t.test('what is wrong with a command line is said in a line, and nothing is made', async (t) => {
+  const data = join(t.testdir(), 'data')
+  const cases: [string[], RegExp][] = [
+    [['serve', '--data', data, '--cache', 'none'], /^atoll: --cache: expected buffered or direct but received "none"$/],
+    [['serve', '--data', data, '--http', 'nowhere'], /^atoll: --http: nowhere is not an address/],
+    [
+      ['serve', '--data', data, '--nbd', '0.0.0.0:10809'],
+      /^atoll: --nbd 0\.0\.0\.0:10809: NBD is not encrypted.*--nbd-insecure-allow-remote$/,
+    ],
+    [
+      ['serve', '--data', data, '--config', '/nowhere.yaml'],
+      /^atoll: the configuration file \/nowhere\.yaml cannot be read/,
+    ],
+    [['user', 'create', 'x', '--project', 'p', '--data', data], /^atoll: give the password by --password-file/],
+    [
+      ['user', 'create', 'x', '--project', 'p', '--password-stdin', '--data', data],
+      /^atoll: there is no data directory/,
+    ],
+  ]
+  for (const [args, words] of cases) {
+    const { exitCode, stderr, stdout } = await atoll(args, { input: 'secret\n' })
+    t.equal(exitCode, 1, args.join(' '))
+    t.match(stderr, words)
+    t.equal(stderr.split('\n').length, 1)
+    t.equal(stdout, '')
+  }
+  t.notOk(existsSync(data))
+  t.equal((await atoll(['frobnicate'])).exitCode, 1)
+  t.equal((await atoll(['check', '--data', data])).exitCode, 2)
+  t.equal((await atoll(['status', '--data', data])).exitCode, 2)
+})
+
+t.test('a server: its status, a second one, users made beside it, its end', async (t) => {
+  const server = await startServerProcess(t)
+  const data = server.dataDir
+
+  const status = await atoll(['status', '--data', data])
+  t.equal(status.exitCode, 0)
+  t.match(status.stdout, new RegExp(`serves ${data}`))
+  t.match(status.stdout, /0 volumes, 0 snapshots, 0 images, 0 objects/)
+  t.match(JSON.parse((await atoll(['status', '--json', '--data', data])).stdout), { data, counts: { volumes: 0 } })
+
+  const second = await atoll(['serve', '--data', data, '--http', '127.0.0.1:0', '--nbd', '127.0.0.1:0'])
+  t.equal(second.exitCode, 1)
+  t.match(second.stderr, new RegExp(`^atoll: the data directory ${data} is in use by another Atoll \\(process \\d+\\)`))
+  t.equal((await atoll(['check', '--data', data])).exitCode, 2, 'a store in use is not checked')
+
+  const file = join(t.testdir(), 'password')
+  writeFileSync(file, 'from a file\nmore lines do not count')
+  const made = await atoll([
+    'user',
+    'create',
+    'ann',
+    '--project',
+    'lab',
+    '--role',
+    'member',
+    '--password-file',
+    file,
+    '--data',
+    data,
+  ])
+  t.equal(made.exitCode, 0, made.stderr)
+  t.match(made.stdout, /^the user ann \([0-9a-f]{32}\) is member in the project lab$/)
+  const piped = ['user', 'create', 'bea', '--project', 'lab', '--role', 'reader', '--password-stdin', '--data', data]
+  t.equal((await atoll(piped, { input: 'from a pipe\n' })).exitCode, 0)
+  t.match(await atoll(piped, { input: 'from a pipe\n' }), {
+    exitCode: 1,
+    stderr: 'atoll: there is already a user named bea',
+  })
+
+  const openrc = await server.environment()
+  await t.resolves(Api.login(openrc), 'the admin logs in by what the first start wrote down')
+  for (const [OS_USERNAME, OS_PASSWORD] of [
+    ['ann', 'from a file'],
+    ['bea', 'from a pipe'],
+  ] as const) {
+    await t.resolves(Api.login({ ...openrc, OS_USERNAME, OS_PASSWORD, OS_PROJECT_NAME: 'lab' }), OS_USERNAME)
+  }
+
+  await server.stop()
+  t.match(await atoll(['status', '--data', data]), { exitCode: 1, stdout: `no server is running on ${data}` })
+  const check = await atoll(['check', '--data', data])
+  t.match(check, { exitCode: 0, stdout: /: clean \(/ })
+})
+
+t.test('check finds what is wrong in the catalog, and says it', async (t) => {
+  const server = await startServerProcess(t)
+  const api = await Api.login(await server.environment())
+  const volume = await api.createVolume({})
+  await server.stop()
+  const clean = await atoll(['check', '--data', server.dataDir])
+  t.equal(clean.exitCode, 0, clean.stdout)
+
+  const catalog = new Database(join(server.dataDir, 'catalog.db'))
+  catalog.prepare('delete from volumes where id = ?').run(volume)
+  catalog.prepare('insert into layers values (9000, null, 0, 0, ?, 0)').run('live')
+  catalog.prepare('insert into layers values (9001, 9000, 0, 0, ?, 0)').run('live')
+  catalog.close()
+  const broken = await atoll(['check', '--json', '--data', server.dataDir])
+  t.equal(broken.exitCode, 1)
+  const words = JSON.parse(broken.stdout).findings.map(({ message }: { message: string }) => message)
+  t.match(words, [/^catalog: layer 9000 has a child but is not sealed$/, /^catalog: the resource .* belongs to no /])
+
+  writeFileSync(join(server.dataDir, 'format'), 'atoll data directory\nformat 99\n')
+  t.match(await atoll(['check', '--data', server.dataDir]), { exitCode: 2, stderr: /format 99/ })
+})
+
+t.test('on a terminal, or when asked, the server says in words where it is and what to try', async (t) => {
+  const data = join(t.testdir(), 'data')
+  const serving = execa(
+    'node',
+    [program, 'serve', '--data', data, '--http', '127.0.0.1:0', '--nbd', '127.0.0.1:0', '--log', 'pretty'],
+    { reject: false },
+  )
+  let text = ''
+  for await (const line of serving) {
+    text += `${line}\n`
+    if (line.includes('atoll status')) break
+  }
+  t.match(text, new RegExp(`Atoll is serving ${data}`))
+  t.match(text, /HTTP {3}http:\/\/127\.0\.0\.1:\d+/)
+  t.match(text, `. ${join(data, 'openrc', 'admin.sh')}`)
+  t.match(text, 'openstack token issue')
+  serving.kill('SIGTERM')
+  t.match(await serving, { exitCode: 0 })
+})
+
+t.test('an address that is taken is said, and the directory is free again', async (t) => {
+  const server = await startServerProcess(t)
+  const data = join(t.testdir(), 'data')
+  const http = server.url.replace('http://', '')
+  const refused = await atoll(['serve', '--data', data, '--http', http, '--nbd', '127.0.0.1:0'])
+  t.match(refused, { exitCode: 1, stderr: new RegExp(`^atoll: cannot listen on ${http}: `) })
+  const nbd = await atoll(['serve', '--data', data, '--http', '127.0.0.1:0', '--nbd', server.nbdAddress])
+  t.match(nbd, { exitCode: 1, stderr: new RegExp(`^atoll: cannot listen on ${server.nbdAddress}: `) })
+  const check = await atoll(['check', '--data', data])
+  t.equal(check.exitCode, 0, check.stdout + check.stderr)
+})
