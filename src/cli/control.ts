@@ -3,8 +3,9 @@
  * (mode 0700) reaches it; it answers questions and changes nothing.
  */
 
-import { chmodSync, rmSync } from 'node:fs'
+import { chmodSync, closeSync, openSync, rmSync } from 'node:fs'
 import { createServer, request } from 'node:http'
+import { basename, dirname } from 'node:path'
 import type { Store } from '../core/store.js'
 import { formatHostPort } from '../lib/addresses.js'
 import { asError } from '../lib/errors.js'
@@ -38,8 +39,17 @@ interface ControlParts {
   log: Logger
 }
 
+/**
+ * Names a socket by its folder's descriptor: the kernel takes 107 bytes for the path of a socket, and a data directory may lie deeper
+ * (libuv would cut the path off and use another file). The name is good until `close`.
+ */
+function shortName(socketPath: string): { path: string; close: () => void } {
+  const folder = openSync(dirname(socketPath), 'r')
+  return { path: `/proc/self/fd/${folder}/${basename(socketPath)}`, close: () => closeSync(folder) }
+}
+
 export async function listenForControl(parts: ControlParts): Promise<ControlServer> {
-  const path = parts.store.directory.controlSocket
+  const { path, close } = shortName(parts.store.directory.controlSocket)
   // We hold the directory's lock: a socket that is there is of a server that was killed.
   rmSync(path, { force: true })
   const server = createServer((request, response) => {
@@ -51,8 +61,8 @@ export async function listenForControl(parts: ControlParts): Promise<ControlServ
   })
   await new Promise<void>((resolve) => {
     server.once('error', (error) => {
-      // The server is of use without it; a path can be too long for a socket (107 bytes).
-      parts.log.warn({ err: error, path }, 'atoll status will not work')
+      // The server is of use without it.
+      parts.log.warn({ err: error, path: parts.store.directory.controlSocket }, 'atoll status will not work')
       resolve()
     })
     server.listen(path, () => {
@@ -64,6 +74,7 @@ export async function listenForControl(parts: ControlParts): Promise<ControlServ
     close: async () => {
       server.closeAllConnections()
       await new Promise<void>((resolve) => server.close(() => resolve()))
+      close()
     },
   }
 }
@@ -93,7 +104,12 @@ async function report({ store, doors, startedAt }: ControlParts): Promise<Status
 }
 
 /** undefined: nobody answers. */
-export function askForStatus(socketPath: string): Promise<StatusReport | undefined> {
+export async function askForStatus(socketPath: string): Promise<StatusReport | undefined> {
+  const { path, close } = shortName(socketPath)
+  return ask(path).finally(close)
+}
+
+function ask(socketPath: string): Promise<StatusReport | undefined> {
   return new Promise((resolve, reject) => {
     const asking = request({ socketPath, path: '/status', timeout: 10_000 }, (response) => {
       const pieces: Buffer[] = []

@@ -5,6 +5,7 @@ import Database from 'better-sqlite3'
 import { execa } from 'execa'
 import t from 'tap'
 import { Api } from '../support/api.js'
+import { untilItSays } from '../support/process_output.js'
 import { startServerProcess } from '../support/server_process.js'
 
 const program = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url))
@@ -140,15 +141,13 @@ t.test('on a terminal, or when asked, the server says in words where it is and w
     [program, 'serve', '--data', data, '--http', '127.0.0.1:0', '--nbd', '127.0.0.1:0', '--log', 'pretty'],
     { reject: false },
   )
-  let text = ''
-  for await (const line of serving) {
-    text += `${line}\n`
-    if (line.includes('atoll status')) break
-  }
+  const text = await untilItSays(serving, /atoll status/)
   t.match(text, new RegExp(`Atoll is serving ${data}`))
   t.match(text, /HTTP {3}http:\/\/127\.0\.0\.1:\d+/)
   t.match(text, `. ${join(data, 'openrc', 'admin.sh')}`)
   t.match(text, 'openstack token issue')
+  t.ok(data.length > 107, 'a path that is too long for a socket')
+  t.match(await atoll(['status', '--data', data]), { exitCode: 0, stdout: `serves ${data}` })
   serving.kill('SIGTERM')
   t.match(await serving, { exitCode: 0 })
 })
