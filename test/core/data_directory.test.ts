@@ -4,6 +4,7 @@ import { execa } from 'execa'
 import t from 'tap'
 import { ensureAdmin } from '../../src/core/admin.js'
 import { DataDirectory } from '../../src/core/data_directory.js'
+import { untilItSays } from '../support/process_output.js'
 import { TestStore } from './support.js'
 
 const mode = (path: string) => statSync(path).mode & 0o777
@@ -45,10 +46,8 @@ t.test('a lock goes with its process, however that ends', async (t) => {
     database.exec('begin immediate')
     console.log('held')
     setInterval(() => {}, 1000)`
-  const holder = execa('node', ['-e', script], { reject: false, buffer: false })
-  for await (const line of holder) {
-    if (line === 'held') break
-  }
+  const holder = execa('node', ['-e', script], { reject: false })
+  await untilItSays(holder, /held/)
   t.throws(() => DataDirectory.open(path), { code: 'directory_in_use' })
   holder.kill('SIGKILL')
   await holder
