@@ -13,11 +13,11 @@ packages_check=(
 
 # The clients that the tests of the APIs run.
 packages_clients=(
-  python3-cinderclient python3-glanceclient python3-keystoneclient python3-openstackclient python3-swiftclient
+  libnbd-bin python3-cinderclient python3-glanceclient python3-keystoneclient python3-openstackclient python3-swiftclient
 )
 
 # For the tests with machines, disks and NBD clients.
 packages_e2e=(
-  attr busybox-static cpio diffutils e2fsprogs extlinux fdisk fio fuse3 kmod libnbd-bin mount nbd-client nbdkit procps
+  attr busybox-static cpio diffutils e2fsprogs extlinux fdisk fio fuse3 kmod mount nbd-client nbdkit procps
   python3-libnbd qemu-system-x86 qemu-utils syslinux-common util-linux xz-utils zstd
 )
