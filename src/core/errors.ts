@@ -39,7 +39,6 @@ export const UploadTooLarge = defineError(
 )
 export const UploadTruncated = defineError('upload_truncated', 400, 'the upload ended after %s of %s bytes')
 export const ChecksumMismatch = defineError('checksum_mismatch', 422, 'the upload has the MD5 %s, not %s')
-export const ServerStopping = defineError('server_stopping', 503, 'the server is shutting down')
 
 // Objects
 export const AccountNotFound = defineError('account_not_found', 404, 'there is no account %s')

@@ -3,10 +3,10 @@
 import type { FastifyRequest } from 'fastify'
 import { AtollError, defineError } from '../lib/errors.js'
 
-export const Unauthorized = defineError('unauthorized', 401, 'The request you have made requires authentication.')
+export const Unauthorized = defineError('unauthorized', 401, 'The request you have made requires authentication')
 export const Forbidden = defineError('forbidden', 403, 'You are not authorized to do this: %s')
-export const NoSuchPath = defineError('no_such_path', 404, 'There is nothing at this URL.')
-export const TokenNotFound = defineError('token_not_found', 404, 'Could not find the token.')
+export const NoSuchPath = defineError('no_such_path', 404, 'There is nothing at this URL')
+export const TokenNotFound = defineError('token_not_found', 404, 'Could not find the token')
 export const DomainNotFound = defineError('domain_not_found', 404, 'there is no domain %s')
 export const BodyTooLarge = defineError('body_too_large', 413, 'the request body is longer than %s bytes')
 export const BodyTooSlow = defineError('body_too_slow', 408, 'the request body did not arrive in time')

@@ -25,7 +25,10 @@ export function createLogger({ level, pretty: forPeople = false }: LogSettings):
   }
   // Standard output: what the server says to programs. Synchronous, so that the last words before an exit are kept.
   if (forPeople) {
-    return pino(options, pretty({ colorize: process.stdout.isTTY, sync: true, singleLine: true, translateTime: 'SYS:HH:MM:ss.l' }))
+    return pino(
+      options,
+      pretty({ colorize: process.stdout.isTTY, sync: true, singleLine: true, translateTime: 'SYS:HH:MM:ss.l' }),
+    )
   }
   return pino(options, pino.destination({ dest: 1, sync: true }))
 }
