@@ -21,6 +21,24 @@ struct Extent {
   friend bool operator==(const Extent&, const Extent&) = default;
 };
 
+/// What a metadata context tells of each block.
+struct StatusQuestion {
+  enum class Kind : uint8_t {
+    allocation,  // what extents() tells; not for status()
+    depth,       // how many layers up the data comes from; 0: nothing is stored, the block reads as zeros
+    changed,     // 1: may differ from what it was when the layer `since` was sealed; 0: does not
+  };
+  Kind kind = Kind::allocation;
+  LayerId since = LayerId::none;
+};
+
+/// A stretch of bytes of one status. What the bits of `flags` mean depends on the question.
+struct StatusRun {
+  uint64_t length = 0;  // bytes
+  uint64_t flags = 0;
+  friend bool operator==(const StatusRun&, const StatusRun&) = default;
+};
+
 struct WriteFlags {
   bool fua = false;      // answer only when this write (data and metadata) is durable
   bool no_hole = false;  // write_zeroes: keep (or make) the space allocated
@@ -45,6 +63,12 @@ class BlockDevice {
   virtual Task<Result<void>> cache(uint64_t offset, uint64_t length) = 0;
   /// At least one extent, adjacent ones differ; they start at `offset` and cover at most `length` (fewer when `max_extents` is met).
   virtual Task<Result<std::vector<Extent>>> extents(uint64_t offset, uint64_t length, uint32_t max_extents) = 0;
+  /// The same for any other question than allocation; lengths as in extents(). `question` must stay until the answer.
+  virtual Task<Result<std::vector<StatusRun>>> status(const StatusQuestion& question, uint64_t offset, uint64_t length,
+                                                      uint32_t max_runs) {
+    (void)question, (void)offset, (void)length, (void)max_runs;
+    co_return Error{Code::unsupported, "this device knows no block status but its allocation"};
+  }
 };
 
 }  // namespace atl

@@ -65,6 +65,7 @@ Task<void> Connection::finish() {
   co_await loop().schedule();
   deadline_ns_ = 0;
   input_ = Buffer{};
+  rules_.contexts.clear();
   open_.reset();  // on its home, where we have been since it was opened
   ::shutdown(fd_, SHUT_RDWR);
 }

@@ -113,6 +113,8 @@ class Connection final : public std::enable_shared_from_this<Connection> {
   Detached write_piece(std::shared_ptr<LargeWrite> write, uint64_t offset, Buffer buffer, uint32_t length);
   Detached finish_large_write(std::shared_ptr<LargeWrite> write);
   Detached serve_status(Request request);
+  Task<Result<std::vector<StatusRun>>> status_of(const SelectedContext& context, uint64_t offset, uint64_t length,
+                                                 uint32_t max_runs);
   Detached serve_plain(Request request);
   Detached refuse(Request request, Verdict verdict);
   Task<Result<void>> perform(Request request);

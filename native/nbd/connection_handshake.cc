@@ -48,7 +48,7 @@ Task<bool> Connection::negotiate() {
       case Handshake::State::transmission:
         deadline_ns_ = 0;
         rules_.structured = handshake.negotiated().structured;
-        rules_.base_allocation = handshake.negotiated().base_allocation;
+        rules_.contexts = handshake.negotiated().contexts;
         rules_.read_only = open_->read_only || open_->device->read_only();
         rules_.block_sizes = open_->block_sizes;
         co_return true;
@@ -104,13 +104,24 @@ Task<void> Connection::answer_open(Handshake& handshake) {
     set_name(name, open_->canonical_name);
     co_await move_to(open_->device->home());
   }
+  ExportFacts facts;
+  if (const MetaQueries* queries = handshake.meta_queries(); queries != nullptr && queries->beyond_base()) {
+    const uint64_t left_ns = stop_clock();
+    Result<std::vector<MetaContext>> offered = co_await state_->resolver.contexts(door_, name, *queries);
+    start_clock(left_ns);
+    if (!offered) {
+      const std::string message = message_for(door_, offered.error());
+      handshake.not_found(option_error(offered.error().code), message);
+      co_return;
+    }
+    facts.contexts = std::move(*offered);
+  }
   if (draining_) {
     // Disconnected or going down while the resolver thought: the lease goes back at once.
     open_.reset();
     handshake.not_found(OptionReply::err_shutdown, "the server is shutting down");
     co_return;
   }
-  ExportFacts facts;
   facts.size_bytes = open_->device->size_bytes();
   facts.read_only = open_->read_only || open_->device->read_only();
   facts.block_sizes = open_->block_sizes;

@@ -8,7 +8,7 @@ namespace {
 
 // What a request costs beside its payload: its task's frames and the device's.
 constexpr uint64_t request_charge = 1024;
-constexpr uint64_t status_charge_per_extent = sizeof(Extent) + 8;
+constexpr uint64_t status_charge_per_extent = sizeof(Extent) + sizeof(StatusRun) + 8;
 
 }  // namespace
 
@@ -407,32 +407,57 @@ Task<Result<void>> Connection::perform(Request request) {
   }
 }
 
-Connection::Detached Connection::serve_status(Request request) {
-  const uint32_t extents_max = (request.flags & cflag_req_one) != 0 ? 1 : state_->limits.status_extents;
-  Reply reply;
-  std::vector<std::byte> descriptors;
-  Result<std::vector<Extent>> extents = std::vector<Extent>{};
-  const Result<void> inside = still_inside(request.offset, request.length);
-  if (!inside)
-    extents = inside.error();
-  else
-    extents = co_await open_->device->extents(request.offset, request.length, extents_max);
-  if (!extents) {
-    device_error_reply(reply, request, extents.error());
-  } else {
-    VERIFY(!extents->empty() && extents->size() <= extents_max);
-    descriptors.resize(extents->size() * 8);
-    Encoder encoder(descriptors.data());
-    uint64_t left = request.length;
-    for (const Extent& extent : *extents) {
-      VERIFY(extent.length > 0 && extent.length <= left);
-      left -= extent.length;
-      encoder.put(static_cast<uint32_t>(extent.length));
-      encoder.put((extent.hole ? state_hole : 0u) | (extent.zero ? state_zero : 0u));
-    }
-    encode_status_chunk(reply.head, request.cookie, static_cast<uint32_t>(extents->size()));
-    reply.body = descriptors;
+/// `max_runs` at most, as one context describes the range.
+Task<Result<std::vector<StatusRun>>> Connection::status_of(const SelectedContext& context, uint64_t offset,
+                                                           uint64_t length, uint32_t max_runs) {
+  if (context.question.kind != StatusQuestion::Kind::allocation) {
+    Result<std::vector<StatusRun>> runs = co_await open_->device->status(context.question, offset, length, max_runs);
+    co_return runs;
   }
+  Result<std::vector<Extent>> extents = co_await open_->device->extents(offset, length, max_runs);
+  if (!extents) co_return extents.error();
+  std::vector<StatusRun> runs;
+  runs.reserve(extents->size());
+  for (const Extent& extent : *extents)
+    runs.push_back({extent.length, (extent.hole ? state_hole : 0u) | (extent.zero ? state_zero : 0u)});
+  co_return runs;
+}
+
+/// One chunk for each context, in the order of their ids; each may end where it likes ("the number of blocks and cumulative
+/// length need not be identical"). An error of one is the error of all.
+Connection::Detached Connection::serve_status(Request request) {
+  const uint32_t share = std::max<uint32_t>(state_->limits.status_extents / rules_.contexts.size(), 1);
+  const uint32_t max_runs = (request.flags & cflag_req_one) != 0 ? 1 : share;
+  Reply reply;
+  std::vector<std::byte> body;  // of the first chunk, then the other chunks whole
+  Result<void> told = still_inside(request.offset, request.length);
+  for (size_t i = 0; told && i < rules_.contexts.size(); i++) {
+    const SelectedContext& context = rules_.contexts[i];
+    const bool last = i + 1 == rules_.contexts.size();
+    Result<std::vector<StatusRun>> runs = co_await status_of(context, request.offset, request.length, max_runs);
+    if (!runs) {
+      told = runs.error();
+      break;
+    }
+    VERIFY(!runs->empty() && runs->size() <= max_runs);
+    ReplyHead head;
+    encode_status_chunk(head, request.cookie, context.id, static_cast<uint32_t>(runs->size()), last);
+    if (i == 0)
+      reply.head = head;
+    else
+      body.insert(body.end(), head.bytes.begin(), head.bytes.begin() + head.size);
+    uint64_t left = request.length;
+    for (const StatusRun& run : *runs) {
+      VERIFY(run.length > 0 && run.length <= left && run.flags <= UINT32_MAX);
+      left -= run.length;
+      append_be(body, static_cast<uint32_t>(run.length));
+      append_be(body, static_cast<uint32_t>(run.flags));
+    }
+  }
+  if (told)
+    reply.body = body;
+  else
+    device_error_reply(reply, request, told.error());
   queue(reply);
   co_await sent(reply);
   end_request(request_charge + status_charge_per_extent * state_->limits.status_extents);

@@ -11,6 +11,7 @@
 #include "base/result.h"
 #include "base/task.h"
 #include "engine/block_device.h"
+#include "nbd/meta_context.h"
 
 namespace atl {
 
@@ -42,6 +43,12 @@ class ExportResolver {
   virtual ~ExportResolver() = default;
   /// Called on the connection's loop and resumes there. nullopt: no such export. `name` is valid UTF-8, at most 4096 bytes.
   virtual Task<Result<std::optional<OpenExport>>> open(Door door, std::string name) = 0;
+  /// What the export of this name offers beside base:allocation and `queries` may match (more is no harm). Called as open() is,
+  /// after it answered an export; one export may have thousands of contexts, so nothing is asked of those that nobody names.
+  virtual Task<Result<std::vector<MetaContext>>> contexts(Door door, std::string name, MetaQueries queries) {
+    (void)door, (void)name, (void)queries;
+    co_return std::vector<MetaContext>{};
+  }
   /// An error of code `unsupported` or `read_only` means that this door lists nothing (ERR_POLICY).
   virtual Task<Result<std::vector<std::string>>> list(Door door) = 0;
 };

@@ -109,7 +109,7 @@ void Handshake::take_option_header() {
   if (!fixed_ && option_ != Option::export_name) return close();
   if (++options_ > limits_.options) return close();
   // "Issuing this command replaces all previously-set metadata contexts (including when this command fails)"
-  if (option_ == Option::set_meta_context) negotiated_.base_allocation = false;
+  if (option_ == Option::set_meta_context) negotiated_.contexts.clear();
 
   if (option_ == Option::export_name && length > max_string_bytes) return close();  // no error reply exists
   if (keeps_data(option_) && length <= limits_.option_bytes) {
@@ -191,57 +191,61 @@ void Handshake::meta_context_option() {
   if (!reader.ok()) return reply(OptionReply::err_invalid, "the lengths inside the option disagree with its own");
   if (!valid_string(name)) return reply(OptionReply::err_invalid, "an export name is UTF-8 of at most 4096 bytes");
   if (count > limits_.meta_queries) return reply(OptionReply::err_too_big, "too many metadata context queries");
-  queries_.clear();
+  queries_.list = option_ == Option::list_meta_context;
+  queries_.names.clear();
   for (uint32_t i = 0; i < count; i++) {
     const auto query = reader.text(reader.number<uint32_t>());
     if (!reader.ok()) return reply(OptionReply::err_invalid, "the lengths inside the option disagree with its own");
     if (!valid_string(query))
       return reply(OptionReply::err_invalid, "a metadata context query is UTF-8 of at most 4096 bytes");
-    queries_.emplace_back(query);
+    queries_.names.emplace_back(query);
   }
   if (reader.left() != 0) return reply(OptionReply::err_invalid, "the lengths inside the option disagree with its own");
   name_ = name;
   state_ = State::open_wanted;
 }
 
-void Handshake::answer_meta_contexts(std::string_view name) {
+void Handshake::answer_meta_contexts(const std::vector<MetaContext>& offered) {
   const bool set = option_ == Option::set_meta_context;
-  // LIST without queries names everything; "base:" is a wildcard for LIST and nothing for SET; queries that we do not
-  // know, of whatever namespace, select nothing.
-  bool wanted = !set && queries_.empty();
-  for (const std::string& query : queries_) wanted |= query == base_allocation || (!set && query == "base:");
-  if (wanted) {
-    begin_reply(OptionReply::meta_context, 4 + base_allocation.size());
-    append_be(output_, set ? base_allocation_id : uint32_t{0});
-    append_text(output_, base_allocation);
+  std::vector<SelectedContext> selected = select_contexts(queries_, offered);
+  if (set && selected.size() > limits_.meta_contexts)
+    return reply(OptionReply::err_too_big, "more metadata contexts than one connection may select");
+  for (const SelectedContext& context : selected) {
+    begin_reply(OptionReply::meta_context, 4 + context.name.size());
+    append_be(output_, set ? context.id : uint32_t{0});
+    append_text(output_, context.name);
   }
   if (set) {
-    negotiated_.base_allocation = wanted;
-    contexts_name_ = name;
+    negotiated_.contexts = std::move(selected);
+    contexts_name_ = name_;
   }
   reply(OptionReply::ack);
+}
+
+/// "used the same export name for the subsequent NBD_OPT_GO"
+void Handshake::keep_contexts_of_this_name() {
+  if (contexts_name_ != name_) negotiated_.contexts.clear();
 }
 
 void Handshake::found(const ExportFacts& facts) {
   VERIFY(state_ == State::open_wanted);
   state_ = State::negotiating;
   if (option_ == Option::export_name) return found_by_export_name(facts);
-  if (option_ == Option::list_meta_context || option_ == Option::set_meta_context) return answer_meta_contexts(name_);
+  if (is_meta_option()) return answer_meta_contexts(facts.contexts);
   send_info(facts);
   const bool sizes_asked = std::find(infos_.begin(), infos_.end(), Info::block_size) != infos_.end();
   if (facts.block_sizes.minimum > 1 && !sizes_asked)
     return reply(OptionReply::err_block_size_reqd, "this export has a minimum block size: ask for NBD_INFO_BLOCK_SIZE");
   reply(OptionReply::ack);
   if (option_ == Option::go) {
-    // "used the same export name for the subsequent NBD_OPT_GO"
-    negotiated_.base_allocation = negotiated_.base_allocation && contexts_name_ == name_;
+    keep_contexts_of_this_name();
     state_ = State::transmission;
   }
 }
 
 void Handshake::found_by_export_name(const ExportFacts& facts) {
   if (facts.block_sizes.minimum > 1) return close();  // it cannot be told the constraint
-  negotiated_.base_allocation = negotiated_.base_allocation && contexts_name_ == name_;
+  keep_contexts_of_this_name();
   append_be(output_, facts.size_bytes);
   append_be(output_, transmission_flags(facts.read_only, negotiated_.structured));
   if (!no_zeroes_) output_.resize(output_.size() + 124);

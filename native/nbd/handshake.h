@@ -35,12 +35,13 @@ struct ExportFacts {
   BlockSizes block_sizes{};
   std::string canonical_name;
   std::string description;
+  std::vector<MetaContext> contexts;  // what it offers beside base:allocation, as far as meta_queries() asks
 };
 
 /// What the transmission phase inherits.
 struct Negotiated {
   bool structured = false;
-  bool base_allocation = false;
+  std::vector<SelectedContext> contexts;
 };
 
 class Handshake {
@@ -54,6 +55,8 @@ class Handshake {
   /// The export in question in open_wanted; the chosen one in transmission.
   const std::string& export_name() const { return name_; }
   const Negotiated& negotiated() const { return negotiated_; }
+  /// In open_wanted: the queries of a metadata option; null when the export is asked for by another one.
+  const MetaQueries* meta_queries() const { return is_meta_option() ? &queries_ : nullptr; }
 
   /// Takes a prefix of `input` and answers its length. Takes nothing while there is output or a question.
   size_t consume(Bytes input);
@@ -81,7 +84,9 @@ class Handshake {
   void skipped_option();
   void open_option();
   void meta_context_option();
-  void answer_meta_contexts(std::string_view name);
+  bool is_meta_option() const { return option_ == Option::list_meta_context || option_ == Option::set_meta_context; }
+  void answer_meta_contexts(const std::vector<MetaContext>& offered);
+  void keep_contexts_of_this_name();
   void found_by_export_name(const ExportFacts& facts);
   void send_info(const ExportFacts& facts);
 
@@ -105,9 +110,9 @@ class Handshake {
   std::string_view skip_message_;
   uint32_t options_ = 0;
 
-  std::string name_;                  // of the option that is being answered
-  std::vector<Info> infos_;           // GO, INFO: what was asked for
-  std::vector<std::string> queries_;  // *_META_CONTEXT
+  std::string name_;         // of the option that is being answered
+  std::vector<Info> infos_;  // GO, INFO: what was asked for
+  MetaQueries queries_;      // *_META_CONTEXT
 
   Negotiated negotiated_;
   std::string contexts_name_;  // the export the contexts were set for

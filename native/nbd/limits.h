@@ -15,6 +15,8 @@ struct NbdLimits {
   uint32_t options = 65'536;
   /// Queries of one LIST_META_CONTEXT or SET_META_CONTEXT.
   uint32_t meta_queries = 256;
+  /// Contexts that one connection may select.
+  uint32_t meta_contexts = 16;
 
   // ---- Connections ----
   /// In all. Those above are told so when they ask for an export.
@@ -33,7 +35,7 @@ struct NbdLimits {
   uint32_t connection_bytes = 32u << 20;
   /// Buffers in all, shared evenly between the loops. Beside it each connection may hold one piece.
   uint64_t total_bytes = uint64_t{512} << 20;
-  /// Extents in one BLOCK_STATUS answer.
+  /// Extents in one BLOCK_STATUS answer, shared evenly between its contexts.
   uint32_t status_extents = 4'096;
 
   // ---- Endings ----

@@ -118,8 +118,8 @@ enum class NbdError : uint32_t {
 };
 
 // base:allocation
+constexpr std::string_view base_namespace = "base:";
 constexpr std::string_view base_allocation = "base:allocation";
-constexpr uint32_t base_allocation_id = 1;
 constexpr uint32_t state_hole = 1 << 0;
 constexpr uint32_t state_zero = 1 << 1;
 

@@ -61,7 +61,7 @@ Verdict judge(const Request& request, const TransmissionRules& rules, uint64_t s
     return {NbdError::inval, "not aligned to the minimum block size"};
 
   if (command == Command::block_status) {
-    if (!rules.base_allocation) return {NbdError::inval, "no metadata context was negotiated"};
+    if (rules.contexts.empty()) return {NbdError::inval, "no metadata context was negotiated"};
     if (request.length == 0) return {NbdError::inval, "a block status of nothing"};
   }
   // Zeroes as a record are fast; keeping the space allocated means writing it.
@@ -116,10 +116,10 @@ void encode_none_chunk(ReplyHead& head, uint64_t cookie) {
   head.size = static_cast<uint32_t>(begin_chunk(head, cookie, Chunk::none, true, 0).size());
 }
 
-void encode_status_chunk(ReplyHead& head, uint64_t cookie, uint32_t descriptors) {
+void encode_status_chunk(ReplyHead& head, uint64_t cookie, uint32_t context_id, uint32_t descriptors, bool done) {
   VERIFY(descriptors > 0);
-  Encoder encoder = begin_chunk(head, cookie, Chunk::block_status, true, 4 + descriptors * 8);
-  head.size = static_cast<uint32_t>(encoder.put(base_allocation_id).size());
+  Encoder encoder = begin_chunk(head, cookie, Chunk::block_status, done, 4 + descriptors * 8);
+  head.size = static_cast<uint32_t>(encoder.put(context_id).size());
 }
 
 void encode_error_chunk(ReplyHead& head, uint64_t cookie, NbdError error, uint16_t message_bytes) {

@@ -36,7 +36,7 @@ bool decode_request(const std::byte* from, Request& request);
 /// What was settled when the export was chosen.
 struct TransmissionRules {
   bool structured = false;
-  bool base_allocation = false;
+  std::vector<SelectedContext> contexts;
   bool read_only = false;
   BlockSizes block_sizes{};
 };
@@ -68,8 +68,8 @@ void encode_simple(ReplyHead& head, uint64_t cookie, NbdError error);
 void encode_data_chunk(ReplyHead& head, uint64_t cookie, uint64_t offset, uint32_t length, bool done);
 /// NONE, always the last.
 void encode_none_chunk(ReplyHead& head, uint64_t cookie);
-/// BLOCK_STATUS of base:allocation; `descriptors` pairs of (length, flags) follow.
-void encode_status_chunk(ReplyHead& head, uint64_t cookie, uint32_t descriptors);
+/// BLOCK_STATUS of one context; `descriptors` pairs of (length, flags) follow.
+void encode_status_chunk(ReplyHead& head, uint64_t cookie, uint32_t context_id, uint32_t descriptors, bool done);
 /// ERROR, always the last; `message_bytes` <= 4096 follow.
 void encode_error_chunk(ReplyHead& head, uint64_t cookie, NbdError error, uint16_t message_bytes);
 /// ERROR_OFFSET, always the last; the message follows, and behind it the 8 bytes of `offset` (encode_error_offset_tail).

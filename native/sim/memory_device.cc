@@ -181,4 +181,27 @@ Task<Result<std::vector<Extent>>> MemoryDevice::extents(uint64_t offset, uint64_
   co_return found;
 }
 
+Task<Result<std::vector<StatusRun>>> MemoryDevice::status(const StatusQuestion& question, uint64_t offset,
+                                                          uint64_t length, uint32_t max_runs) {
+  check_range(offset, length);
+  VERIFY(length > 0 && max_runs > 0 && status_of);
+  const Running inside(*this);
+  const Call call{Verb::status, offset, length, {}};
+  Result<void> entered = co_await enter(call);
+  if (!entered) co_return std::move(entered.error());
+  std::vector<StatusRun> found;
+  for (uint64_t at = offset; at < offset + length;) {
+    const uint64_t n = std::min(page_bytes - at % page_bytes, offset + length - at);
+    const uint64_t flags = status_of(question, at / page_bytes);
+    if (!found.empty() && found.back().flags == flags) {
+      found.back().length += n;
+    } else {
+      if (found.size() == max_runs) break;
+      found.push_back(StatusRun{n, flags});
+    }
+    at += n;
+  }
+  co_return found;
+}
+
 }  // namespace atl

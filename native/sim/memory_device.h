@@ -18,7 +18,7 @@ namespace atl {
 
 class MemoryDevice final : public BlockDevice {
  public:
-  enum class Verb : uint8_t { read, write, write_zeroes, trim, flush, cache, extents };
+  enum class Verb : uint8_t { read, write, write_zeroes, trim, flush, cache, extents, status };
   struct Call {
     Verb verb;
     uint64_t offset;
@@ -47,12 +47,17 @@ class MemoryDevice final : public BlockDevice {
   Task<Result<void>> cache(uint64_t offset, uint64_t length) override;
   Task<Result<std::vector<Extent>>> extents(uint64_t offset, uint64_t length, uint32_t max_extents) override;
 
+  /// As `status_of` says of each page.
+  Task<Result<std::vector<StatusRun>>> status(const StatusQuestion& question, uint64_t offset, uint64_t length,
+                                              uint32_t max_runs) override;
+
   void resize(uint64_t size_bytes);
   /// Makes all pages.
   void allocate();
 
   /// How long a call takes; asked for each.
   std::function<uint64_t(const Call&)> delay_ns;
+  std::function<uint64_t(const StatusQuestion&, uint64_t page)> status_of;
   /// Fails the call with what it answers.
   std::function<std::optional<Error>(const Call&)> fail;
   /// From hold() until release() calls wait, before they do anything.

@@ -44,6 +44,14 @@ Task<Result<std::vector<std::string>>> TestResolver::list(Door door) {
   co_return names;
 }
 
+Task<Result<std::vector<MetaContext>>> TestResolver::contexts(Door, std::string name, MetaQueries queries) {
+  context_questions++;
+  for (const std::string& query : queries.names)
+    if (query == "test:broken") co_return Error{Code::corrupt, "the catalog of contexts is damaged"};
+  const std::lock_guard lock(mutex_);
+  co_return exports_.at(name).contexts;
+}
+
 namespace {
 
 Task<void> announce(Task<void> task, std::atomic<bool>* done) {
@@ -179,14 +187,22 @@ std::vector<OptionAnswer> Client::go(std::string_view name, Option which) {
 }
 
 Client& Client::enter(std::string_view name, bool structured, bool allocation) {
+  if (allocation) return enter_with(name, {base_allocation});
   greet();
   structured_ = structured;
   if (structured) REQUIRE(option(Option::structured_reply).back().type == OptionReply::ack);
-  if (allocation) {
-    Wire data;
-    data.string(name).u32(1).string(base_allocation);
-    REQUIRE(option(Option::set_meta_context, data).size() == 2);
-  }
+  REQUIRE(go(name).back().type == OptionReply::ack);
+  return *this;
+}
+
+Client& Client::enter_with(std::string_view name, std::vector<std::string_view> contexts) {
+  greet();
+  structured_ = true;
+  REQUIRE(option(Option::structured_reply).back().type == OptionReply::ack);
+  Wire data;
+  data.string(name).u32(static_cast<uint32_t>(contexts.size()));
+  for (std::string_view context : contexts) data.string(context);
+  REQUIRE(option(Option::set_meta_context, data).size() == contexts.size() + 1);
   REQUIRE(go(name).back().type == OptionReply::ack);
   return *this;
 }

@@ -28,6 +28,7 @@ class TestResolver final : public ExportResolver {
     std::shared_ptr<MemoryDevice> device;
     bool read_only = false;
     std::string canonical;
+    std::vector<MetaContext> contexts{};
   };
   void add(const std::string& name, Export what) {
     const std::lock_guard lock(mutex_);
@@ -36,8 +37,10 @@ class TestResolver final : public ExportResolver {
 
   Task<Result<std::optional<OpenExport>>> open(Door door, std::string name) override;
   Task<Result<std::vector<std::string>>> list(Door door) override;
+  Task<Result<std::vector<MetaContext>>> contexts(Door door, std::string name, MetaQueries queries) override;
 
   std::atomic<int> opens{0};
+  std::atomic<int> context_questions{0};
   std::atomic<int> leases{0};     // open exports not yet given back
   std::atomic<bool> hold{false};  // opens wait as long as it is set
   std::atomic<int> holding{0};
@@ -118,6 +121,7 @@ class Client {
   std::vector<OptionAnswer> go(std::string_view name, Option option = Option::go);
   /// All of the handshake: the usual beginning of a test.
   Client& enter(std::string_view name, bool structured = true, bool allocation = false);
+  Client& enter_with(std::string_view name, std::vector<std::string_view> contexts);
 
   void send(const Wire& wire);
   void send(Bytes bytes);

@@ -4,6 +4,7 @@
 #include <doctest/doctest.h>
 
 #include <random>
+#include <set>
 
 #include "test/nbd_wire.h"
 
@@ -22,6 +23,8 @@ ExportFacts facts_of(const std::string& name) {
   if (name == "direct") facts.block_sizes.minimum = 512;
   facts.canonical_name = name == "alias" ? "disk" : "";
   facts.description = "a disk";
+  for (const char* context : {"qemu:dirty-bitmap:a", "qemu:dirty-bitmap:b", "atoll:depth"})
+    facts.contexts.push_back({context, {}, {}});
   return facts;
 }
 
@@ -384,8 +387,12 @@ TEST_CASE("handshake: LIST_META_CONTEXT answers everything, by wildcard, by name
     CHECK(answers.back().type == OptionReply::ack);
     return answers.size() - 1;
   };
-  CHECK(count({}) == 1);
+  CHECK(count({}) == 4);
   CHECK(count({"base:"}) == 1);
+  CHECK(count({"qemu:"}) == 2);
+  CHECK(count({"qemu:dirty-bitmap:"}) == 2);
+  CHECK(count({"qemu:dirty-bitmap:b", "atoll:"}) == 2);
+  CHECK(count({"qemu"}) == 0);
   CHECK(count({"base:allocation"}) == 1);
   CHECK(count({"base:allocation", "base:"}) == 1);
   CHECK(count({"base:other", "qemu:dirty-bitmap:x", "x-unknown:", "nocolon", ""}) == 0);
@@ -401,13 +408,52 @@ TEST_CASE("handshake: SET_META_CONTEXT selects base:allocation by name only, and
     session.option(Option::structured_reply);
     CHECK(session.option(Option::set_meta_context, meta_data(name, queries)).back().type == OptionReply::ack);
     CHECK(session.option(Option::go, go_data(go)).back().type == OptionReply::ack);
-    return session.machine.negotiated().base_allocation;
+    return !session.machine.negotiated().contexts.empty();
   };
   CHECK(selected("disk", {"base:allocation"}, "disk"));
   CHECK(selected("disk", {"x:y", "base:allocation", "base:allocation"}, "disk"));
   CHECK_FALSE(selected("disk", {"base:"}, "disk"));
   CHECK_FALSE(selected("disk", {}, "disk"));
   CHECK_FALSE(selected("disk", {"base:allocation"}, "ro"));
+}
+
+TEST_CASE("handshake: SET_META_CONTEXT selects each named context once, with an id of its own") {
+  Session session;
+  session.option(Option::structured_reply);
+  const auto answers =
+      session.option(Option::set_meta_context, meta_data("disk", {"qemu:dirty-bitmap:b", "atoll:depth", "atoll:depth",
+                                                                  "atoll:", "base:allocation", "qemu:dirty-bitmap:c"}));
+  REQUIRE(answers.size() == 4);
+  const auto& selected = session.machine.negotiated().contexts;
+  REQUIRE(selected.size() == 3);
+  std::set<uint32_t> ids;
+  for (size_t i = 0; i < selected.size(); i++) {
+    WireReader reader(answers[i].data);
+    CHECK(reader.number<uint32_t>() == selected[i].id);
+    CHECK(reader.text(reader.left()) == selected[i].name);
+    CHECK(ids.insert(selected[i].id).second);
+  }
+}
+
+TEST_CASE("handshake: more contexts than a connection may select are ERR_TOO_BIG, and none is selected") {
+  NbdLimits limits;
+  limits.meta_contexts = 2;
+  Session session(both_flags, limits);
+  session.option(Option::structured_reply);
+  const std::vector<std::string_view> all = {"base:allocation", "qemu:dirty-bitmap:a", "qemu:dirty-bitmap:b"};
+  CHECK(is_error(session.option(Option::set_meta_context, meta_data("disk", all)), OptionReply::err_too_big));
+  CHECK(session.machine.negotiated().contexts.empty());
+  CHECK(session.option(Option::list_meta_context, meta_data("disk", all)).size() == 4);
+}
+
+TEST_CASE("handshake: the owner is asked for contexts only where a query can match more than base:allocation") {
+  const auto asks = [](bool list, std::vector<std::string> names) { return MetaQueries{list, names}.beyond_base(); };
+  CHECK(asks(true, {}));
+  CHECK_FALSE(asks(false, {}));
+  CHECK_FALSE(asks(true, {"base:"}));
+  CHECK_FALSE(asks(false, {"base:allocation", "base:other", "nocolon"}));
+  CHECK(asks(false, {"base:allocation", "qemu:allocation-depth"}));
+  CHECK(asks(true, {"atoll:"}));
 }
 
 TEST_CASE("handshake: a failed SET_META_CONTEXT clears the earlier contexts") {
@@ -419,11 +465,11 @@ TEST_CASE("handshake: a failed SET_META_CONTEXT clears the earlier contexts") {
     Session session;
     session.option(Option::structured_reply);
     session.option(Option::set_meta_context, meta_data("disk", {base_allocation}));
-    CHECK(session.machine.negotiated().base_allocation);
+    CHECK(session.machine.negotiated().contexts.size() == 1);
     const auto answers = session.option(Option::set_meta_context, data);
     CHECK(static_cast<uint32_t>(answers.back().type) >= 0x80000000u);
     session.option(Option::go, go_data("disk"));
-    CHECK_FALSE(session.machine.negotiated().base_allocation);
+    CHECK(session.machine.negotiated().contexts.empty());
   }
 }
 

@@ -15,7 +15,7 @@ constexpr uint64_t size_bytes = 1 << 20;
 TransmissionRules structured_rules() {
   TransmissionRules rules;
   rules.structured = true;
-  rules.base_allocation = true;
+  rules.contexts.push_back({{std::string(base_allocation), {}, {}}, 1});
   return rules;
 }
 
@@ -232,12 +232,12 @@ TEST_CASE("replies: each head has the layout of the protocol") {
   offset.number<uint64_t>();
   CHECK(offset.number<uint32_t>() == 17);
 
-  encode_status_chunk(head, 81, 2);
+  encode_status_chunk(head, 81, 7, 2, true);
   WireReader status = read();
   status.number<uint64_t>();
   status.number<uint64_t>();
   CHECK(status.number<uint32_t>() == 20);
-  CHECK(status.number<uint32_t>() == base_allocation_id);
+  CHECK(status.number<uint32_t>() == 7);
 
   encode_none_chunk(head, 82);
   WireReader none = read();
