@@ -98,7 +98,8 @@ void Connection::obey() {
   switch (demand_.load()) {
     case Demand::none: return;
     case Demand::cut: return cut();
-    case Demand::drain: break;
+    case Demand::leave: deaf_ = true; break;
+    case Demand::revoke: break;
   }
   if (draining_) return;
   draining_ = true;
@@ -112,7 +113,7 @@ void Connection::obey() {
 /// closing first could destroy our last replies on their way, should unread requests be left in our socket.
 void Connection::linger_if_idle() {
   if (!draining_ || lingering_ || in_flight_ > 0 || pumping_ || out_first_ != nullptr) return;
-  lingering_ = true;
+  lingering_ = deaf_ = true;
   ::shutdown(fd_, SHUT_WR);
   arm(deadline_ns_, state_->limits.linger_ms);
 }

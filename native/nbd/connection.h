@@ -28,7 +28,7 @@ namespace atl::nbd {
 
 class Connection final : public std::enable_shared_from_this<Connection> {
  public:
-  enum class Demand : uint8_t { none, drain, cut };
+  enum class Demand : uint8_t { none, revoke, leave, cut };
 
   Connection(std::shared_ptr<ServerState> state, ServerLoop& loop, int fd, Door door);
   ~Connection();
@@ -36,8 +36,12 @@ class Connection final : public std::enable_shared_from_this<Connection> {
   /// On the accepting loop: counts it in and starts it, or closes the descriptor.
   static void start(std::shared_ptr<ServerState> state, ServerLoop& loop, int fd, Door door);
 
-  /// Any thread. drain: what is in flight is answered, what comes after is told that the server goes down; then it is closed.
-  /// cut: the socket is shut down now. A demand only grows.
+  /// Any thread. A demand only grows.
+  /// revoke: the right to the export has ended. What is in flight is answered, what comes after gets ESHUTDOWN, for there is
+  ///   nothing to come back to; then it is closed.
+  /// leave: the server goes down and may come back. What is in flight is answered, what comes after is not: clients that
+  ///   reconnect (QEMU, the kernel's) send an unanswered request again and hand an ESHUTDOWN to the user as an I/O error.
+  /// cut: the socket is shut down now.
   void demand(Demand what);
 
   /// Under the state's mutex: the export it came by, by the name that was asked for or the canonical one.
@@ -158,8 +162,9 @@ class Connection final : public std::enable_shared_from_this<Connection> {
   size_t end_ = 0;
   size_t received_last_ = 0;
 
-  bool draining_ = false;   // new requests get ESHUTDOWN
-  bool lingering_ = false;  // all is said; what comes is not even answered
+  bool draining_ = false;   // a demand was heard: closed when what is in flight has been answered
+  bool deaf_ = false;       // what comes is dropped, and not answered
+  bool lingering_ = false;  // all is said: our side of the stream has ended
   bool broken_ = false;     // the socket takes no more replies
   bool transmitting_ = false;
   bool reading_ = false;           // the reader runs: it starts the pump before it waits

@@ -23,7 +23,7 @@ Task<void> Connection::transmit() {
   linger_if_idle();
   for (;;) {
     reading_ = true;
-    while (end_ - begin_ >= request_bytes && !lingering_) {
+    while (end_ - begin_ >= request_bytes && !deaf_) {
       Request request;
       if (!decode_request(input_.data() + begin_, request)) co_return;  // the stream is lost
       begin_ += request_bytes;
@@ -36,10 +36,10 @@ Task<void> Connection::transmit() {
         reader_waits();  // which may make the room
         if (in_flight_ >= state_->limits.connection_requests) co_await room_.wait();
       }
-      if (lingering_) break;
+      if (deaf_) break;
       begin_request(request);
       Verdict verdict = judge(request, rules_, open_->device->size_bytes());
-      if (draining_) verdict = {NbdError::shutdown, "the server is shutting down"};
+      if (draining_) verdict = {NbdError::shutdown, "the export was taken away"};
       if (!verdict.accepted()) {
         reader_waits();
         const bool alive = co_await discard_payload(request.payload_bytes());
@@ -60,7 +60,7 @@ Task<void> Connection::transmit() {
         serve(request, charge);
       }
     }
-    if (lingering_) begin_ = end_;
+    if (deaf_) begin_ = end_;
     reader_waits();
     const bool more = co_await receive();
     if (!more) co_return;

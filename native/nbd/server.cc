@@ -63,7 +63,8 @@ Task<Result<std::string>> NbdServer::listen(ListenOptions options) {
 
 Task<void> NbdServer::drain(const std::string* name) {
   ServerState& state = *state_;
-  for (const auto& connection : state.matching(name)) connection->demand(Connection::Demand::drain);
+  const auto demand = name == nullptr ? Connection::Demand::leave : Connection::Demand::revoke;
+  for (const auto& connection : state.matching(name)) connection->demand(demand);
   const auto gone = [&state, name] { return state.count(name) == 0; };
   const bool drained = co_await wait_until(gone, state.limits.drain_ms * ms);
   if (drained) co_return;

@@ -31,7 +31,8 @@ class NbdServer {
   /// longer than limits.drain_ms. The owner has made the resolver refuse the name before.
   Task<void> disconnect(std::string name);
 
-  /// No more connections; those there are drained like by disconnect(), handshakes get ERR_SHUTDOWN. Once.
+  /// No more connections; requests in flight are answered, those that come later are not (Connection::Demand::leave);
+  /// handshakes get ERR_SHUTDOWN. Once.
   Task<void> shutdown();
 
   /// Any thread.

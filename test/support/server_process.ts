@@ -93,6 +93,13 @@ export class ServerProcess {
     return performance.now() - begin
   }
 
+  /** Of the process that runs now. */
+  get pid(): number {
+    const pid = this.#process?.pid
+    if (pid === undefined) throw new Error('no server runs')
+    return pid
+  }
+
   /** SIGKILL: no word of warning. Resolves when it is gone; also right when nothing runs. */
   async kill() {
     this.#process?.kill('SIGKILL')

@@ -10,6 +10,10 @@ export interface MachineOptions {
   kernel?: { image: string; initramfs: string }
   /** A user-mode network; the host's 127.0.0.1 is 10.0.2.2 in it. */
   network?: boolean
+  /** How long QEMU's NBD client holds requests back while it has lost its server. Default: not at all. */
+  reconnectSeconds?: number
+  /** Where QEMU listens for its monitor protocol (QMP). Default: nowhere. */
+  qmpSocket?: string
   memoryMiB?: number
   bootLimitMs?: number
 }
@@ -79,7 +83,14 @@ function startQemu(args: string[]) {
   return execa('qemu-system-x86_64', args, { stdin: 'pipe', buffer: { stdout: false }, reject: false })
 }
 
-async function qemuArguments({ disks, kernel, network, memoryMiB = 512 }: MachineOptions): Promise<string[]> {
+async function qemuArguments({
+  disks,
+  kernel,
+  network,
+  reconnectSeconds,
+  qmpSocket,
+  memoryMiB = 512,
+}: MachineOptions): Promise<string[]> {
   const args = [...(await accelerator()), '-M', 'q35,hpet=off', '-m', String(memoryMiB), '-smp', '2']
   args.push('-nodefaults', '-no-user-config', '-no-reboot', '-display', 'none', '-vga', 'none')
   args.push('-chardev', 'stdio,id=serial,signal=off', '-serial', 'chardev:serial')
@@ -87,9 +98,12 @@ async function qemuArguments({ disks, kernel, network, memoryMiB = 512 }: Machin
   for (const [index, disk] of disks.entries()) {
     // QEMU takes a comma for the end of an option's value unless it is doubled.
     const file = disk.replaceAll(',', ',,')
-    args.push('-drive', `if=none,id=disk${index},format=raw,discard=unmap,detect-zeroes=off,file=${file}`)
-    args.push('-device', `virtio-blk-pci,drive=disk${index},bootindex=${index}`)
+    const reconnect = reconnectSeconds === undefined ? '' : `,file.reconnect-delay=${reconnectSeconds}`
+    args.push('-drive', `if=none,id=disk${index},format=raw,discard=unmap,detect-zeroes=off,file=${file}${reconnect}`)
+    const boot = kernel ? '' : `,bootindex=${index}`
+    args.push('-device', `virtio-blk-pci,drive=disk${index}${boot}`)
   }
+  if (qmpSocket) args.push('-qmp', `unix:${qmpSocket},server=on,wait=off`)
   if (network) args.push('-netdev', 'user,id=net', '-device', 'virtio-net-pci,netdev=net,romfile=')
   if (kernel)
     args.push(

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { initramfs } from './initramfs.js'
 import { guestKernel } from './kernel.js'
-import { Machine } from './machine.js'
+import { Machine, type MachineOptions } from './machine.js'
 import { serialShell } from './serial_shell.js'
 
 /** The host's 127.0.0.1, as seen from a guest. */
@@ -14,8 +14,8 @@ export const hostAddress = '10.0.2.2'
 const network = `
 ip link set lo up; ip link set eth0 up; ip addr add 10.0.2.15/24 dev eth0; ip route add default via 10.0.2.2`
 
-/** Resolves when the guest takes commands. */
-export async function bootNbdGuest(): Promise<Machine> {
+/** Resolves when the guest takes commands. It has a network, and the disks that it is given. */
+export async function bootNbdGuest(options: Partial<MachineOptions> = {}): Promise<Machine> {
   const kernel = await guestKernel()
   const dir = await mkdtemp(join(tmpdir(), 'atoll-nbd-guest-'))
   try {
@@ -23,7 +23,8 @@ export async function bootNbdGuest(): Promise<Machine> {
     const programs = ['nbd-client', 'mkfs.ext4', 'e2fsck']
     const files = ['/etc/mke2fs.conf']
     await writeFile(image, await initramfs({ kernel, programs, files, init: `${network}\n${serialShell}` }))
-    return await Machine.boot({ disks: [], kernel: { image: kernel.image, initramfs: image }, network: true })
+    const booted = { image: kernel.image, initramfs: image }
+    return await Machine.boot({ disks: [], network: true, ...options, kernel: booted })
   } finally {
     await rm(dir, { recursive: true }) // QEMU has read it
   }
