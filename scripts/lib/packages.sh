@@ -21,3 +21,8 @@ packages_e2e=(
   attr busybox-static cpio diffutils e2fsprogs extlinux fdisk fio fuse3 kmod mount nbd-client nbdkit procps
   python3-libnbd qemu-system-x86 qemu-utils syslinux-common util-linux xz-utils zstd
 )
+
+# For power cuts: a disk that records what it is given (FUSE), file systems on it, and the writer that judges.
+packages_power_cuts=(
+  btrfs-progs e2fsprogs fuse3 libfuse3-dev mount python3-libnbd util-linux xfsprogs
+)

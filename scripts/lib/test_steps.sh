@@ -9,7 +9,7 @@ set_up() {
   need_packages "${packages_build[@]}" "${packages_check[@]}"
   if wants tap || wants e2e || wants crash; then need_packages "${packages_clients[@]}"; fi
   if wants e2e || wants crash; then
-    need_packages "${packages_e2e[@]}"
+    need_packages "${packages_e2e[@]}" "${packages_power_cuts[@]}"
     # The kernel of the guests is downloaded by its exact version, which old lists get wrong.
     [[ -d .cache/guest/kernel ]] || ! command -v apt-get >/dev/null || apt_update
   fi
@@ -18,7 +18,7 @@ set_up() {
   say '  all is there'
 }
 
-native_sources() { git ls-files --cached --others --exclude-standard 'native/*.cc' 'native/*.h' | existing; }
+native_sources() { git ls-files --cached --others --exclude-standard 'native/*.cc' 'native/*.h' 'test/*.cc' | existing; }
 shell_sources() { git grep --untracked -lE '^#!.*\b(ba)?sh$|^# shellcheck shell=' -- scripts test .ci | existing; }
 existing() { while read -r path; do [[ ! -f $path ]] || printf '%s\n' "$path"; done; }
 

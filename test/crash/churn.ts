@@ -1,6 +1,7 @@
 // churn.ts: API calls that keep a server busy until it dies: uploads, snapshots, clones, and deletions of all of them.
 //
-// After the restart `settle` says whether everything that was answered is so, and that no half of an upload is visible.
+// After the restart `settle` says whether everything that was answered is so, and that no half of an upload is visible. `judge`
+// says it of a power cut, for any position of a recording disk (see power/).
 
 import { createHash } from 'node:crypto'
 import { Readable } from 'node:stream'
@@ -15,28 +16,49 @@ const keptObjects = 5
 const keptSnapshots = 4
 const keptClones = 3
 
+export interface ChurnOptions {
+  /** The volume that is snapshotted and never deleted. */
+  volumeId: string
+  /** Of the recording disk. */
+  position?: () => number
+  /** Called for each snapshot as soon as it was answered. */
+  onSnapshot?: (snapshot: { id: string; name: string }) => Promise<void>
+}
+
+interface Ledgers {
+  objects: Ledger
+  snapshots: Ledger
+  clones: Ledger
+}
+
 export class Churn {
   /** Of the server that runs now: each restart has its own tokens. */
   #api!: Api
   readonly #volumeId: string
-  readonly #objects = new Ledger('object')
-  readonly #snapshots = new Ledger('snapshot')
-  readonly #clones = new Ledger('clone')
+  readonly #onSnapshot: ChurnOptions['onSnapshot']
+  readonly #ledgers: Ledgers
   #number = 0
   /** How many steps were done: an object, or a snapshot with a clone. */
   answered = 0
 
-  /** `volumeId`: the volume that is snapshotted and never deleted. */
-  constructor(volumeId: string) {
+  constructor({ volumeId, position, onSnapshot }: ChurnOptions) {
     this.#volumeId = volumeId
+    this.#onSnapshot = onSnapshot
+    const ledger = (what: string) => new Ledger(what, position)
+    this.#ledgers = { objects: ledger('object'), snapshots: ledger('snapshot'), clones: ledger('clone') }
+  }
+
+  /** Makes what its steps need; also right when it is there. */
+  async prepare(api: Api): Promise<void> {
+    // 201 the first time, 202 from then on.
+    const made = await api.call('PUT', api.object(container))
+    if (!made.ok) throw new Error(`PUT of the container: ${made.status}`)
   }
 
   /** Resolves when the server is gone. Rejects when it answers something unexpected. */
   async untilTheServerDies(api: Api): Promise<void> {
     this.#api = api
-    // 201 the first time, 202 from then on.
-    const made = await api.call('PUT', api.object(container))
-    if (!made.ok) throw new Error(`PUT of the container: ${made.status}`)
+    await this.prepare(api)
     await Promise.all([this.#repeat(() => this.#object()), this.#repeat(() => this.#history()), this.#endlessUpload()])
   }
 
@@ -48,17 +70,26 @@ export class Churn {
 
   /** After a restart. Answers what is wrong, in words. */
   async settle(api: Api): Promise<string[]> {
-    this.#api = api
+    return this.#compare(api, this.#ledgers)
+  }
+
+  /** After a power cut at this position of the recording disk, which comes after `prepare`. Answers what is wrong, in words. */
+  async judge(api: Api, position: number): Promise<string[]> {
+    const { objects, snapshots, clones } = this.#ledgers
+    const then = { objects: objects.at(position), snapshots: snapshots.at(position), clones: clones.at(position) }
+    return this.#compare(api, then)
+  }
+
+  async #compare(api: Api, ledgers: Ledgers): Promise<string[]> {
     const objects = await api.objects(container)
+    const clones = (await api.list('volumes')).filter(({ id }) => id !== this.#volumeId)
     const wrong = [
-      ...this.#objects.settle(objects),
-      ...this.#snapshots.settle((await this.#api.list('snapshots')).map(({ name }) => name)),
-      ...this.#clones.settle(
-        (await this.#api.list('volumes')).filter(({ id }) => id !== this.#volumeId).map(({ name }) => name),
-      ),
+      ...ledgers.objects.settle(objects),
+      ...ledgers.snapshots.settle((await api.list('snapshots')).map(({ name }) => name)),
+      ...ledgers.clones.settle(clones.map(({ name }) => name)),
     ]
     for (const name of objects) {
-      const answer = await this.#api.expect(200, 'GET', this.#api.object(`${container}/${name}`))
+      const answer = await api.expect(200, 'GET', api.object(`${container}/${name}`))
       const found = md5(Buffer.from(await answer.arrayBuffer()))
       if (found !== md5(bytesOf(name))) wrong.push(`object ${name} has other bytes than were uploaded`)
     }
@@ -88,14 +119,14 @@ export class Churn {
   async #object(): Promise<void> {
     const name = this.#name('o')
     const body = bytesOf(name)
-    await this.#objects.changes(name, 'present', () =>
+    await this.#ledgers.objects.changes(name, 'present', () =>
       this.#api.expect(201, 'PUT', this.#api.object(`${container}/${name}`), { body }),
     )
-    for (const oldest of this.#objects.present.slice(0, -keptObjects)) await this.#deleteObject(oldest)
+    for (const oldest of this.#ledgers.objects.present.slice(0, -keptObjects)) await this.#deleteObject(oldest)
   }
 
   async #deleteObject(name: string): Promise<void> {
-    await this.#objects.changes(name, 'absent', () =>
+    await this.#ledgers.objects.changes(name, 'absent', () =>
       this.#api.expect(204, 'DELETE', this.#api.object(`${container}/${name}`)),
     )
   }
@@ -104,11 +135,14 @@ export class Churn {
   async #history(): Promise<void> {
     const name = this.#name('s')
     const volume = { volumeId: this.#volumeId, name }
-    const snapshot = await this.#snapshots.changes(name, 'present', () => this.#api.createSnapshot(volume))
+    const snapshot = await this.#ledgers.snapshots.changes(name, 'present', () => this.#api.createSnapshot(volume))
+    await this.#onSnapshot?.({ id: snapshot, name })
     const clone = this.#name('c')
-    await this.#clones.changes(clone, 'present', () => this.#api.createVolume({ name: clone, snapshot_id: snapshot }))
-    await this.#deleteOldest('snapshots', { ledger: this.#snapshots, kept: keptSnapshots })
-    await this.#deleteOldest('volumes', { ledger: this.#clones, kept: keptClones })
+    await this.#ledgers.clones.changes(clone, 'present', () =>
+      this.#api.createVolume({ name: clone, snapshot_id: snapshot }),
+    )
+    await this.#deleteOldest('snapshots', { ledger: this.#ledgers.snapshots, kept: keptSnapshots })
+    await this.#deleteOldest('volumes', { ledger: this.#ledgers.clones, kept: keptClones })
   }
 
   async #deleteOldest(

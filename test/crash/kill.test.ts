@@ -27,7 +27,7 @@ const volume = await Api.login(environment).then((api) => api.createVolume({ nam
 const uri = server.operatorUri(volume)
 const writer = new Writer({ sizeBytes: GiB, seed })
 t.teardown(() => writer.end())
-const churn = new Churn(volume)
+const churn = new Churn({ volumeId: volume })
 const restartsMs: number[] = []
 
 t.test(`${kills} kills under load lose nothing that was flushed or answered (seed ${seed})`, async (t) => {

@@ -2,14 +2,22 @@
 //
 // A thing is present once its making was answered, absent once its deletion was, and unsure in between: whatever a
 // restarted server says of an unsure thing is then the truth.
+//
+// On a recording disk (see power/) each change of state is kept with the disk's position, so that the ledger as of any
+// earlier position can be had: what a power cut at that point had to keep.
+
+type State = 'present' | 'absent' | 'unsure'
 
 export class Ledger {
   readonly #what: string
-  readonly #states = new Map<string, 'present' | 'absent' | 'unsure'>()
+  readonly #position: () => number
+  readonly #states = new Map<string, State>()
+  readonly #history: { position: number; name: string; state: State }[] = []
 
-  /** `what`: a word for it, for the findings. */
-  constructor(what: string) {
+  /** `what`: a word for it, for the findings. `position`: of the recording disk. */
+  constructor(what: string, position: () => number = () => 0) {
     this.#what = what
+    this.#position = position
   }
 
   /** The names of what is there for certain. */
@@ -19,9 +27,9 @@ export class Ledger {
 
   /** Runs a call that makes or deletes; when it rejects, nobody knows whether it happened. */
   async changes<Result>(name: string, to: 'present' | 'absent', call: () => Promise<Result>): Promise<Result> {
-    this.#states.set(name, 'unsure')
+    this.#set(name, 'unsure')
     const result = await call()
-    this.#states.set(name, to)
+    this.#set(name, to)
     return result
   }
 
@@ -32,9 +40,24 @@ export class Ledger {
     for (const [name, state] of this.#states) {
       if (state === 'present' && !there.has(name)) wrong.push(`${this.#what} ${name} was answered and is gone`)
       if (state === 'absent' && there.has(name)) wrong.push(`${this.#what} ${name} was deleted and is there`)
-      this.#states.set(name, there.has(name) ? 'present' : 'absent')
+      this.#set(name, there.has(name) ? 'present' : 'absent')
     }
     for (const name of there) if (!this.#states.has(name)) wrong.push(`${this.#what} ${name} was never made`)
     return wrong
+  }
+
+  /** As it was when the disk had this position. */
+  at(position: number): Ledger {
+    const then = new Ledger(this.#what)
+    for (const change of this.#history) {
+      if (change.position > position) break
+      then.#states.set(change.name, change.state)
+    }
+    return then
+  }
+
+  #set(name: string, state: State): void {
+    this.#states.set(name, state)
+    this.#history.push({ position: this.#position(), name, state })
   }
 }

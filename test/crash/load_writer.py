@@ -5,13 +5,17 @@
   2. Every sector holds what was sent to that place: old or new, never a mixture, never another place's bytes.
   3. Trimmed and zeroed sectors read as zeros.
 
-Usage: load_writer.py SIZE SEED. Commands come as lines of JSON on standard input, one answer for each on standard output:
+Usage: load_writer.py SIZE SEED [--places N] [--position FILE]. Commands come as lines of JSON on standard input, one answer for each on standard output:
 
   {"do": "load", "uri": U, "limit_s": N}    prints {"started": true}, then writes until the connections die
   {"do": "verify", "uri": U, "whole": B}    reads all places ever written to (whole: and that the rest reads as zeros)
   {"do": "digest", "uri": U}                the SHA-256 of these places in another export: a snapshot, a clone
+
+With --position, for a server on a recording disk (FILE is the disk's POSITION): "verify" with "at": N judges what a power cut after
+N entries of the log may have left. N never falls.
 """
 
+import argparse
 import errno
 import hashlib
 import json
@@ -23,22 +27,23 @@ import time
 
 import nbd
 
+from history import History, Position
 from model import SECTOR, Model
 
 BLOCK = 4096
 PLACE = 128 * 1024  # writes stay inside of a place
-PLACES = 600  # spread over the whole volume
+PLACES = 600  # unless told; spread over the whole volume
 SMALL = 16 * 1024  # all but every fourth place uses only this much of it, so that sectors are written again and again
 CONNECTIONS = 2
 IN_FLIGHT = 8  # requests, for each connection
 
 
 class Writer:
-    def __init__(self, size, seed):
+    def __init__(self, size, seed, places, model):
         self.size = size
         self.random = random.Random(seed)
-        self.model = Model()
-        offsets = self.random.sample(range(size // PLACE), PLACES)
+        self.model = model
+        offsets = self.random.sample(range(size // PLACE), places)
         self.places = [(n * PLACE, SMALL if i % 4 else PLACE) for i, n in enumerate(sorted(offsets))]
 
     # ---- load ----
@@ -119,22 +124,26 @@ class Writer:
 
     # ---- verify ----
 
-    def verify(self, uri, whole):
+    def verify(self, uri, whole, at=None):
+        """at: the state before stays as it is, for the next cut. Otherwise what is found is what is durable now."""
+        model = self.model if at is None else self.model.at(at)
+        judge = model.observe if at is None else model.possible
         handle = connect(uri)
         bad = []
         checked = 0
         for start, size in self.places:
             data = handle.pread(size, start)
-            for at in range(0, size, SECTOR):
-                sector = (start + at) // SECTOR
+            for n in range(size // SECTOR):
+                sector = start // SECTOR + n
+                found = bytes(data[n * SECTOR : (n + 1) * SECTOR])
                 checked += 1
-                allowed = self.model.allowed(sector)
-                if not self.model.observe(sector, bytes(data[at : at + SECTOR])):
-                    bad.append(f"sector {sector}: found {describe(data[at : at + SECTOR])}, allowed {allowed}")
+                allowed = model.allowed(sector)
+                if not judge(sector, found):
+                    bad.append(f"sector {sector}: found {describe(found)}, allowed {allowed}")
         if whole:
             bad += self.rest_is_zero(handle)
         handle.shutdown()
-        return {"sectors": checked, "bad": bad[:20], "bad_count": len(bad)}
+        return {"sectors": checked, "bad": bad[:10], "bad_count": len(bad)}
 
     def rest_is_zero(self, handle):
         bad = []
@@ -193,7 +202,14 @@ def say(**answer):
 
 
 def main():
-    writer = Writer(int(sys.argv[1]), sys.argv[2])
+    options = argparse.ArgumentParser()
+    options.add_argument("size", type=int)
+    options.add_argument("seed")
+    options.add_argument("--places", type=int, default=PLACES)
+    options.add_argument("--position")
+    given = options.parse_args()
+    model = History(Position(given.position)) if given.position else Model()
+    writer = Writer(given.size, given.seed, given.places, model)
     for line in sys.stdin:
         command = json.loads(line)
         try:
@@ -202,7 +218,7 @@ def main():
             elif command["do"] == "digest":
                 say(**writer.digest(command["uri"]))
             else:
-                say(**writer.verify(command["uri"], command["whole"]))
+                say(**writer.verify(command["uri"], command["whole"], command.get("at")))
         except nbd.Error as error:
             say(error=str(error))
 

@@ -55,9 +55,13 @@ class Model:
     def allowed(self, sector):
         return [self.durable.get(sector, 0), *self.later.get(sector, [])]
 
+    def possible(self, sector, data):
+        """The numbers of the writes that `data` may be of, after a crash; none: it may not be there."""
+        return [number for number in self.allowed(sector) if self.content(sector, number) == data]
+
     def observe(self, sector, data):
         """After a restart. Answers whether `data` may be there; if so, it is what is durable now."""
-        numbers = [number for number in self.allowed(sector) if self.content(sector, number) == data]
+        numbers = self.possible(sector, data)
         if not numbers:
             return False
         self.durable[sector] = numbers[-1]

@@ -20,14 +20,28 @@ export interface Verdict {
   bad: string[]
 }
 
+export interface WriterOptions {
+  sizeBytes: number
+  /** The same seed writes the same to the same places. */
+  seed: string
+  /** How many places it writes to; 600 unless told. */
+  places?: number
+  /** Of the recording disk under the server: then `verifyAt` can judge power cuts. */
+  positionFile?: string
+}
+
 export class Writer {
   readonly #process
   readonly #answers: AsyncIterator<string>
 
-  constructor({ sizeBytes, seed }: { sizeBytes: number; seed: string }) {
+  constructor({ sizeBytes, seed, places, positionFile }: WriterOptions) {
     const script = fileURLToPath(new URL('load_writer.py', import.meta.url))
+    const options = [
+      ...(places === undefined ? [] : ['--places', String(places)]),
+      ...(positionFile === undefined ? [] : ['--position', positionFile]),
+    ]
     // Debian's own Python: libnbd's binding is installed there.
-    this.#process = execa('/usr/bin/python3', [script, String(sizeBytes), seed], {
+    this.#process = execa('/usr/bin/python3', [script, String(sizeBytes), seed, ...options], {
       stdin: 'pipe',
       buffer: { stdout: false },
       reject: false,
@@ -44,7 +58,16 @@ export class Writer {
 
   /** Reads all that was ever written. `whole`: and that everything else reads as zeros. */
   async verify(uri: string, { whole = false } = {}): Promise<Verdict> {
-    this.#send({ do: 'verify', uri, whole })
+    return this.#verdict({ uri, whole })
+  }
+
+  /** What a power cut at this position of the recording disk left. The positions of one writer never fall. */
+  async verifyAt(position: number, uri: string): Promise<Verdict> {
+    return this.#verdict({ uri, whole: false, at: position })
+  }
+
+  async #verdict(question: object): Promise<Verdict> {
+    this.#send({ do: 'verify', ...question })
     const { sectors, bad_count, bad } = (await this.#answer()) as { sectors: number; bad_count: number; bad: string[] }
     return { sectors, badCount: bad_count, bad }
   }

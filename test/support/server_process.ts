@@ -26,6 +26,8 @@ export interface ServerProcessOptions {
   dataDir?: string
   /** More options of `atoll serve`. */
   arguments?: string[]
+  /** More variables of its environment. */
+  environment?: Record<string, string>
 }
 
 /** Starts a server; it ends with the test, and its scratch folder goes. */
@@ -48,6 +50,7 @@ export class ServerProcess {
   /** The tenants' door, `HOST:PORT`. */
   readonly nbdAddress: string
   readonly #arguments: string[]
+  readonly #environment: Record<string, string>
   #process: ReturnType<typeof spawn> | undefined
 
   constructor(
@@ -71,13 +74,14 @@ export class ServerProcess {
       '--log',
       'json',
     ]
+    this.#environment = options.environment ?? {}
     this.#arguments = ['serve', '--data', this.dataDir, ...doors, ...(options.arguments ?? [])]
   }
 
   /** Resolves when it says that it is serving, and answers; with the milliseconds that took. */
   async start(): Promise<number> {
     const begin = performance.now()
-    const server = spawn(this.#arguments)
+    const server = spawn(this.#arguments, this.#environment)
     this.#process = server
     let log = ''
     server.stdout.on('data', (text) => {
@@ -164,9 +168,9 @@ export function atoll(...args: string[]) {
   return execa(process.execPath, [program, ...args], { all: true, reject: false, stdin: 'ignore', timeout: 120_000 })
 }
 
-function spawn(args: string[]) {
+function spawn(args: string[], env: Record<string, string>) {
   // Who asks for SIGTERM means SIGTERM: execa would follow it up with SIGKILL.
-  const options = { all: true, reject: false, stdin: 'ignore', forceKillAfterDelay: false } as const
+  const options = { all: true, reject: false, stdin: 'ignore', forceKillAfterDelay: false, env } as const
   return execa(process.execPath, [program, ...args], options)
 }
 
