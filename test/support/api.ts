@@ -98,6 +98,17 @@ export class Api {
     return this.#create('snapshot', { volume_id: volumeId, name, force: true })
   }
 
+  /** Attached or not. Resolves when it has the new size. */
+  async extend(volumeId: string, sizeGib: number): Promise<void> {
+    await this.#volumeCall('POST', `/volumes/${volumeId}/action`, { 'os-extend': { new_size: sizeGib } })
+    for (let tries = 0; tries < 300; tries++) {
+      const { volume } = (await this.#volumeCall('GET', `/volumes/${volumeId}`)) as { volume: { size: number } }
+      if (volume.size === sizeGib) return
+      await new Promise((resolve) => setTimeout(resolve, 100))
+    }
+    throw new Error(`the volume did not grow to ${sizeGib} GiB within 30 s`)
+  }
+
   async list(kind: 'volumes' | 'snapshots'): Promise<{ id: string; name: string }[]> {
     const body = await this.#volumeCall('GET', `/${kind}`)
     return body[kind] as { id: string; name: string }[]
@@ -116,6 +127,11 @@ export class Api {
     const body = await this.#volumeCall('POST', '/attachments', { attachment })
     const made = body['attachment'] as { id: string; connection_info: { uri: string } }
     return { id: made.id, uri: made.connection_info.uri }
+  }
+
+  /** The machine has it: the volume is in use. */
+  async complete(attachmentId: string): Promise<void> {
+    await this.#volumeCall('POST', `/attachments/${attachmentId}/action`, { 'os-complete': {} })
   }
 
   async detach(attachmentId: string): Promise<void> {

@@ -13,7 +13,7 @@ export interface InitramfsOptions {
   kernel: GuestKernel
   /** Shell lines that run once the modules are loaded and /proc, /sys and /dev are mounted. */
   init: string
-  /** Programs of the host that are copied with their shared libraries into /bin. */
+  /** Programs of the host, by name or by path, that are copied with their shared libraries into /bin. */
   programs?: string[]
   /** Folders and files of the host that are copied to the same paths. */
   files?: string[]
@@ -55,6 +55,7 @@ function parents(path: string): string[] {
 }
 
 async function which(program: string): Promise<string> {
+  if (program.startsWith('/')) return program
   const folders = ['/usr/sbin', '/sbin', '/usr/bin', '/bin']
   for (const folder of folders) if (existsSync(`${folder}/${program}`)) return `${folder}/${program}`
   throw new Error(`${program} is not installed (looked in ${folders.join(', ')})`)

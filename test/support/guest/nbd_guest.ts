@@ -1,15 +1,23 @@
-// nbd_guest.ts: a guest with the kernel's own NBD client: no disk, a network, nbd-client, and tools for ext4.
+// nbd_guest.ts: a guest with the kernel's own NBD client: a network, nbd-client, atoll-attach, and tools for ext4.
 
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { initramfs } from './initramfs.js'
 import { guestKernel } from './kernel.js'
 import { Machine, type MachineOptions } from './machine.js'
 import { serialShell } from './serial_shell.js'
 
+const attachProgram = fileURLToPath(new URL('../../../build/cmake/Release/atoll-attach', import.meta.url))
+
 /** The host's 127.0.0.1, as seen from a guest. */
 export const hostAddress = '10.0.2.2'
+
+/** The URI of an export of the host's loopback address, for programs in the guest. */
+export function guestUri(uri: string): string {
+  return uri.replace('//127.0.0.1:', `//${hostAddress}:`)
+}
 
 const network = `
 ip link set lo up; ip link set eth0 up; ip addr add 10.0.2.15/24 dev eth0; ip route add default via 10.0.2.2`
@@ -20,7 +28,7 @@ export async function bootNbdGuest(options: Partial<MachineOptions> = {}): Promi
   const dir = await mkdtemp(join(tmpdir(), 'atoll-nbd-guest-'))
   try {
     const image = join(dir, 'initramfs')
-    const programs = ['nbd-client', 'mkfs.ext4', 'e2fsck']
+    const programs = ['nbd-client', attachProgram, 'mkfs.ext4', 'e2fsck']
     const files = ['/etc/mke2fs.conf']
     await writeFile(image, await initramfs({ kernel, programs, files, init: `${network}\n${serialShell}` }))
     const booted = { image: kernel.image, initramfs: image }
