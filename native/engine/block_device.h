@@ -25,11 +25,14 @@ struct Extent {
 struct StatusQuestion {
   enum class Kind : uint8_t {
     allocation,  // what extents() tells; not for status()
-    depth,       // how many layers up the data comes from; 0: nothing is stored, the block reads as zeros
-    changed,     // 1: may differ from what it was when the layer `since` was sealed; 0: does not
+    depth,       // which layer the data comes from: 1 the head, 2 its parent…; 0: none, the block reads as zeros
+    decided,     // the same, but a layer that trimmed or zeroed the block counts too; 0: never written in any layer
+    changed,     // 1: may differ from what an ancestor has there; 0: does not
   };
   Kind kind = Kind::allocation;
+  // changed: the ancestor, which the asker keeps open: the layer of its head, and its size.
   LayerId since = LayerId::none;
+  uint64_t since_bytes = 0;
 };
 
 /// A stretch of bytes of one status. What the bits of `flags` mean depends on the question.

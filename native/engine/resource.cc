@@ -234,7 +234,7 @@ Task<Result<void>> Resource::end_with(Result<void> result, WriteFlags flags) {
 
 void Resource::own(RegionIndex region, BlockRange range) {
   map_.assign(region, range, Source::private_data(head_file()));
-  Dirty& dirty = dirty_[region];
+  Unflushed& dirty = dirty_[region];
   dirty.owned.add(range);
   dirty.zeroed.remove(range);
   // A client that never flushes must not make the list of dirty regions grow without bound.
@@ -342,7 +342,7 @@ Task<Result<void>> Resource::zero_region(RegionIndex region, BlockRange range, b
     if (!punched) co_return punched;
   }
   gone.for_runs([&](BlockRange run) { map_.assign(region, run, Source::zero()); });
-  Dirty& dirty = dirty_[region];
+  Unflushed& dirty = dirty_[region];
   dirty.owned -= gone;
   dirty.zeroed |= gone;
   co_return Result<void>{};
@@ -401,7 +401,7 @@ Task<Result<void>> Resource::trim(uint64_t offset, uint64_t length, WriteFlags f
 
 // ---- making durable ----
 
-RecordBatch Resource::batch_of(const std::unordered_map<RegionIndex, Dirty>& dirty) const {
+RecordBatch Resource::batch_of(const std::unordered_map<RegionIndex, Unflushed>& dirty) const {
   RecordBatch batch;
   // With no parent below there is nothing for a zero to hide: the block is given back instead.
   const Source nothing = chain_->layers().size() == 1 ? Source::none() : Source::zero();
@@ -415,25 +415,25 @@ RecordBatch Resource::batch_of(const std::unordered_map<RegionIndex, Dirty>& dir
 
 Task<Result<void>> Resource::flush_once() {
   if (failed_) co_return failed();
-  std::unordered_map<RegionIndex, Dirty> dirty = std::exchange(dirty_, {});
+  committing_ = std::exchange(dirty_, {});
+  Result<void> done;
   if (std::exchange(unsynced_, false)) {
-    Result<void> synced = co_await stores_.data.sync(head_file());
-    if (!synced) {
-      failed_ = true;
-      co_return synced;
-    }
+    done = co_await stores_.data.sync(head_file());
+    if (!done) failed_ = true;
   }
-  if (dirty.empty()) co_return Result<void>{};
-  Result<void> committed = co_await stores_.records.commit(batch_of(dirty));
-  if (committed) co_return committed;
-  if (committed.error().code == Code::io) failed_ = true;
+  if (done && !committing_.empty()) {
+    done = co_await stores_.records.commit(batch_of(committing_));
+    if (!done && done.error().code == Code::io) failed_ = true;
+  }
   // Not durable, but not lost: the next flush tries again, and what was written meanwhile wins.
-  for (const auto& [region, old] : dirty) {
-    Dirty& now = dirty_[region];
-    now.owned |= old.owned - now.zeroed;
-    now.zeroed |= old.zeroed - now.owned;
-  }
-  co_return committed;
+  if (!done)
+    for (const auto& [region, old] : committing_) {
+      Unflushed& now = dirty_[region];
+      now.owned |= old.owned - now.zeroed;
+      now.zeroed |= old.zeroed - now.owned;
+    }
+  committing_.clear();
+  co_return done;
 }
 
 Task<Result<void>> Resource::flush() {

@@ -17,8 +17,10 @@
 #include "base/async.h"
 #include "engine/block_device.h"
 #include "engine/block_locks.h"
+#include "engine/layer_survey.h"
 #include "engine/read_epochs.h"
 #include "engine/region_map.h"
+#include "engine/status_runs.h"
 #include "store/data_store.h"
 #include "store/record_store.h"
 
@@ -57,6 +59,13 @@ class Resource final : public BlockDevice {
   Task<Result<void>> flush() override;
   Task<Result<void>> cache(uint64_t offset, uint64_t length) override;
   Task<Result<std::vector<Extent>>> extents(uint64_t offset, uint64_t length, uint32_t max_extents) override;
+  /// resource_status.cc. Also ends before max_runs where the question was about very much.
+  Task<Result<std::vector<StatusRun>>> status(const StatusQuestion& question, uint64_t offset, uint64_t length,
+                                              uint32_t max_runs) override;
+
+  /// In layers above `since`, which is one of the chain; changes that were answered and not flushed yet are among them.
+  /// `not_found`: the chain has no such layer (any more).
+  Task<Result<Changes>> changes_since(LayerId since, RegionSpan span);
 
   /// Waits for changes in flight and makes them durable.
   Task<Result<void>> settle();
@@ -72,10 +81,6 @@ class Resource final : public BlockDevice {
   size_t memory_bytes() const { return map_.memory_bytes(); }
 
  private:
-  struct Dirty {
-    BlockSet owned;   // written into the head's file, not in its record yet
-    BlockSet zeroed;  // trimmed or zeroed, likewise
-  };
   struct Segment {
     uint64_t offset;  // of the resource
     uint64_t length;
@@ -107,7 +112,12 @@ class Resource final : public BlockDevice {
 
   Task<void> flush_in_background();
   Task<Result<void>> flush_once();
-  RecordBatch batch_of(const std::unordered_map<RegionIndex, Dirty>& dirty) const;
+  RecordBatch batch_of(const std::unordered_map<RegionIndex, Unflushed>& dirty) const;
+
+  UnflushedRegions unflushed(RegionSpan span) const;
+  Task<Result<std::map<RegionIndex, BlockSet>>> survey_upper(size_t layers, RegionSpan span, const VisitDecided& visit);
+  Task<Result<void>> tell_changed(const StatusQuestion& question, RegionSpan span, StatusRuns& runs);
+  Task<Result<void>> tell_depth(bool zeroes_count, RegionSpan span, StatusRuns& runs);
 
   const std::string id_;
   const bool read_only_;
@@ -121,9 +131,10 @@ class Resource final : public BlockDevice {
   std::unordered_map<RegionIndex, std::unique_ptr<Waiters>> resolving_;
   BlockLocks locks_;
 
-  std::unordered_map<RegionIndex, Dirty> dirty_;
-  bool unsynced_ = false;       // bytes went to the head's file since its last sync
-  bool file_intended_ = false;  // the record store knows that the head's file may exist
+  std::unordered_map<RegionIndex, Unflushed> dirty_;
+  std::unordered_map<RegionIndex, Unflushed> committing_;  // taken out of dirty_, perhaps not in the records yet
+  bool unsynced_ = false;                                  // bytes went to the head's file since its last sync
+  bool file_intended_ = false;                             // the record store knows that the head's file may exist
   bool failed_ = false;
 
   bool held_ = false;

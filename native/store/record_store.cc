@@ -266,19 +266,28 @@ Task<Result<std::vector<LayerId>>> RecordStore::layers() {
 Result<void> RecordStore::visit_records(LayerId layer,
                                         const std::function<void(RegionIndex, const RegionRecord&)>& visit) {
   const auto snapshot = kv_.snapshot();
+  return visit_range(keys::record(layer, RegionIndex{0}), keys::record(LayerId{number(layer) + 1}, RegionIndex{0}),
+                     snapshot.get(), visit);
+}
+
+Result<void> RecordStore::visit_records(LayerId layer, uint32_t first, uint32_t end, const KvSnapshot* snapshot,
+                                        const std::function<void(RegionIndex, const RegionRecord&)>& visit) {
+  return visit_range(keys::record(layer, RegionIndex{first}), keys::record(layer, RegionIndex{end}), snapshot, visit);
+}
+
+Result<void> RecordStore::visit_range(const std::string& from, const std::string& to, const KvSnapshot* snapshot,
+                                      const std::function<void(RegionIndex, const RegionRecord&)>& visit) {
   std::optional<Error> damage;
-  Result<void> scanned =
-      kv_.scan(keys::record(layer, RegionIndex{0}), keys::record(LayerId{number(layer) + 1}, RegionIndex{0}),
-               snapshot.get(), [&](std::string_view key, std::string_view value) {
-                 const auto at = keys::parse_record(key);
-                 auto record = RegionRecord::decode(value);
-                 if (!at || !record) {
-                   damage = record ? Error{Code::corrupt, "record store: a key is malformed"} : record.error();
-                   return false;
-                 }
-                 visit(at->region, *record);
-                 return true;
-               });
+  Result<void> scanned = kv_.scan(from, to, snapshot, [&](std::string_view key, std::string_view value) {
+    const auto at = keys::parse_record(key);
+    auto record = RegionRecord::decode(value);
+    if (!at || !record) {
+      damage = record ? Error{Code::corrupt, "record store: a key is malformed"} : record.error();
+      return false;
+    }
+    visit(at->region, *record);
+    return true;
+  });
   if (damage) return *damage;
   return scanned;
 }

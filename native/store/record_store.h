@@ -68,6 +68,9 @@ class RecordStore {
 
   /// Blocking; for usage and check, on a thread that may block.
   Result<void> visit_records(LayerId layer, const std::function<void(RegionIndex, const RegionRecord&)>& visit);
+  /// Likewise, for regions [first, end), at the instant of the snapshot.
+  Result<void> visit_records(LayerId layer, uint32_t first, uint32_t end, const KvSnapshot* snapshot,
+                             const std::function<void(RegionIndex, const RegionRecord&)>& visit);
   Kv& kv() { return kv_; }
   JobSink& readers() { return readers_; }
 
@@ -102,6 +105,8 @@ class RecordStore {
     RecordStore* store = nullptr;
   };
 
+  Result<void> visit_range(const std::string& from, const std::string& to, const KvSnapshot* snapshot,
+                           const std::function<void(RegionIndex, const RegionRecord&)>& visit);
   void drain();
   Result<void> commit_group(Pending* first, bool& garbage);
 

@@ -10,8 +10,10 @@
 #include <iostream>
 #include <random>
 
+#include "engine/diff.h"
 #include "test/engine_world.h"
 #include "test/model_catalog.h"
+#include "test/told_runs.h"
 
 namespace atl::testing {
 namespace {
@@ -146,7 +148,7 @@ class Player {
   }
 
   void one_step() {
-    switch (below(24)) {
+    switch (below(26)) {
       case 0: return create();
       case 1: return clone();
       case 2:
@@ -162,6 +164,8 @@ class Player {
       case 12: return chore();
       case 13: return chance(4) ? verify_all() : read_some();
       case 14: return durable_write();
+      case 15: return compare_two();
+      case 16: return ask_depth();
       default: return burst();
     }
   }
@@ -404,6 +408,51 @@ class Player {
       at += extent.length;
     }
     REQUIRE(at == resource->bytes.size());
+  }
+
+  /// Whatever differs must be said to differ, for any two resources that have a layer in common.
+  void compare_two() {
+    ModelResource* of = pick(false);
+    ModelResource* base = pick(false);
+    if (of == nullptr || of->bytes.empty()) return;
+    Resource& first = opened(*of);
+    Resource& second = opened(*base);
+    const auto above = [](const std::vector<ChainLayer>& layers, LayerId id) {
+      return std::any_of(layers.begin(), layers.end(), [&](const ChainLayer& layer) { return layer.id == id; });
+    };
+    const std::vector<ChainLayer> layers = catalog_.chain(of->head);
+    bool related = false;
+    for (const ChainLayer& layer : catalog_.chain(base->head)) related |= above(layers, layer.id);
+    const auto told = run_for(world_, diff(first, second, 0, of->bytes.size(), 1u << 20));
+    trace("diff of", of->id, "and", base->id, related ? "related" : "unrelated");
+    if (!related) {
+      REQUIRE_FALSE(told.ok());
+      if (!world_.is_off()) REQUIRE(told.error().code == Code::invalid);
+      return;
+    }
+    const std::vector<StatusRun> runs = must(told);
+    std::vector<std::byte> older = base->bytes;
+    older.resize(of->bytes.size());
+    expect_told(of->bytes.size(), runs,
+                [&](uint64_t at, uint64_t flags) { return flags == 1 || of->bytes[at] == older[at]; });
+    if (!base->read_only || !above(layers, LayerId{base->head})) return;
+    // An ancestor: what NBD clients ask has the same answer.
+    const StatusQuestion question{StatusQuestion::Kind::changed, LayerId{base->head}, base->bytes.size()};
+    REQUIRE(must(at_home(first, first.status(question, 0, of->bytes.size(), 1u << 20))) == runs);
+  }
+
+  void ask_depth() {
+    ModelResource* of = pick(false);
+    if (of == nullptr || of->bytes.empty()) return;
+    Resource& device = opened(*of);
+    const uint64_t deepest = catalog_.chain(of->head).size();
+    for (const auto kind : {StatusQuestion::Kind::depth, StatusQuestion::Kind::decided}) {
+      const StatusQuestion question{kind, LayerId::none, 0};
+      const auto runs = must(at_home(device, device.status(question, 0, of->bytes.size(), 1u << 20)));
+      expect_told(of->bytes.size(), runs, [&](uint64_t at, uint64_t depth) {
+        return depth <= deepest && (depth > 0 || of->bytes[at] == std::byte{0});
+      });
+    }
   }
 
   void chore() {
