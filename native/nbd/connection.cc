@@ -15,8 +15,8 @@ constexpr size_t busy_input_bytes = 64u << 10;
 
 }  // namespace
 
-Connection::Connection(std::shared_ptr<ServerState> state, ServerLoop& loop, int fd, Door door)
-    : state_(std::move(state)), loop_(&loop), fd_(fd), door_(door) {
+Connection::Connection(std::shared_ptr<ServerState> state, ServerLoop& loop, int fd, Door door, TlsMode tls)
+    : state_(std::move(state)), loop_(&loop), fd_(fd), door_(door), tls_mode_(tls) {
   account_.limit = state_->limits.connection_bytes;
   pump_job_.connection = this;
   pump_job_.run = [](Job& job) noexcept {
@@ -29,8 +29,8 @@ Connection::Connection(std::shared_ptr<ServerState> state, ServerLoop& loop, int
 
 Connection::~Connection() { ::close(fd_); }
 
-void Connection::start(std::shared_ptr<ServerState> state, ServerLoop& loop, int fd, Door door) {
-  auto self = std::make_shared<Connection>(state, loop, fd, door);
+void Connection::start(std::shared_ptr<ServerState> state, ServerLoop& loop, int fd, Door door, TlsMode tls) {
+  auto self = std::make_shared<Connection>(state, loop, fd, door, tls);
   switch (state->enter(self)) {
     case ServerState::Admission::closed: return;
     case ServerState::Admission::over_limit: self->over_limit_ = true; break;
@@ -64,6 +64,7 @@ Task<void> Connection::finish() {
   // Whoever woke us is still on its way out of this object.
   co_await loop().schedule();
   deadline_ns_ = 0;
+  if (tls_ != nullptr) co_await say_goodbye();
   input_ = Buffer{};
   rules_.contexts.clear();
   open_.reset();  // on its home, where we have been since it was opened
@@ -114,8 +115,12 @@ void Connection::obey() {
 void Connection::linger_if_idle() {
   if (!draining_ || lingering_ || in_flight_ > 0 || pumping_ || out_first_ != nullptr) return;
   lingering_ = deaf_ = true;
-  ::shutdown(fd_, SHUT_WR);
   arm(deadline_ns_, state_->limits.linger_ms);
+  if (tls_ != nullptr) {
+    tls_->close();
+    if (has_something_to_send()) return start_pump();  // which ends our side afterwards
+  }
+  ::shutdown(fd_, SHUT_WR);
 }
 
 void Connection::cut() { ::shutdown(fd_, SHUT_RDWR); }
@@ -171,9 +176,13 @@ Task<bool> Connection::receive() {
   VERIFY(have < want);
   const MutableBytes room{input_.data() + end_, input_.capacity() - end_};
   int32_t n;
-  do {
-    n = co_await loop().recv(fd_, room);
-  } while (n == -EINTR || n == -EAGAIN);
+  if (tls_ != nullptr) {
+    n = co_await receive_decrypted(room);
+  } else {
+    do {
+      n = co_await loop().recv(fd_, room);
+    } while (n == -EINTR || n == -EAGAIN);
+  }
   if (n <= 0) co_return false;
   received_last_ = static_cast<size_t>(n);
   end_ += received_last_;
@@ -191,7 +200,11 @@ Task<bool> Connection::receive_payload(MutableBytes into) {
   size_t have = take_input(into);
   while (have < into.size()) {
     const MutableBytes rest = into.subspan(have);
-    const int32_t n = co_await loop().recv(fd_, rest, MSG_WAITALL);
+    int32_t n;
+    if (tls_ != nullptr)
+      n = co_await receive_decrypted(rest);
+    else
+      n = co_await loop().recv(fd_, rest, MSG_WAITALL);
     if (n == -EINTR || n == -EAGAIN) continue;
     if (n <= 0) co_return false;
     have += static_cast<size_t>(n);

@@ -10,11 +10,13 @@
 //      budget (Account) are held that long, so a peer that does not read its replies is soon not listened to.
 //   4. Replies of one turn of the loop leave in one sendmsg.
 //   5. The descriptor is closed when nothing is in flight on it: no request, no recv, no send.
+//   6. With TLS (connection_tls.cc) input_ holds plaintext only, and what the pump sends is what TLS made of the replies.
 #pragma once
 
 #include <atomic>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 
 #include "base/async.h"
@@ -22,6 +24,7 @@
 #include "nbd/exports.h"
 #include "nbd/handshake.h"
 #include "nbd/server_state.h"
+#include "nbd/tls_session.h"
 #include "nbd/transmission.h"
 
 namespace atl::nbd {
@@ -30,11 +33,11 @@ class Connection final : public std::enable_shared_from_this<Connection> {
  public:
   enum class Demand : uint8_t { none, revoke, leave, cut };
 
-  Connection(std::shared_ptr<ServerState> state, ServerLoop& loop, int fd, Door door);
+  Connection(std::shared_ptr<ServerState> state, ServerLoop& loop, int fd, Door door, TlsMode tls);
   ~Connection();
 
   /// On the accepting loop: counts it in and starts it, or closes the descriptor.
-  static void start(std::shared_ptr<ServerState> state, ServerLoop& loop, int fd, Door door);
+  static void start(std::shared_ptr<ServerState> state, ServerLoop& loop, int fd, Door door, TlsMode tls);
 
   /// Any thread. A demand only grows.
   /// revoke: the right to the export has ended. What is in flight is answered, what comes after gets ESHUTDOWN, for there is
@@ -103,6 +106,15 @@ class Connection final : public std::enable_shared_from_this<Connection> {
   void set_name(const std::string& name, const std::string& canonical);
   void forget_name();
 
+  // connection_tls.cc
+  Task<bool> start_tls(Handshake& handshake);
+  Task<int32_t> receive_decrypted(MutableBytes into);
+  Task<int32_t> send_encrypted(std::span<const iovec> parts);
+  Task<bool> send_tls_output();
+  Task<void> say_goodbye();
+  Task<void> wait_for_peer_to_leave();
+  void report_tls(const std::string& words);
+
   // connection_requests.cc
   Task<void> transmit();
   void reader_waits();
@@ -134,6 +146,7 @@ class Connection final : public std::enable_shared_from_this<Connection> {
   void queue(Reply& reply);
   Sent sent(Reply& reply) { return Sent{reply}; }
   void start_pump();
+  bool has_something_to_send() const { return out_first_ != nullptr || (tls_ != nullptr && tls_->has_output()); }
   Detached pump();
   Reply* take_sent(size_t bytes);
   void fail_queue();
@@ -144,6 +157,7 @@ class Connection final : public std::enable_shared_from_this<Connection> {
   std::atomic<Demand> demand_{Demand::none};
   const int fd_;
   const Door door_;
+  const TlsMode tls_mode_;
   bool over_limit_ = false;
   bool named_ = false;  // guarded by the state's mutex, like the next two; "" is a name too
   std::string name_;
@@ -156,6 +170,7 @@ class Connection final : public std::enable_shared_from_this<Connection> {
   std::string open_name_;           // what open_ was asked for
   std::optional<OpenExport> open_;
   TransmissionRules rules_;
+  std::unique_ptr<TlsSession> tls_;  // null: in the clear
 
   Buffer input_;
   size_t begin_ = 0;

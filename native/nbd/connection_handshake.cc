@@ -24,7 +24,7 @@ std::string message_for(Door door, const Error& error) {
 }  // namespace
 
 Task<bool> Connection::negotiate() {
-  Handshake handshake(state_->limits);
+  Handshake handshake(state_->limits, tls_mode_);
   handshake_ = &handshake;
   struct Forget {
     Handshake*& pointer;
@@ -44,6 +44,11 @@ Task<bool> Connection::negotiate() {
       case Handshake::State::negotiating: break;
       case Handshake::State::open_wanted: co_await answer_open(handshake); continue;
       case Handshake::State::list_wanted: co_await answer_list(handshake); continue;
+      case Handshake::State::tls_wanted: {
+        const bool encrypted = co_await start_tls(handshake);
+        if (!encrypted) co_return false;
+        continue;
+      }
       case Handshake::State::closed: co_return false;
       case Handshake::State::transmission:
         deadline_ns_ = 0;
@@ -148,7 +153,11 @@ Task<bool> Connection::send_all(Bytes bytes) {
     msghdr message{};
     message.msg_iov = &part;
     message.msg_iovlen = 1;
-    const int32_t n = co_await loop().sendmsg(fd_, &message, MSG_WAITALL);
+    int32_t n;
+    if (tls_ != nullptr)
+      n = co_await send_encrypted({&part, 1});
+    else
+      n = co_await loop().sendmsg(fd_, &message, MSG_WAITALL);
     if (n == -EINTR || n == -EAGAIN) continue;
     if (n <= 0) co_return false;
     bytes = bytes.subspan(static_cast<size_t>(n));

@@ -30,12 +30,12 @@ void Connection::queue(Reply& reply) {
 }
 
 void Connection::start_pump() {
-  if (!pumping_ && out_first_ != nullptr) pump();
+  if (!pumping_ && !broken_ && has_something_to_send()) pump();
 }
 
 Connection::Detached Connection::pump() {
   pumping_ = true;
-  while (out_first_ != nullptr) {
+  while (has_something_to_send()) {
     iovec parts[parts_max];
     size_t count = 0;
     size_t bytes = 0;
@@ -54,21 +54,26 @@ Connection::Detached Connection::pump() {
       add(reply->head.bytes.data(), reply->head.size);
       add(reply->body.data(), reply->body.size());
     }
-    msghdr message{};
-    message.msg_iov = parts;
-    message.msg_iovlen = count;
-    // At once, if the socket has room: through io_uring the answer to this would end the wait for the next request, and
-    // cost a second system call.
-    auto result = static_cast<int32_t>(::sendmsg(fd_, &message, MSG_DONTWAIT | MSG_NOSIGNAL));
-    if (result < 0 && errno == EAGAIN) {
-      arm(send_deadline_ns_, state_->limits.send_stall_ms);
-      result = co_await loop().sendmsg(fd_, &message, MSG_WAITALL);
-      send_deadline_ns_ = 0;
-    } else if (result < 0) {
-      result = -errno;
+    int32_t result;
+    if (tls_ != nullptr) {
+      result = co_await send_encrypted({parts, count});
+    } else {
+      msghdr message{};
+      message.msg_iov = parts;
+      message.msg_iovlen = count;
+      // At once, if the socket has room: through io_uring the answer to this would end the wait for the next request, and
+      // cost a second system call.
+      result = static_cast<int32_t>(::sendmsg(fd_, &message, MSG_DONTWAIT | MSG_NOSIGNAL));
+      if (result < 0 && errno == EAGAIN) {
+        arm(send_deadline_ns_, state_->limits.send_stall_ms);
+        result = co_await loop().sendmsg(fd_, &message, MSG_WAITALL);
+        send_deadline_ns_ = 0;
+      } else if (result < 0) {
+        result = -errno;
+      }
     }
     if (result == -EINTR || result == -EAGAIN) continue;
-    if (result <= 0) {
+    if (result < 0 || (result == 0 && count > 0)) {
       broken_ = true;
       cut();  // ends the reader's wait too
       fail_queue();
@@ -83,6 +88,7 @@ Connection::Detached Connection::pump() {
     }
   }
   pumping_ = false;
+  if (lingering_ && tls_ != nullptr) ::shutdown(fd_, SHUT_WR);  // TLS's own end has left
   if (draining_) linger_if_idle();
   wake_finish();
 }

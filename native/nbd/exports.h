@@ -18,6 +18,10 @@ namespace atl {
 /// Which listener a connection came through; names are resolved by it (design: "the operator's door", "the tenants' door").
 enum class Door : uint8_t { operator_door, tenant };
 
+/// Of a listener. off: STARTTLS is unknown; opportunistic: for who asks for it; required: nothing is answered before it.
+/// (proto.md "TLS support": NOTLS, SELECTIVETLS without TLS-only exports, FORCEDTLS.)
+enum class TlsMode : uint8_t { off, opportunistic, required };
+
 /// proto.md "Block size constraints". All in bytes.
 ///
 /// minimum 1: the engine merges partial blocks itself, so no client is refused and qemu may send what its guest sends.
@@ -38,6 +42,14 @@ struct OpenExport {
   BlockSizes block_sizes{};
 };
 
+/// A connection that ended because of TLS; for the log.
+struct TlsFailure {
+  Door door{};
+  std::string peer;   // HOST:PORT
+  std::string words;  // what went wrong, in printable characters
+  uint64_t unsaid;    // how many more there were since the last report
+};
+
 class ExportResolver {
  public:
   virtual ~ExportResolver() = default;
@@ -51,6 +63,8 @@ class ExportResolver {
   }
   /// An error of code `unsupported` or `read_only` means that this door lists nothing (ERR_POLICY).
   virtual Task<Result<std::vector<std::string>>> list(Door door) = 0;
+  /// Called on any loop, a bounded number of times in a second. Must not wait.
+  virtual void tls_failed(const TlsFailure& failure) = 0;
 };
 
 }  // namespace atl

@@ -40,7 +40,7 @@ uint16_t transmission_flags(bool read_only, bool structured) {
   return flags;
 }
 
-Handshake::Handshake(const NbdLimits& limits) : limits_(limits) {
+Handshake::Handshake(const NbdLimits& limits, TlsMode tls) : limits_(limits), tls_(tls) {
   append_be(output_, init_magic);
   append_be(output_, option_magic);
   append_be(output_, static_cast<uint16_t>(flag_fixed_newstyle | flag_no_zeroes));
@@ -111,6 +111,13 @@ void Handshake::take_option_header() {
   // "Issuing this command replaces all previously-set metadata contexts (including when this command fails)"
   if (option_ == Option::set_meta_context) negotiated_.contexts.clear();
 
+  if (must_upgrade()) {
+    if (option_ == Option::export_name) return close();
+    stage_ = Stage::option_skip;
+    skip_reply_ = OptionReply::err_tls_reqd;
+    skip_message_ = "this server requires TLS: begin with NBD_OPT_STARTTLS";
+    return;
+  }
   if (option_ == Option::export_name && length > max_string_bytes) return close();  // no error reply exists
   if (keeps_data(option_) && length <= limits_.option_bytes) {
     stage_ = Stage::option_data;
@@ -130,8 +137,24 @@ void Handshake::take_option_header() {
       skip_reply_ = length == 0 ? OptionReply::ack : OptionReply::err_invalid;
       if (length != 0) skip_message_ = "this option takes no data";
       break;
+    case Option::starttls:
+      skip_reply_ = tls_ == TlsMode::off ? OptionReply::err_unsup : OptionReply::ack;
+      if (tls_ != TlsMode::off && (length != 0 || secure_)) skip_reply_ = OptionReply::err_invalid;
+      if (tls_ != TlsMode::off) skip_message_ = length != 0 ? "this option takes no data" : "TLS is on already";
+      break;
     default: skip_reply_ = OptionReply::err_unsup; break;
   }
+}
+
+/// proto.md "FORCEDTLS mode"; of the options that may come before TLS, STARTTLS and ABORT.
+bool Handshake::must_upgrade() const {
+  return tls_ == TlsMode::required && !secure_ && option_ != Option::starttls && option_ != Option::abort;
+}
+
+void Handshake::tls_started() {
+  VERIFY(state_ == State::tls_wanted && !has_output());
+  secure_ = true;
+  state_ = State::negotiating;
 }
 
 void Handshake::skipped_option() {
@@ -139,10 +162,19 @@ void Handshake::skipped_option() {
     reply(OptionReply::ack);
     return close();
   }
+  if (skip_reply_ == OptionReply::err_tls_reqd) return reply(skip_reply_, skip_message_);
   if (refusal_ != OptionReply{}) return reply(refusal_, refusal_message_);
   if (is_error(skip_reply_)) return reply(skip_reply_, skip_message_);
   if (option_ == Option::list) {
     state_ = State::list_wanted;
+    return;
+  }
+  if (option_ == Option::starttls) {
+    // Whoever sat between us may have said it.
+    negotiated_ = {};
+    contexts_name_.clear();
+    reply(OptionReply::ack);
+    state_ = State::tls_wanted;
     return;
   }
   VERIFY(option_ == Option::structured_reply);

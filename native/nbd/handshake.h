@@ -4,6 +4,7 @@
 //
 //   negotiating --consume--> open_wanted --found / not_found--> negotiating | transmission
 //                            list_wanted --list / no_list-----> negotiating
+//                            tls_wanted  --tls_started--------> negotiating    (send the output, then upgrade)
 //                            closed                (send the output, then close)
 //
 // Invariants
@@ -12,7 +13,9 @@
 //   2. After an error reply the session goes on, and what was negotiated before stays, except that every
 //      SET_META_CONTEXT first clears the contexts.
 //   3. consume() stops as soon as there is output, so a peer that does not read its replies is not listened to.
-//   4. GO and INFO send INFO_EXPORT before ACK. After the last byte of GO or EXPORT_NAME no further input is consumed.
+//   4. GO and INFO send INFO_EXPORT before ACK. After the last byte of GO, EXPORT_NAME or an acknowledged STARTTLS no further
+//      input is consumed: what comes behind it is the owner's.
+//   5. STARTTLS forgets all that was negotiated before it, but the client flags.
 #pragma once
 
 #include <array>
@@ -46,10 +49,10 @@ struct Negotiated {
 
 class Handshake {
  public:
-  enum class State : uint8_t { negotiating, open_wanted, list_wanted, transmission, closed };
+  enum class State : uint8_t { negotiating, open_wanted, list_wanted, tls_wanted, transmission, closed };
 
   /// The greeting is in the output at once.
-  explicit Handshake(const NbdLimits& limits);
+  explicit Handshake(const NbdLimits& limits, TlsMode tls = TlsMode::off);
 
   State state() const { return state_; }
   /// The export in question in open_wanted; the chosen one in transmission.
@@ -70,6 +73,8 @@ class Handshake {
   void not_found(OptionReply error, std::string_view message);
   void list(const std::vector<std::string>& names);
   void no_list(OptionReply error, std::string_view message);
+  /// From here on all input and output goes through TLS.
+  void tls_started();
 
   /// From now on every option gets this error (a server that goes down or is full); ABORT is still acknowledged, and
   /// EXPORT_NAME still closes. A question already asked is answered as usual by the owner.
@@ -80,6 +85,7 @@ class Handshake {
 
   void take_client_flags(uint32_t flags);
   void take_option_header();
+  bool must_upgrade() const;
   void take_option();
   void skipped_option();
   void open_option();
@@ -96,6 +102,8 @@ class Handshake {
   void close() { state_ = State::closed; }
 
   const NbdLimits& limits_;
+  const TlsMode tls_;
+  bool secure_ = false;  // TLS is on
   State state_ = State::negotiating;
   Stage stage_ = Stage::client_flags;
   bool fixed_ = false;

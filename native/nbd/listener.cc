@@ -122,7 +122,7 @@ Result<std::vector<std::shared_ptr<Listener>>> Listener::open_unix(const ListenO
   if (::listen(socket.fd(), backlog) != 0) return Error::from_errno(errno, "listen on " + path);
   struct stat made;
   if (::lstat(path.c_str(), &made) != 0) return Error::from_errno(errno, "stat " + path);
-  std::shared_ptr<Listener> listener(new Listener(socket.release(), options.door));
+  std::shared_ptr<Listener> listener(new Listener(socket.release(), options));
   listener->path_ = path;
   listener->device_ = made.st_dev;
   listener->inode_ = made.st_ino;
@@ -180,7 +180,7 @@ Result<std::vector<std::shared_ptr<Listener>>> Listener::open_tcp(const ListenOp
     socklen_t length = sizeof address;
     ::getsockname(socket.fd(), reinterpret_cast<sockaddr*>(&address), &length);
     chosen = port_of(address);
-    std::shared_ptr<Listener> listener(new Listener(socket.release(), options.door));
+    std::shared_ptr<Listener> listener(new Listener(socket.release(), options));
     listener->tcp_ = true;
     listener->address_ = printable(address, length);
     listeners.push_back(std::move(listener));
@@ -194,7 +194,7 @@ Task<void> Listener::accept(std::shared_ptr<ServerState> state, std::shared_ptr<
     const int32_t fd = co_await loop->loop.accept(self->fd_);
     if (fd >= 0) {
       tune(fd, self->tcp_);
-      Connection::start(state, *loop, fd, self->door_);
+      Connection::start(state, *loop, fd, self->door_, self->tls_);
     } else if (fd == -EINVAL || fd == -EBADF) {
       break;  // shut down
     } else if (fd == -EMFILE || fd == -ENFILE || fd == -ENOBUFS || fd == -ENOMEM) {

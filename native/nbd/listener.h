@@ -17,6 +17,7 @@ struct ListenOptions {
   Door door = Door::tenant;
   /// "127.0.0.1:10809", "[::1]:10809", "localhost:10809", "*:10809" (all addresses), "unix:/path". Port 0: any free one.
   std::string address;
+  TlsMode tls = TlsMode::off;
   /// Of a unix socket's file.
   mode_t unix_mode = 0600;
 };
@@ -41,13 +42,14 @@ class Listener {
   Door door() const { return door_; }
 
  private:
-  Listener(int fd, Door door) : fd_(fd), door_(door) {}
+  Listener(int fd, const ListenOptions& options) : fd_(fd), door_(options.door), tls_(options.tls) {}
   static Result<std::vector<std::shared_ptr<Listener>>> open_unix(const ListenOptions& options,
                                                                   const std::string& path);
   static Result<std::vector<std::shared_ptr<Listener>>> open_tcp(const ListenOptions& options);
 
   const int fd_;
   const Door door_;
+  const TlsMode tls_;
   bool tcp_ = false;
   std::string address_;
   std::string path_;  // of a unix socket

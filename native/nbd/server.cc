@@ -46,7 +46,13 @@ NbdServer::~NbdServer() {
   VERIFY(state_->listeners.empty());  // shutdown() was not awaited
 }
 
+Result<void> NbdServer::set_tls_credentials(std::shared_ptr<const TlsCredentials> credentials) {
+  return state_->set_tls_credentials(std::move(credentials));
+}
+
 Task<Result<std::string>> NbdServer::listen(ListenOptions options) {
+  if (options.tls != TlsMode::off && state_->tls_credentials() == nullptr)
+    co_return Error{Code::invalid, "TLS on " + options.address + " needs a certificate or pre-shared keys"};
   Result<std::vector<std::shared_ptr<Listener>>> opened = Listener::open(options);
   if (!opened) co_return std::move(opened.error());
   const std::string address = opened->front()->address();

@@ -24,7 +24,11 @@ class NbdServer {
   NbdServer(std::vector<Loop*> loops, ExportResolver& resolver, NbdLimits limits = {});
   ~NbdServer();
 
-  /// Answers the address with the real port ("127.0.0.1:10809", "unix:/path"). Errors: see nbd::Listener::open.
+  /// Any thread. Before the first listener with TLS; later ones are for connections that begin from then on.
+  Result<void> set_tls_credentials(std::shared_ptr<const TlsCredentials> credentials);
+
+  /// Answers the address with the real port ("127.0.0.1:10809", "unix:/path"). Errors: `invalid`: TLS without credentials; see
+  /// nbd::Listener::open.
   Task<Result<std::string>> listen(ListenOptions options);
 
   /// All connections that came by this export name: requests in flight are answered, then they are closed; cut when that takes

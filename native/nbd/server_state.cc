@@ -105,4 +105,34 @@ size_t ServerState::count(const std::string* name) {
                                            [&](const auto& connection) { return connection->came_by(*name); }));
 }
 
+std::shared_ptr<const TlsCredentials> ServerState::tls_credentials() const {
+  const std::lock_guard lock(mutex);
+  return tls_credentials_;
+}
+
+Result<void> ServerState::set_tls_credentials(std::shared_ptr<const TlsCredentials> credentials) {
+  const std::lock_guard lock(mutex);
+  if (!tls_pool_) {
+    Result<std::unique_ptr<BlockingPool>> made = BlockingPool::create("atoll-tls", 1);
+    if (!made) return std::move(made.error());
+    tls_pool_ = std::move(*made);
+  }
+  tls_credentials_ = std::move(credentials);
+  return {};
+}
+
+std::optional<uint64_t> ServerState::may_report(uint64_t now_ns) {
+  const std::lock_guard lock(mutex);
+  if (now_ns - report_window_begin_ns_ >= report_window_ns) {
+    report_window_begin_ns_ = now_ns;
+    reports_ = 0;
+  }
+  if (reports_ >= reports_per_window) {
+    unsaid_++;
+    return std::nullopt;
+  }
+  reports_++;
+  return std::exchange(unsaid_, 0);
+}
+
 }  // namespace atl::nbd

@@ -5,14 +5,17 @@
 #include <atomic>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "io/blocking_pool.h"
 #include "io/loop.h"
 #include "nbd/buffer_pool.h"
 #include "nbd/counters.h"
 #include "nbd/exports.h"
 #include "nbd/limits.h"
+#include "nbd/tls_credentials.h"
 
 namespace atl::nbd {
 
@@ -59,6 +62,15 @@ struct ServerState : std::enable_shared_from_this<ServerState> {
   std::vector<std::shared_ptr<Connection>> matching(const std::string* name);
   size_t count(const std::string* name);
 
+  /// What new TLS sessions show and demand; null: there is no TLS.
+  std::shared_ptr<const TlsCredentials> tls_credentials() const;
+  /// Replaces them. `busy`: the system has no thread for the first ones.
+  Result<void> set_tls_credentials(std::shared_ptr<const TlsCredentials> credentials);
+  /// Where handshakes are computed. REQUIRES: there have been credentials.
+  JobSink& tls_pool() { return *tls_pool_; }
+  /// Whether a failure of TLS may go to the log now (strangers decide how many there are); if so, how many did not before.
+  std::optional<uint64_t> may_report(uint64_t now_ns);
+
   mutable std::mutex mutex;
   // Guarded by mutex:
   std::vector<std::unique_ptr<ServerLoop>> loops;
@@ -70,6 +82,18 @@ struct ServerState : std::enable_shared_from_this<ServerState> {
   std::atomic<uint32_t> accepting{0};  // listeners' tasks that still run
   std::atomic<uint64_t> open_connections{0};
   std::atomic<uint64_t> refused{0};
+
+ private:
+  static constexpr uint64_t report_window_ns = 10'000'000'000;
+  static constexpr uint32_t reports_per_window = 20;
+
+  // Guarded by mutex:
+  std::shared_ptr<const TlsCredentials> tls_credentials_;
+  uint64_t report_window_begin_ns_ = 0;
+  uint32_t reports_ = 0;
+  uint64_t unsaid_ = 0;
+
+  std::unique_ptr<BlockingPool> tls_pool_;  // made once, before the first listener with TLS
 };
 
 }  // namespace atl::nbd

@@ -80,6 +80,7 @@ Napi::Function JsEngine::define(Napi::Env env) {
                                             InstanceMethod<&JsEngine::check>("check"),
                                             InstanceMethod<&JsEngine::reclaimed>("reclaimed"),
                                             InstanceMethod<&JsEngine::nbd_callbacks>("nbdCallbacks"),
+                                            InstanceMethod<&JsEngine::nbd_tls>("nbdTls"),
                                             InstanceMethod<&JsEngine::nbd_listen>("nbdListen"),
                                             InstanceMethod<&JsEngine::nbd_disconnect>("nbdDisconnect"),
                                             InstanceMethod<&JsEngine::shutdown>("shutdown")});
@@ -422,6 +423,26 @@ Napi::Value JsEngine::nbd_callbacks(Info info) {
   return info.Env().Undefined();
 }
 
+Napi::Value JsEngine::nbd_tls(Info info) {
+  Napi::Env env = info.Env();
+  Host& running = host(env);
+  if (running.nbd() == nullptr) refuse(env, Code::invalid, "nbdTls: call nbdCallbacks first");
+  const Napi::Object given = object(info[0], "material");
+  TlsMaterial material;
+  material.certificate = text(given.Get("certificate"), "certificate");
+  material.key = text(given.Get("key"), "key");
+  material.client_ca = text(given.Get("clientCa"), "clientCa");
+  material.require_client_certificate = truth(given.Get("verifyPeer"), "verifyPeer");
+  material.psk = text(given.Get("psk"), "psk");
+  material.priority = text(given.Get("priority"), "priority");
+  // Parsing takes a millisecond, at the start and at a reload.
+  Result<std::shared_ptr<const TlsCredentials>> loaded = TlsCredentials::load(material);
+  if (!loaded) throw to_js_error(env, loaded.error());
+  if (Result<void> set = running.nbd()->set_tls_credentials(std::move(*loaded)); !set)
+    throw to_js_error(env, set.error());
+  return env.Undefined();
+}
+
 Napi::Value JsEngine::nbd_listen(Info info) {
   Host& running = host(info.Env());
   if (running.nbd() == nullptr) refuse(info.Env(), Code::invalid, "nbdListen: call nbdCallbacks first");
@@ -429,6 +450,8 @@ Napi::Value JsEngine::nbd_listen(Info info) {
   ListenOptions options;
   options.address = text(given.Get("address"), "address");
   options.door = text(given.Get("door"), "door") == "operator" ? Door::operator_door : Door::tenant;
+  const std::string tls = text(given.Get("tls"), "tls");
+  options.tls = tls == "required" ? TlsMode::required : tls == "opportunistic" ? TlsMode::opportunistic : TlsMode::off;
   if (given.Has("mode") && !given.Get("mode").IsUndefined())
     options.unix_mode = static_cast<mode_t>(whole_number(given.Get("mode"), "mode")) & 0777;
   return promise_of<std::string>(

@@ -49,6 +49,7 @@ class JsEngine : public Napi::ObjectWrap<JsEngine> {
   Napi::Value check(Info info);
   Napi::Value reclaimed(Info info);
   Napi::Value nbd_callbacks(Info info);
+  Napi::Value nbd_tls(Info info);
   Napi::Value nbd_listen(Info info);
   Napi::Value nbd_disconnect(Info info);
   Napi::Value shutdown(Info info);

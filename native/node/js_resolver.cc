@@ -73,7 +73,8 @@ struct Answer {
 JsResolver::JsResolver(JsQueue& queue, Napi::Object callbacks)
     : queue_(queue),
       open_(Napi::Persistent(callbacks.Get("open").As<Napi::Function>())),
-      list_(Napi::Persistent(callbacks.Get("list").As<Napi::Function>())) {}
+      list_(Napi::Persistent(callbacks.Get("list").As<Napi::Function>())),
+      tls_failed_(Napi::Persistent(callbacks.Get("tlsFailed").As<Napi::Function>())) {}
 
 Task<Result<std::optional<OpenExport>>> JsResolver::open(Door door, std::string name) {
   Ask<std::optional<Answer>> ask{
@@ -110,6 +111,17 @@ Task<Result<std::vector<std::string>>> JsResolver::list(Door door) {
       }};
   Result<std::vector<std::string>> names = co_await ask;
   co_return names;
+}
+
+void JsResolver::tls_failed(const TlsFailure& failure) {
+  queue_.post_run([this, failure](Napi::Env env) {
+    Napi::Object told = Napi::Object::New(env);
+    told.Set("door", door_name(failure.door));
+    told.Set("peer", failure.peer);
+    told.Set("words", failure.words);
+    told.Set("unsaid", number_value(env, failure.unsaid));
+    tls_failed_.Value().Call({told});
+  });
 }
 
 }  // namespace atl::node

@@ -19,12 +19,14 @@ class JsResolver final : public ExportResolver {
 
   Task<Result<std::optional<OpenExport>>> open(Door door, std::string name) override;
   Task<Result<std::vector<std::string>>> list(Door door) override;
+  void tls_failed(const TlsFailure& failure) override;
 
  private:
   JsQueue& queue_;
   Engine* engine_ = nullptr;
   Napi::FunctionReference open_;  // used on the JavaScript thread only
   Napi::FunctionReference list_;
+  Napi::FunctionReference tls_failed_;
 };
 
 }  // namespace atl::node

@@ -36,6 +36,9 @@ class DemoResolver final : public ExportResolver {
     std::vector<std::string> names{"disk", "ro", "slow"};
     co_return names;
   }
+  void tls_failed(const TlsFailure& failure) override {
+    std::fprintf(stderr, "%s: %s\n", failure.peer.c_str(), failure.words.c_str());
+  }
 };
 
 Task<void> start(NbdServer* server, std::string address, std::atomic<int>* done) {

@@ -52,6 +52,16 @@ Task<Result<std::vector<MetaContext>>> TestResolver::contexts(Door, std::string 
   co_return exports_.at(name).contexts;
 }
 
+void TestResolver::tls_failed(const TlsFailure& failure) {
+  const std::lock_guard lock(mutex_);
+  tls_failures_.push_back(failure);
+}
+
+std::vector<TlsFailure> TestResolver::tls_failures() {
+  const std::lock_guard lock(mutex_);
+  return tls_failures_;
+}
+
 namespace {
 
 Task<void> announce(Task<void> task, std::atomic<bool>* done) {
@@ -105,6 +115,17 @@ World::World(IoKind kind, NbdLimits limits, size_t loops) {
   port_ = static_cast<uint16_t>(std::stoi(address.substr(10)));
 }
 
+uint16_t World::listen_with(TlsMode mode, const TlsMaterial& material) {
+  REQUIRE(server->set_tls_credentials(atl::test::load(material)).ok());
+  std::string address;
+  ListenOptions options;
+  options.address = "127.0.0.1:0";
+  options.tls = mode;
+  run(listen_on(server.get(), options, &address));
+  REQUIRE(address.starts_with("127.0.0.1:"));
+  return static_cast<uint16_t>(std::stoi(address.substr(10)));
+}
+
 World::~World() {
   shutdown();
   for (auto& thread : threads_) thread->stop();
@@ -146,11 +167,11 @@ Client Client::unix_socket(const World& world) {
   return Client(fd);
 }
 
-Client Client::tcp(const World& world) {
+Client Client::tcp(uint16_t port) {
   const int fd = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
   sockaddr_in address{};
   address.sin_family = AF_INET;
-  address.sin_port = htons(world.tcp_port());
+  address.sin_port = htons(port);
   address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
   REQUIRE(::connect(fd, reinterpret_cast<sockaddr*>(&address), sizeof address) == 0);
   return Client(fd);
@@ -211,7 +232,8 @@ void Client::send(const Wire& wire) { send(Bytes(wire.bytes)); }
 
 void Client::send(Bytes bytes) {
   while (!bytes.empty()) {
-    const ssize_t n = ::send(fd_.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL);
+    const ssize_t n = tls_ ? gnutls_record_send(tls_->session(), bytes.data(), bytes.size())
+                           : ::send(fd_.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL);
     if (n < 0 && errno == EINTR) continue;
     if (n <= 0) return;  // the server has left; the reader will notice
     bytes = bytes.subspan(static_cast<size_t>(n));
@@ -222,7 +244,7 @@ std::vector<std::byte> Client::receive(size_t bytes) {
   std::vector<std::byte> into(bytes);
   size_t have = 0;
   while (have < bytes) {
-    const ssize_t n = ::recv(fd_.get(), into.data() + have, bytes - have, 0);
+    const ssize_t n = receive_some(into.data() + have, bytes - have);
     const int error = n < 0 ? errno : 0;
     if (error == EINTR) continue;
     CAPTURE(error);
@@ -285,9 +307,50 @@ bool Client::at_end() {
   std::byte byte;
   ssize_t n;
   do {
-    n = ::recv(fd_.get(), &byte, 1, 0);
+    n = receive_some(&byte, 1);
   } while (n < 0 && errno == EINTR);
   return n == 0 || (n < 0 && errno == ECONNRESET);
+}
+
+bool Client::at_proper_end() {
+  REQUIRE(tls_ != nullptr);
+  std::byte byte;
+  return gnutls_record_recv(tls_->session(), &byte, 1) == 0;
+}
+
+/// Like recv(): with TLS a broken session is a reset connection.
+ssize_t Client::receive_some(void* into, size_t bytes) {
+  if (!tls_) return ::recv(fd_.get(), into, bytes, 0);
+  ssize_t n;
+  do {
+    n = gnutls_record_recv(tls_->session(), into, bytes);
+  } while (n == GNUTLS_E_INTERRUPTED);
+  if (n >= 0) return n;
+  tls_error_ = gnutls_strerror(static_cast<int>(n));
+  if (n == GNUTLS_E_FATAL_ALERT_RECEIVED) tls_error_ = gnutls_alert_get_name(gnutls_alert_get(tls_->session()));
+  errno = n == GNUTLS_E_AGAIN ? EAGAIN : ECONNRESET;
+  return -1;
+}
+
+bool Client::try_tls(const atl::test::TlsClientOptions& options) {
+  tls_ = std::make_unique<atl::test::TlsClient>(options);
+  tls_->use_socket(fd_.get());
+  int error;
+  do {
+    error = gnutls_handshake(tls_->session());
+  } while (error < 0 && gnutls_error_is_fatal(error) == 0 && error != GNUTLS_E_AGAIN);
+  if (error >= 0) return true;
+  tls_error_ = gnutls_strerror(error);
+  if (error == GNUTLS_E_FATAL_ALERT_RECEIVED) tls_error_ = gnutls_alert_get_name(gnutls_alert_get(tls_->session()));
+  return false;
+}
+
+Client& Client::upgrade(const atl::test::TlsClientOptions& options) {
+  REQUIRE(option(Option::starttls).back().type == OptionReply::ack);
+  const bool secure = try_tls(options);
+  CAPTURE(tls_error_);
+  REQUIRE(secure);
+  return *this;
 }
 
 std::vector<std::byte> pattern(size_t bytes, uint32_t seed) {

@@ -18,6 +18,7 @@
 #include "sim/memory_device.h"
 #include "test/io_fixture.h"
 #include "test/nbd_wire.h"
+#include "test/tls_fixture.h"
 
 namespace atl::nbd::test {
 
@@ -38,6 +39,9 @@ class TestResolver final : public ExportResolver {
   Task<Result<std::optional<OpenExport>>> open(Door door, std::string name) override;
   Task<Result<std::vector<std::string>>> list(Door door) override;
   Task<Result<std::vector<MetaContext>>> contexts(Door door, std::string name, MetaQueries queries) override;
+  void tls_failed(const TlsFailure& failure) override;
+  /// What tls_failed() was told.
+  std::vector<TlsFailure> tls_failures();
 
   std::atomic<int> opens{0};
   std::atomic<int> context_questions{0};
@@ -48,6 +52,7 @@ class TestResolver final : public ExportResolver {
  private:
   std::mutex mutex_;
   std::map<std::string, Export> exports_;
+  std::vector<TlsFailure> tls_failures_;
 };
 
 /// Starts loops and a server; ends both. The device lives on the last loop.
@@ -56,6 +61,8 @@ class World {
   static constexpr uint64_t disk_bytes = 16u << 20;
 
   explicit World(IoKind kind, NbdLimits limits = {}, size_t loops = 1);
+  /// Another TCP listener, with TLS; answers its port.
+  uint16_t listen_with(TlsMode mode, const TlsMaterial& material);
   ~World();
 
   /// Runs a task on the first loop and waits for it.
@@ -112,7 +119,8 @@ struct Reply {
 class Client {
  public:
   static Client unix_socket(const World& world);
-  static Client tcp(const World& world);
+  static Client tcp(const World& world) { return tcp(world.tcp_port()); }
+  static Client tcp(uint16_t port);
 
   /// Greeting and client flags.
   Client& greet(uint32_t flags = flag_fixed_newstyle | flag_no_zeroes);
@@ -122,6 +130,13 @@ class Client {
   /// All of the handshake: the usual beginning of a test.
   Client& enter(std::string_view name, bool structured = true, bool allocation = false);
   Client& enter_with(std::string_view name, std::vector<std::string_view> contexts);
+
+  /// The TLS handshake, and from then on everything through it; false: it failed, tls_error() says how.
+  bool try_tls(const atl::test::TlsClientOptions& options);
+  /// STARTTLS and the handshake.
+  Client& upgrade(const atl::test::TlsClientOptions& options = {});
+  const std::string& tls_error() const { return tls_error_; }
+  gnutls_session_t tls_session() const { return tls_->session(); }
 
   void send(const Wire& wire);
   void send(Bytes bytes);
@@ -135,12 +150,17 @@ class Client {
   /// True when the server has closed its side and nothing is left to read.
   bool at_end();
   std::vector<std::byte> receive(size_t bytes);
+  /// With TLS: the server has said that nothing more comes, not just closed the socket.
+  bool at_proper_end();
   void close() { fd_.reset(); }
   int fd() const { return fd_.get(); }
 
  private:
   explicit Client(int fd);
+  ssize_t receive_some(void* into, size_t bytes);
   atl::test::Fd fd_;
+  std::unique_ptr<atl::test::TlsClient> tls_;
+  std::string tls_error_;
   bool structured_ = false;
   uint64_t cookie_ = 1000;
 };

@@ -3,7 +3,7 @@
 
 # To build and run it.
 packages_build=(
-  ca-certificates ccache cmake g++ liburing-dev librocksdb-dev libssl-dev make pkg-config python3
+  ca-certificates ccache cmake g++ libgnutls28-dev liburing-dev librocksdb-dev libssl-dev make pkg-config python3
 )
 
 # For the checks and the native tests. One version of clang-format everywhere: each formats a little differently.
