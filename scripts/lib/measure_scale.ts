@@ -34,6 +34,7 @@ async function openStore(dir: string): Promise<Store & { close(): Promise<void> 
       return found ? { resourceId, readOnly: false, description: '' } : null
     },
     list: async () => [],
+    tlsFailed: () => {},
   })
   const socket = join(dir, 'nbd.sock')
   await engine.listen({ address: `unix:${socket}`, door: 'operator', mode: 0o600 })

@@ -7,9 +7,10 @@ import { chmodSync, closeSync, openSync, rmSync } from 'node:fs'
 import { createServer, request } from 'node:http'
 import { basename, dirname } from 'node:path'
 import type { Store } from '../core/store.js'
-import { formatHostPort } from '../lib/addresses.js'
+import { formatHostPort, type TlsMode } from '../lib/addresses.js'
 import { asError } from '../lib/errors.js'
 import type { Logger } from '../lib/log.js'
+import type { NbdTls, NbdTlsReport } from './nbd_tls.js'
 import type { Doors } from './serve.js'
 import { version } from './version.js'
 
@@ -19,6 +20,10 @@ export interface StatusReport {
   data: string
   http: string
   nbd: string[]
+  /** Of the addresses in `nbd`, in the same order. */
+  nbdTls: TlsMode[]
+  /** null: no listener has TLS. */
+  tls: NbdTlsReport | null
   /** Milliseconds since 1970. */
   startedAt: number
   engine: ReturnType<Store['engine']['info']>
@@ -35,6 +40,7 @@ export interface ControlServer {
 interface ControlParts {
   store: Store
   doors: Doors
+  tls: NbdTls | undefined
   startedAt: number
   log: Logger
 }
@@ -79,7 +85,7 @@ export async function listenForControl(parts: ControlParts): Promise<ControlServ
   }
 }
 
-async function report({ store, doors, startedAt }: ControlParts): Promise<StatusReport> {
+async function report({ store, doors, tls, startedAt }: ControlParts): Promise<StatusReport> {
   const { core, engine, catalog, directory } = store
   const counts: Record<string, number> = {}
   for (const table of ['objects', 'images', 'volumes', 'snapshots', 'attachments', 'resources', 'layers'] as const) {
@@ -95,6 +101,8 @@ async function report({ store, doors, startedAt }: ControlParts): Promise<Status
     data: directory.path,
     http: formatHostPort(doors.http),
     nbd: doors.nbd,
+    nbdTls: doors.nbdTls,
+    tls: tls?.report() ?? null,
     startedAt,
     engine: engine.info(),
     counters: engine.counters(),

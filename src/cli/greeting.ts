@@ -12,10 +12,10 @@ export function greeting({ settings, store, doors, firstStart }: Server): string
     '',
     `Atoll is serving ${path}  (${cache} files by ${io === 'uring' ? 'io_uring' : 'threads'})`,
     `  HTTP   ${url}   identity /v3 · objects /v1 · images /image · volumes /volume`,
-    ...doors.nbd.map((address) =>
+    ...doors.nbd.map((address, i) =>
       address.startsWith('unix:')
         ? `  NBD    ${address.slice('unix:'.length)}   the operator's door: everything, by id`
-        : `  NBD    ${address}   attachments only`,
+        : `  NBD    ${address}   attachments only${doors.nbdTls[i] === 'off' ? '' : `, TLS ${doors.nbdTls[i]}`}`,
     ),
     '',
     firstStart ? 'The user "admin" was made. To log in:' : 'To log in:',

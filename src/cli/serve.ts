@@ -4,12 +4,14 @@ import { hostname } from 'node:os'
 import { ensureAdmin } from '../core/admin.js'
 import { openStore, type Store } from '../core/store.js'
 import { createApp } from '../http/app.js'
-import { formatHostPort, type HostPort, isLoopback, parseHostPort, reachable } from '../lib/addresses.js'
-import { BadSetting, type Given, resolveSettings, type ServeSettings } from '../lib/config.js'
+import type { TlsMode } from '../lib/addresses.js'
+import { formatHostPort, formatListenAddress, type HostPort, parseHostPort, reachable } from '../lib/addresses.js'
+import { type Given, resolveSettings, type ServeSettings } from '../lib/config.js'
 import { asError, defineError } from '../lib/errors.js'
 import { createLogger, type Logger } from '../lib/log.js'
 import { type ControlServer, listenForControl } from './control.js'
 import { greeting } from './greeting.js'
+import { judgeNbd, NbdTls, tlsModeOf } from './nbd_tls.js'
 import { version } from './version.js'
 
 export const CannotListen = defineError('cannot_listen', 500, 'cannot listen on %s: %s')
@@ -21,11 +23,13 @@ type App = Awaited<ReturnType<typeof createApp>>
 export interface Doors {
   http: HostPort
   nbd: string[]
+  /** Of the addresses in `nbd`, in the same order. */
+  nbdTls: TlsMode[]
 }
 
 export async function serve(flags: Given, configPath: string | undefined): Promise<void> {
   const settings = resolveSettings(flags, process.env, configPath)
-  judge(settings)
+  judgeNbd(settings)
   const pretty = settings.log === 'pretty' || (settings.log === 'auto' && process.stdout.isTTY)
   const log = createLogger({ level: settings.logLevel, pretty })
   const server = await start(settings, log)
@@ -49,22 +53,26 @@ export async function start(settings: ServeSettings, log: Logger): Promise<Serve
   const store = await openStore({ dataDir: data, log, cache, io, reactors })
   let app: App | undefined
   let control: ControlServer | undefined
+  let tls: NbdTls | undefined
   const close = async () => {
+    await tls?.close()
     await control?.close()
     await app?.close()
     await store.close()
   }
   try {
     const { core, engine, directory } = store
+    tls = await NbdTls.start(settings, engine, log)
     const nbd: string[] = []
-    for (const address of settings.nbd) nbd.push(await listenNbd(store, settings, address))
+    for (const address of settings.nbd) nbd.push(await listenNbd(store, settings, address, tls))
+    const nbdTls = settings.nbd.map((address) => tlsModeOf(address, settings))
     const { publicUrl, trustProxy } = settings
     app = await createApp({ core, log, urls: { publicUrl, trustProxy } })
     const http = await listenHttp(app, settings.http)
     const authUrl = `${publicUrl ?? `http://${formatHostPort(reachable(http, '127.0.0.1'))}`}/v3`
     const firstStart = await ensureAdmin(core.identity, { openrc: directory.openrc, authUrl })
-    const doors: Doors = { http, nbd }
-    control = await listenForControl({ store, doors, startedAt, log })
+    const doors: Doors = { http, nbd, nbdTls }
+    control = await listenForControl({ store, doors, tls, startedAt, log })
     core.startBackground()
     const { io: way } = engine.info()
     log.info(
@@ -78,28 +86,22 @@ export async function start(settings: ServeSettings, log: Logger): Promise<Serve
   }
 }
 
-/** NBD has no encryption yet, so that whoever can listen on the way has the data. */
-function judge({ nbd, nbdInsecureAllowRemote }: ServeSettings): void {
-  for (const address of nbd) {
-    if (address.kind === 'unix' || isLoopback(address.host) || nbdInsecureAllowRemote) continue
-    throw new BadSetting(
-      `--nbd ${formatHostPort(address)}`,
-      'NBD is not encrypted, and this address can be reached from other machines: anyone on the way could read and change ' +
-        'the data. Listen on 127.0.0.1, or accept the risk by --nbd-insecure-allow-remote',
-    )
-  }
-}
-
 async function listenNbd(
   { core, engine }: Store,
   settings: ServeSettings,
   address: ServeSettings['nbd'][number],
+  tls: NbdTls | undefined,
 ): Promise<string> {
-  const asked = address.kind === 'unix' ? `unix:${address.path}` : formatHostPort(address)
+  const asked = formatListenAddress(address)
+  const mode = tlsModeOf(address, settings)
   try {
-    if (address.kind === 'unix') return await engine.listen({ address: asked, door: 'operator', mode: 0o600 })
-    const bound = await engine.listen({ address: asked, door: 'tenant' })
-    core.exports.tenantAddress ??= settings.nbdPublic ?? reachable(parseHostPort(bound), hostname())
+    if (address.kind === 'unix')
+      return await engine.listen({ address: asked, door: 'operator', tls: mode, mode: 0o600 })
+    const bound = await engine.listen({ address: asked, door: 'tenant', tls: mode })
+    core.exports.tenantAddress ??= {
+      ...(settings.nbdPublic ?? reachable(parseHostPort(bound), hostname())),
+      tls: tls?.forTenants(mode),
+    }
     return bound
   } catch (error) {
     throw new CannotListen(asked, asError(error).message, { cause: error })

@@ -1,8 +1,10 @@
 /** `atoll status`: words about a running server. */
 
 import { DataDirectory } from '../core/data_directory.js'
+import type { TlsMode } from '../lib/addresses.js'
 import { sizeInWords } from '../lib/units.js'
 import { askForStatus, type StatusReport } from './control.js'
+import type { NbdTlsReport } from './nbd_tls.js'
 
 /** Answers the exit status: 0 it runs, 1 it does not. */
 export async function status({ data, json = false }: { data: string; json?: boolean }): Promise<number> {
@@ -23,7 +25,8 @@ function inWords(report: StatusReport): string {
   const lines = [
     `atoll ${report.version} serves ${report.data} (process ${report.process}) for ${duration(Date.now() - report.startedAt)}`,
     `  HTTP     ${report.http}`,
-    ...report.nbd.map((address) => `  NBD      ${address}`),
+    ...report.nbd.map((address, i) => `  NBD      ${address}${tlsInWords(report.nbdTls[i])}`),
+    ...certificateInWords(report.tls),
     `  engine   ${engine.cache} files by ${engine.io === 'uring' ? 'io_uring' : 'threads'}, ${engine.reactors} reactors`,
     `  catalog  ${things.map((thing) => `${counts[thing] ?? 0} ${thing}`).join(', ')}`,
     `  open     ${counters.openResources} resources, ${counters.connections} NBD connections`,
@@ -32,6 +35,22 @@ function inWords(report: StatusReport): string {
   const pending = report.reaperBacklog + counters.garbageEntries
   lines.push(pending === 0 ? '  freeing  nothing is waiting' : `  freeing  ${pending} pieces are being given back`)
   return lines.join('\n')
+}
+
+function tlsInWords(mode: TlsMode | undefined): string {
+  return mode === undefined || mode === 'off' ? '' : ` (TLS ${mode})`
+}
+
+function certificateInWords(tls: NbdTlsReport | null): string[] {
+  if (tls === null) return []
+  const ways: string[] = []
+  if (tls.certificate !== null)
+    ways.push(`certificate ${tls.certificate.subject}, valid to ${tls.certificate.validTo.slice(0, 10)}`)
+  if (tls.clientCertificates !== 'none') ways.push(`certificates of clients ${tls.clientCertificates}`)
+  if (tls.psk) ways.push('pre-shared keys')
+  const lines = [`  TLS      ${ways.join('; ')}`]
+  if (tls.problem !== null) lines.push(`  TLS      the new files are not in use: ${tls.problem}`)
+  return lines
 }
 
 function duration(ms: number): string {

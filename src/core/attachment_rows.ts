@@ -39,11 +39,12 @@ function connectionInfo(
   address: TenantAddress | undefined,
 ): NbdConnectionInfo | null {
   if (row.export_name === null || address === undefined) return null
-  const { host, port } = address
+  const { host, port, tls } = address
+  const scheme = tls?.mode === 'required' ? 'nbds' : 'nbd'
   return {
     driver_volume_type: 'nbd',
     data: {
-      uri: `nbd://${host.includes(':') ? `[${host}]` : host}:${port}/${row.export_name}`,
+      uri: `${scheme}://${host.includes(':') ? `[${host}]` : host}:${port}/${row.export_name}`,
       host,
       port,
       export: row.export_name,
@@ -51,6 +52,9 @@ function connectionInfo(
       attachment_id: row.id,
       volume_id: row.volume_id,
       size_bytes: volume.sizeGib * GiB,
+      ...(tls && {
+        tls: { mode: tls.mode, x509: tls.x509, client_certificate: tls.clientCertificate, psk: tls.psk },
+      }),
     },
   }
 }

@@ -9,7 +9,7 @@
  */
 
 import type { Catalog, Reader } from '../catalog/catalog.js'
-import type { Engine, ExportResolver, ExportTarget, NbdDoor } from '../engine/engine.js'
+import type { Engine, ExportResolver, ExportTarget, NativeTlsFailure, NbdDoor } from '../engine/engine.js'
 import { asError } from '../lib/errors.js'
 import { isUuid, type ResourceId } from '../lib/ids.js'
 import type { Logger } from '../lib/log.js'
@@ -20,6 +20,18 @@ import type { Tree } from './tree.js'
 export interface TenantAddress {
   host: string
   port: number
+  /** undefined: it has no TLS. */
+  tls?: TenantTls | undefined
+}
+
+/** What a client must bring, or may. */
+export interface TenantTls {
+  mode: 'opportunistic' | 'required'
+  /** The server shows a certificate. */
+  x509: boolean
+  clientCertificate: 'none' | 'optional' | 'required'
+  /** The client may come with a pre-shared key. */
+  psk: boolean
 }
 
 /** An export's name is 43 characters; ids are 36. */
@@ -64,6 +76,10 @@ export class Exports implements ExportResolver {
       .union(db.selectFrom('images').select('id').where('resource_id', 'is not', null) as never)
       .execute()
     return rows.map((row) => row.id).sort()
+  }
+
+  tlsFailed({ door, peer, words, unsaid }: NativeTlsFailure): void {
+    this.#log.warn({ door, peer, ...(unsaid > 0 && { unsaid }) }, `TLS for NBD failed: ${words}`)
   }
 
   /** Ends the connections by these names; their rows are gone. */

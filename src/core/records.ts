@@ -233,7 +233,7 @@ export type Connector = Record<string, unknown>
 export interface NbdConnectionInfo {
   driver_volume_type: 'nbd'
   data: {
-    /** `nbd://host:port/export`: works at once, and no longer once the attachment is deleted. */
+    /** `nbd://host:port/export`, `nbds:` where TLS is required: works at once, and no longer once the attachment is deleted. */
     uri: string
     host: string
     port: number
@@ -243,6 +243,13 @@ export interface NbdConnectionInfo {
     attachment_id: AttachmentId
     volume_id: VolumeId
     size_bytes: number
+    /** Only where the server speaks TLS. */
+    tls?: {
+      mode: 'opportunistic' | 'required'
+      x509: boolean
+      client_certificate: 'none' | 'optional' | 'required'
+      psk: boolean
+    }
   }
 }
 

@@ -3,9 +3,10 @@
  * It adds no policy: which layers there are and who may use them is the business of the floors above.
  */
 
+import { asError } from '../lib/errors.js'
 import type { LayerId, ResourceId } from '../lib/ids.js'
 import { loadAddon } from './addon.js'
-import { native } from './errors.js'
+import { native, TlsUnusable } from './errors.js'
 import { type IngestOptions, ingest } from './ingest.js'
 import { Lease } from './lease.js'
 import type {
@@ -15,8 +16,11 @@ import type {
   NativeEngineInfo,
   NativeFinding,
   NativeIngestResult,
+  NativeTlsFailure,
+  NativeTlsMaterial,
   NativeUsage,
   NbdDoor,
+  NbdTlsMode,
 } from './native.js'
 import type { Chain, ResourceSpec } from './spec.js'
 
@@ -25,6 +29,8 @@ export type {
   NativeEngineInfo,
   NativeFinding,
   NativeIngestResult,
+  NativeTlsFailure,
+  NativeTlsMaterial,
   NativeUsage,
   NbdDoor,
 } from './native.js'
@@ -48,6 +54,8 @@ export interface ExportResolver {
   /** Opens the resource once (`Engine.openFor`) for the connection, or answers null. */
   open(door: NbdDoor, name: string): Promise<ExportTarget | null>
   list(door: NbdDoor): Promise<string[]>
+  /** A connection ended because of TLS; for the log. */
+  tlsFailed(failure: NativeTlsFailure): void
 }
 
 export interface MergeStep {
@@ -156,12 +164,25 @@ export class Engine {
     this.#native.nbdCallbacks({
       open: (door, name) => resolver.open(door, name),
       list: (door) => resolver.list(door),
+      tlsFailed: (failure) => resolver.tlsFailed(failure),
     })
   }
 
+  /**
+   * What TLS shows and demands from now on; before the first listener with TLS. Throws TlsUnusable, which says what is wrong with
+   * which of the texts; what was set before goes on.
+   */
+  setTls(material: NativeTlsMaterial): void {
+    try {
+      this.#native.nbdTls(material)
+    } catch (error) {
+      throw new TlsUnusable(asError(error).message, { cause: error })
+    }
+  }
+
   /** `HOST:PORT` or `unix:PATH`. Answers the address with the real port. */
-  listen(options: { address: string; door: NbdDoor; mode?: number }): Promise<string> {
-    return native(() => this.#native.nbdListen(options))
+  listen(options: { address: string; door: NbdDoor; tls?: NbdTlsMode; mode?: number }): Promise<string> {
+    return native(() => this.#native.nbdListen({ tls: 'off', ...options }))
   }
 
   /** Ends every connection that came by this export name. */

@@ -22,6 +22,7 @@ export const EngineBusy = defineError('engine_busy', 503, 'this is in use: %s')
 export const Cancelled = defineError('cancelled', 499, 'the request was given up: %s')
 export const EngineStopping = defineError('engine_stopping', 503, 'the server is shutting down: %s')
 export const EngineUnsupported = defineError('engine_unsupported', 501, 'this is not supported here: %s')
+export const TlsUnusable = defineError('tls_unusable', 400, 'TLS for NBD cannot be set up: %s')
 export const EngineTooLarge = defineError('engine_too_large', 413, 'this is over a limit: %s')
 
 const byCode: Record<NativeErrorCode, DefinedError> = {

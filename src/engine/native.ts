@@ -107,8 +107,36 @@ export interface NativeNbdOptions {
   /** `HOST:PORT` (IPv6 hosts in brackets; port 0 picks one) or `unix:PATH`. */
   address: string
   door: NbdDoor
+  /** off: STARTTLS is unknown; opportunistic: for who asks for it; required: nothing is answered before it. */
+  tls: NbdTlsMode
   /** Mode of the socket file; only for `unix:`. */
   mode?: number
+}
+
+export type NbdTlsMode = 'off' | 'opportunistic' | 'required'
+
+/** The contents of files: PEM texts and keys. Empty texts: none. */
+export interface NativeTlsMaterial {
+  certificate: string
+  key: string
+  clientCa: string
+  /** Clients must show a certificate. */
+  verifyPeer: boolean
+  /** Lines of USER:HEXKEY. */
+  psk: string
+  /** A GnuTLS priority string; empty: the default. */
+  priority: string
+}
+
+/** A connection that ended because of TLS. */
+export interface NativeTlsFailure {
+  door: NbdDoor
+  /** HOST:PORT. */
+  peer: string
+  /** What went wrong; printable. */
+  words: string
+  /** How many more there were since the last report: strangers decide how many there are, so not all are reported. */
+  unsaid: number
 }
 
 export interface NativeNbdCallbacks {
@@ -116,6 +144,8 @@ export interface NativeNbdCallbacks {
   open(door: NbdDoor, name: string): Promise<NativeExport | null>
   /** The names that LIST shows at this door. */
   list(door: NbdDoor): Promise<string[]>
+  /** For the log. */
+  tlsFailed(failure: NativeTlsFailure): void
 }
 
 /** A finding of `check`. `fatal`: data is damaged; otherwise it is a leak or an oddity that loses nothing. */
@@ -195,6 +225,8 @@ export interface NativeEngine {
   // ---- NBD ----
   /** Once, before the first listen. */
   nbdCallbacks(callbacks: NativeNbdCallbacks): void
+  /** Before the first listen with TLS, and again when the files have changed: for connections that begin from then on. */
+  nbdTls(material: NativeTlsMaterial): void
   /** Answers the bound address (the real port). */
   nbdListen(options: NativeNbdOptions): Promise<string>
   /** Ends every connection that came by this export name (its attachment is deleted): drained, then closed. */

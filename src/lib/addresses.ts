@@ -1,4 +1,4 @@
-/** Addresses to listen on: `HOST:PORT` (IPv6 in brackets) and `unix:PATH`. */
+/** Addresses to listen on: `HOST:PORT` (IPv6 in brackets) and `unix:PATH`, each perhaps with `?tls=MODE`. */
 
 import { BlockList, isIPv4, isIPv6 } from 'node:net'
 import { defineError } from './errors.js'
@@ -15,7 +15,12 @@ export interface HostPort {
   port: number
 }
 
-export type ListenAddress = ({ kind: 'tcp' } & HostPort) | { kind: 'unix'; path: string }
+/** off: plain. opportunistic: TLS for clients that ask for it. required: nothing without TLS. */
+export const tlsModes = ['off', 'opportunistic', 'required'] as const
+export type TlsMode = (typeof tlsModes)[number]
+
+/** `tls`: what this listener does other than the rest. */
+export type ListenAddress = (({ kind: 'tcp' } & HostPort) | { kind: 'unix'; path: string }) & { tls?: TlsMode }
 
 /** Throws BadAddress. Port 0: any that is free. */
 export function parseHostPort(text: string): HostPort {
@@ -28,12 +33,23 @@ export function parseHostPort(text: string): HostPort {
 
 /** Throws BadAddress. */
 export function parseListenAddress(text: string): ListenAddress {
+  const [, bare = text, mode] = /^(.*)\?tls=([a-z]*)$/.exec(text) ?? []
+  const tls = tlsModes.find((known) => known === mode)
+  if (mode !== undefined && tls === undefined) throw new BadAddress(text)
+  return { ...parsePlain(bare), ...(tls && { tls }) }
+}
+
+function parsePlain(text: string): ListenAddress {
   if (text.startsWith('unix:')) {
     const path = text.slice('unix:'.length)
     if (path === '') throw new BadAddress(text)
     return { kind: 'unix', path }
   }
   return { kind: 'tcp', ...parseHostPort(text) }
+}
+
+export function formatListenAddress(address: ListenAddress): string {
+  return address.kind === 'unix' ? `unix:${address.path}` : formatHostPort(address)
 }
 
 export function formatHostPort({ host, port }: HostPort): string {

@@ -11,7 +11,14 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { parse } from 'yaml'
-import { type HostPort, type ListenAddress, parseHostPort, parseListenAddress } from './addresses.js'
+import {
+  type HostPort,
+  type ListenAddress,
+  parseHostPort,
+  parseListenAddress,
+  type TlsMode,
+  tlsModes,
+} from './addresses.js'
 import { asError, defineError } from './errors.js'
 import { type LogLevel, logLevels } from './log.js'
 
@@ -33,6 +40,23 @@ export interface ServeSettings {
   /** Where tenants' machines reach the NBD server; undefined: where it listens. */
   nbdPublic: HostPort | undefined
   nbdInsecureAllowRemote: boolean
+  nbdTls: NbdTlsSettings
+}
+
+export interface NbdTlsSettings {
+  /** Of TCP listeners that do not say it themselves. */
+  mode: TlsMode
+  /** Paths of files in PEM. */
+  cert: string | undefined
+  key: string | undefined
+  /** Clients' certificates are verified against it. */
+  ca: string | undefined
+  /** Clients without a certificate are refused. */
+  verifyPeer: boolean
+  /** A file of GnuTLS's psktool. */
+  psk: string | undefined
+  /** A GnuTLS priority string. */
+  priority: string | undefined
 }
 
 /** The name of a setting, as flag and in the file. */
@@ -49,6 +73,13 @@ export type SettingName =
   | 'trust-proxy'
   | 'nbd-public'
   | 'nbd-insecure-allow-remote'
+  | 'nbd-tls'
+  | 'nbd-tls-cert'
+  | 'nbd-tls-key'
+  | 'nbd-tls-ca'
+  | 'nbd-tls-verify-peer'
+  | 'nbd-tls-psk'
+  | 'nbd-tls-priority'
 
 export interface Setting {
   name: SettingName
@@ -68,7 +99,8 @@ export const settings: readonly Setting[] = [
     repeatable: true,
     words:
       'where NBD listens: HOST:PORT for tenants (attachments only), unix:PATH for the operator (everything, by id); ' +
-      'may be repeated (default: 127.0.0.1:10809 and unix:DIR/nbd.sock)',
+      'may be repeated (default: 127.0.0.1:10809 and unix:DIR/nbd.sock). ?tls=MODE behind one of them says what it does ' +
+      'other than --nbd-tls',
   },
   { name: 'cache', argument: 'mode', words: 'buffered: through the page cache; direct: O_DIRECT (default: buffered)' },
   {
@@ -99,6 +131,35 @@ export const settings: readonly Setting[] = [
     words:
       'let NBD listen beyond loopback WITHOUT ENCRYPTION: whoever can listen on the network reads and changes the data, ' +
       'and learns the export names',
+  },
+  {
+    name: 'nbd-tls',
+    argument: 'mode',
+    words:
+      'TLS on TCP: off, opportunistic (for clients that ask), or required. Unix sockets have none but with ?tls=MODE ' +
+      '(default: off)',
+  },
+  {
+    name: 'nbd-tls-cert',
+    argument: 'file',
+    words: "the server's certificate and those between it and its CA (PEM)",
+  },
+  { name: 'nbd-tls-key', argument: 'file', words: 'its private key (PEM, not encrypted, not readable by others)' },
+  {
+    name: 'nbd-tls-ca',
+    argument: 'file',
+    words: "the CA of clients' certificates (PEM): those that clients show must be of it",
+  },
+  { name: 'nbd-tls-verify-peer', words: 'refuse clients that show no certificate' },
+  {
+    name: 'nbd-tls-psk',
+    argument: 'file',
+    words: 'pre-shared keys, by GnuTLS psktool: lines of USER:HEXKEY; not readable by others',
+  },
+  {
+    name: 'nbd-tls-priority',
+    argument: 'string',
+    words: 'which algorithms, as a GnuTLS priority string (default: with forward secrecy and authenticated encryption)',
   },
 ]
 
@@ -131,6 +192,15 @@ export function resolveSettings(flags: Given, env: NodeJS.ProcessEnv, configPath
     trustProxy: values.get('trust-proxy', yes, false),
     nbdPublic: values.get('nbd-public', (value) => parseHostPort(text(value)), undefined),
     nbdInsecureAllowRemote: values.get('nbd-insecure-allow-remote', yes, false),
+    nbdTls: {
+      mode: values.get('nbd-tls', oneOf(...tlsModes), 'off'),
+      cert: values.get('nbd-tls-cert', text, undefined),
+      key: values.get('nbd-tls-key', text, undefined),
+      ca: values.get('nbd-tls-ca', text, undefined),
+      verifyPeer: values.get('nbd-tls-verify-peer', yes, false),
+      psk: values.get('nbd-tls-psk', text, undefined),
+      priority: values.get('nbd-tls-priority', text, undefined),
+    },
   }
 }
 

@@ -120,13 +120,14 @@ export class Api {
     await this.#until(`/${kind}/${id}`, kind.slice(0, -1), 'gone')
   }
 
-  /** Answers the attachment's id and its NBD URI. */
-  async attach(volumeId: string, mode: 'rw' | 'ro' = 'rw'): Promise<{ id: string; uri: string }> {
+  /** Answers the attachment's id, its NBD URI, and what it says of TLS. */
+  async attach(volumeId: string, mode: 'rw' | 'ro' = 'rw'): Promise<{ id: string; uri: string; tls?: unknown }> {
     const connector = { host: 'test', initiator: 'test', platform: 'x86_64', os_type: 'linux' }
     const attachment = { volume_uuid: volumeId, instance_uuid: null, connector, mode }
     const body = await this.#volumeCall('POST', '/attachments', { attachment })
-    const made = body['attachment'] as { id: string; connection_info: { uri: string } }
-    return { id: made.id, uri: made.connection_info.uri }
+    const made = body['attachment'] as { id: string; connection_info: { uri: string; tls?: unknown } }
+    const { uri, tls } = made.connection_info
+    return { id: made.id, uri, tls }
   }
 
   /** The machine has it: the volume is in use. */

@@ -19,8 +19,10 @@ export async function tool(program: string, args: string[], { cwd = '/' } = {}):
 }
 
 /** libnbd from Python, connected as `h`; answers what the script printed. Debian's Python: libnbd's binding is there. */
-export function nbdsh(uri: string, script: string): Promise<string> {
+export function nbdsh(uri: string, script: string, { localFiles = false } = {}): Promise<string> {
   const lines = ['import errno, nbd', 'h = nbd.NBD()', 'h.add_meta_context(nbd.CONTEXT_BASE_ALLOCATION)']
+  // Those that a URI names: certificates, keys.
+  if (localFiles) lines.push('h.set_uri_allow_local_file(True)')
   return tool('/usr/bin/python3', ['-c', [...lines, `h.connect_uri(${JSON.stringify(uri)})`, script].join('\n')])
 }
 
