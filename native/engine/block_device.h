@@ -21,6 +21,13 @@ struct Extent {
   friend bool operator==(const Extent&, const Extent&) = default;
 };
 
+/// A stretch of a read that reads as zeros; `offset` counts from where the read began.
+struct ZeroRun {
+  uint64_t offset = 0;
+  uint64_t length = 0;
+  friend bool operator==(const ZeroRun&, const ZeroRun&) = default;
+};
+
 /// What a metadata context tells of each block.
 struct StatusQuestion {
   enum class Kind : uint8_t {
@@ -56,6 +63,9 @@ class BlockDevice {
   virtual bool read_only() const = 0;
 
   virtual Task<Result<void>> read(uint64_t offset, MutableBytes into) = 0;
+  /// The same, but what is known to read as zeros is appended to `zeroes` (in order, not touching one another), and `into` is left
+  /// as it was there. Nothing is added, nor allocated, for a read of data alone.
+  virtual Task<Result<void>> read_sparse(uint64_t offset, MutableBytes into, std::vector<ZeroRun>& zeroes) = 0;
   virtual Task<Result<void>> write(uint64_t offset, Bytes from, WriteFlags flags) = 0;
   virtual Task<Result<void>> write_zeroes(uint64_t offset, uint64_t length, WriteFlags flags) = 0;
   /// Advice: whole blocks inside the range read as zeros afterwards and give their space back; partial blocks are left alone.

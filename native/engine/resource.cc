@@ -137,7 +137,8 @@ Task<Result<void>> Resource::read_segment(const Segment& segment, MutableBytes i
   co_return Result<void>{};
 }
 
-Task<Result<void>> Resource::read_mapped(uint64_t offset, MutableBytes into) {
+/// With `zeroes` as in read_sparse(), without it all of `into` is filled.
+Task<Result<void>> Resource::read_mapped(uint64_t offset, MutableBytes into, std::vector<ZeroRun>* zeroes) {
   const ReadEpochs::Reading reading{epochs_};
   // The common case allocates nothing: all in one data file.
   const BlockRange range{static_cast<uint32_t>(offset % region_bytes / block_bytes),
@@ -148,8 +149,21 @@ Task<Result<void>> Resource::read_mapped(uint64_t offset, MutableBytes into) {
   }
   std::vector<Segment> segments;
   plan(offset, into.size(), segments);
+  if (zeroes != nullptr) {
+    std::erase_if(segments, [&](const Segment& segment) {
+      if (segment.source.kind != SourceKind::zero) return false;
+      const uint64_t at = segment.offset - offset;
+      if (!zeroes->empty() && zeroes->back().offset + zeroes->back().length == at)
+        zeroes->back().length += segment.length;
+      else
+        zeroes->push_back({at, segment.length});
+      return true;
+    });
+    if (segments.empty()) co_return Result<void>{};
+  }
   if (segments.size() == 1) {
-    Result<void> read = co_await read_segment(segments.front(), into);
+    const Segment& only = segments.front();
+    Result<void> read = co_await read_segment(only, into.subspan(only.offset - offset, only.length));
     co_return read;
   }
   std::vector<Task<Result<void>>> parts;
@@ -167,6 +181,16 @@ Task<Result<void>> Resource::read(uint64_t offset, MutableBytes into) {
   Result<void> resolved = co_await resolve(offset, into.size());
   if (!resolved) co_return resolved;
   Result<void> read = co_await read_mapped(offset, into);
+  co_return read;
+}
+
+Task<Result<void>> Resource::read_sparse(uint64_t offset, MutableBytes into, std::vector<ZeroRun>& zeroes) {
+  VERIFY(home_.on_thread() && zeroes.empty());
+  if (Result<void> inside = within(offset, into.size()); !inside) co_return inside;
+  if (into.empty()) co_return Result<void>{};
+  Result<void> resolved = co_await resolve(offset, into.size());
+  if (!resolved) co_return resolved;
+  Result<void> read = co_await read_mapped(offset, into, &zeroes);
   co_return read;
 }
 

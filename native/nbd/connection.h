@@ -77,6 +77,8 @@ class Connection final : public std::enable_shared_from_this<Connection> {
     void await_resume() const noexcept {}
   };
   struct LargeWrite;
+  /// What a request costs beside its payload: its task's frames and the device's.
+  static constexpr uint64_t request_charge = 1024;
 
   // connection.cc: life, input
   static Task<void> live(std::shared_ptr<Connection> self);
@@ -123,8 +125,6 @@ class Connection final : public std::enable_shared_from_this<Connection> {
   void serve(const Request& request, uint64_t charge);
   Task<bool> take_write(Request request, uint64_t charge);
   Task<bool> take_large_write(Request request);
-  Detached serve_read(Request request, Buffer buffer, uint64_t charge);
-  Detached serve_large_read(Request request);
   Detached serve_write(Request request, Buffer buffer, uint64_t charge);
   Detached write_piece(std::shared_ptr<LargeWrite> write, uint64_t offset, Buffer buffer, uint32_t length);
   Detached finish_large_write(std::shared_ptr<LargeWrite> write);
@@ -141,6 +141,14 @@ class Connection final : public std::enable_shared_from_this<Connection> {
                    std::optional<uint64_t> offset = std::nullopt);
   void device_error_reply(Reply& reply, const Request& request, const Error& error,
                           std::optional<uint64_t> offset = std::nullopt);
+
+  // connection_reads.cc
+  Detached serve_read(Request request, Buffer buffer, uint64_t charge);
+  Detached serve_large_read(Request request);
+  Task<Result<void>> read_from_device(uint64_t at, MutableBytes into, std::vector<ZeroRun>& zeroes);
+  static void fill_for_one_chunk(MutableBytes bytes, std::vector<ZeroRun>& zeroes);
+  void queue_content(std::vector<Reply>& chunks, const Request& request, uint64_t at, Bytes bytes,
+                     const std::vector<ZeroRun>& zeroes, bool last);
 
   // connection_pump.cc
   void queue(Reply& reply);

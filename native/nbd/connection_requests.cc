@@ -6,8 +6,6 @@
 namespace atl::nbd {
 namespace {
 
-// What a request costs beside its payload: its task's frames and the device's.
-constexpr uint64_t request_charge = 1024;
 constexpr uint64_t status_charge_per_extent = sizeof(Extent) + sizeof(StatusRun) + 8;
 
 }  // namespace
@@ -177,95 +175,6 @@ Connection::Detached Connection::refuse(Request request, Verdict verdict) {
   queue(reply);
   co_await sent(reply);
   end_request(0);
-}
-
-// ---- READ ----
-
-Connection::Detached Connection::serve_read(Request request, Buffer buffer, uint64_t charge) {
-  Reply reply;
-  if (request.length == 0) {
-    // A content chunk "MUST describe at least one byte".
-    if (rules_.structured)
-      encode_none_chunk(reply.head, request.cookie);
-    else
-      encode_simple(reply.head, request.cookie, NbdError::none);
-  } else {
-    const MutableBytes into = buffer.first(request.length);
-    Result<void> result = still_inside(request.offset, request.length);
-    if (result) result = co_await open_->device->read(request.offset, into);
-    if (!result) {
-      device_error_reply(reply, request, result.error());
-      buffer = Buffer{};
-    } else {
-      if (rules_.structured)
-        encode_data_chunk(reply.head, request.cookie, request.offset, request.length, true);
-      else
-        encode_simple(reply.head, request.cookie, NbdError::none);
-      reply.body = into;
-      home().counters.bytes_read.add(request.length);
-    }
-  }
-  queue(reply);
-  co_await sent(reply);
-  buffer = Buffer{};
-  end_request(charge);
-}
-
-/// In pieces, each a chunk of its own: the next is read while the last is being sent.
-Connection::Detached Connection::serve_large_read(Request request) {
-  BufferPool& buffers = home().buffers;
-  struct Piece {
-    Reply reply;
-    Buffer buffer;
-    uint64_t charge = 0;
-  };
-  Piece pieces[2];
-  uint32_t turn = 0;
-  bool failed = false;
-  for (uint64_t at = 0; at < request.length && !failed && !broken_; turn++) {
-    const auto length = static_cast<uint32_t>(std::min<uint64_t>(state_->limits.piece_bytes, request.length - at));
-    Piece& piece = pieces[turn % 2];
-    Piece& other = pieces[(turn + 1) % 2];
-    if (turn >= 2) {
-      co_await sent(piece.reply);
-      buffers.discharge(account_, piece.charge);
-      piece.charge = 0;
-    }
-    if (!buffers.try_charge(account_, length)) {
-      // What we hold ourselves goes back before we wait, or two such readers could wait for each other.
-      if (other.charge > 0) {
-        co_await sent(other.reply);
-        other.buffer = Buffer{};
-        buffers.discharge(account_, other.charge);
-        other.charge = 0;
-      }
-      co_await buffers.charge(account_, length);
-    }
-    piece.charge = length;
-    if (piece.buffer.capacity() < length) piece.buffer = buffers.take(length);
-    const MutableBytes into = piece.buffer.first(length);
-    Result<void> result = still_inside(request.offset + at, length);
-    if (result) result = co_await open_->device->read(request.offset + at, into);
-    piece.reply = Reply{};
-    if (!result) {
-      failed = true;
-      device_error_reply(piece.reply, request, result.error(), request.offset + at);
-    } else {
-      encode_data_chunk(piece.reply.head, request.cookie, request.offset + at, length, at + length == request.length);
-      piece.reply.body = into;
-      home().counters.bytes_read.add(length);
-    }
-    at += length;
-    queue(piece.reply);
-  }
-  for (uint32_t i = 0; i < 2; i++) {
-    Piece& piece = pieces[(turn + i) % 2];
-    if (piece.charge == 0) continue;
-    co_await sent(piece.reply);
-    piece.buffer = Buffer{};
-    buffers.discharge(account_, piece.charge);
-  }
-  end_request(request_charge);
 }
 
 // ---- WRITE ----

@@ -112,6 +112,12 @@ void encode_data_chunk(ReplyHead& head, uint64_t cookie, uint64_t offset, uint32
   head.size = static_cast<uint32_t>(encoder.put(offset).size());
 }
 
+void encode_hole_chunk(ReplyHead& head, uint64_t cookie, uint64_t offset, uint32_t length, bool done) {
+  VERIFY(length > 0);
+  Encoder encoder = begin_chunk(head, cookie, Chunk::offset_hole, done, 12);
+  head.size = static_cast<uint32_t>(encoder.put(offset).put(length).size());
+}
+
 void encode_none_chunk(ReplyHead& head, uint64_t cookie) {
   head.size = static_cast<uint32_t>(begin_chunk(head, cookie, Chunk::none, true, 0).size());
 }

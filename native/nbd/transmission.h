@@ -66,6 +66,8 @@ struct ReplyHead {
 void encode_simple(ReplyHead& head, uint64_t cookie, NbdError error);
 /// OFFSET_DATA; `length` > 0 bytes of data follow.
 void encode_data_chunk(ReplyHead& head, uint64_t cookie, uint64_t offset, uint32_t length, bool done);
+/// OFFSET_HOLE: `length` > 0 bytes that read as zeros; nothing follows.
+void encode_hole_chunk(ReplyHead& head, uint64_t cookie, uint64_t offset, uint32_t length, bool done);
 /// NONE, always the last.
 void encode_none_chunk(ReplyHead& head, uint64_t cookie);
 /// BLOCK_STATUS of one context; `descriptors` pairs of (length, flags) follow.

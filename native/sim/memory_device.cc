@@ -56,6 +56,13 @@ void MemoryDevice::allocate() {
 }
 
 Task<Result<void>> MemoryDevice::read(uint64_t offset, MutableBytes into) {
+  std::vector<ZeroRun> zeroes;
+  Result<void> read = co_await read_sparse(offset, into, zeroes);
+  for (const ZeroRun& run : zeroes) std::memset(into.data() + run.offset, 0, run.length);
+  co_return read;
+}
+
+Task<Result<void>> MemoryDevice::read_sparse(uint64_t offset, MutableBytes into, std::vector<ZeroRun>& zeroes) {
   check_range(offset, into.size());
   const Running inside(*this);
   if (held_ || delay_ns || fail) {
@@ -69,8 +76,10 @@ Task<Result<void>> MemoryDevice::read(uint64_t offset, MutableBytes into) {
     const size_t n = std::min<size_t>(page_bytes - in_page, into.size() - done);
     if (const Page* page = pages_[at / page_bytes].get())
       std::memcpy(into.data() + done, page->bytes + in_page, n);
+    else if (!zeroes.empty() && zeroes.back().offset + zeroes.back().length == done)
+      zeroes.back().length += n;
     else
-      std::memset(into.data() + done, 0, n);
+      zeroes.push_back({done, n});
     done += n;
   }
   co_return Result<void>{};

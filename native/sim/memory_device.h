@@ -40,6 +40,7 @@ class MemoryDevice final : public BlockDevice {
   bool read_only() const override { return read_only_; }
 
   Task<Result<void>> read(uint64_t offset, MutableBytes into) override;
+  Task<Result<void>> read_sparse(uint64_t offset, MutableBytes into, std::vector<ZeroRun>& zeroes) override;
   Task<Result<void>> write(uint64_t offset, Bytes from, WriteFlags flags) override;
   Task<Result<void>> write_zeroes(uint64_t offset, uint64_t length, WriteFlags flags) override;
   Task<Result<void>> trim(uint64_t offset, uint64_t length, WriteFlags flags) override;

@@ -13,6 +13,7 @@
 #include "engine/diff.h"
 #include "test/engine_world.h"
 #include "test/model_catalog.h"
+#include "test/sparse_read.h"
 #include "test/told_runs.h"
 
 namespace atl::testing {
@@ -368,10 +369,14 @@ class Player {
     must(done);
   }
 
+  /// Every second read is a sparse one: what it leaves out must be zeros, and be left alone.
   std::vector<std::byte> read(ModelResource& resource, uint64_t offset, uint64_t length) {
     Resource& device = opened(resource);
-    std::vector<std::byte> bytes(length);
-    must(at_home(device, device.read(offset, bytes)));
+    std::vector<std::byte> bytes(length, left_out);
+    std::vector<ZeroRun> zeroes;
+    const bool sparse = ++reads_ % 2 == 0;
+    must(at_home(device, sparse ? device.read_sparse(offset, bytes, zeroes) : device.read(offset, bytes)));
+    fill_left_out(bytes, zeroes);
     return bytes;
   }
 
@@ -563,6 +568,7 @@ class Player {
 
   World& world_;
   std::mt19937_64 random_;
+  uint64_t reads_ = 0;
   ModelCatalog catalog_;
   std::map<uint64_t, uint64_t> cursors_;
   uint64_t step_ = 0;

@@ -281,6 +281,12 @@ Reply Client::reply(size_t simple_data) {
       payload.erase(payload.begin(), payload.begin() + 8);
       reply.data = std::move(payload);
       break;
+    case Chunk::offset_hole:
+      reply.offset = reader.number<uint64_t>();
+      reply.data.resize(reader.number<uint32_t>());
+      CHECK(reader.ok());
+      CHECK(reader.left() == 0);
+      break;
     case Chunk::error:
     case Chunk::error_offset:
       reply.error = NbdError{reader.number<uint32_t>()};

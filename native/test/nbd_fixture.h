@@ -112,7 +112,7 @@ struct Reply {
   uint64_t cookie = 0;
   uint64_t offset = 0;
   std::string message;
-  std::vector<std::byte> data;  // of OFFSET_DATA; the payload of other chunks
+  std::vector<std::byte> data;  // of OFFSET_DATA; the zeros of OFFSET_HOLE; the payload of other chunks
 };
 
 /// Blocking; every wait ends after ten seconds.

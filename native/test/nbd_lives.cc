@@ -193,6 +193,7 @@ TEST_CASE("a reader that never reads holds no more than its share, and does not 
   limits.total_bytes = 1;  // raised to what the largest request needs
   limits.payload_bytes = 2u << 20;
   World world(kind, limits);
+  world.at_home([&] { world.disk->allocate(); });
   std::vector<Client> stuck;
   for (int i = 0; i < 4; i++) {
     stuck.push_back(Client::unix_socket(world));
@@ -218,6 +219,7 @@ TEST_CASE("a reader that never reads is cut off after the limit, and its lease c
   NbdLimits limits;
   limits.send_stall_ms = 200;
   World world(kind, limits);
+  world.at_home([&] { world.disk->allocate(); });
   Client client = Client::unix_socket(world);
   client.enter("disk");
   Wire wire;

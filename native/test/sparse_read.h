@@ -1,0 +1,31 @@
+// sparse_read.h: what every answer of read_sparse() must be, whatever the device.
+#pragma once
+
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <vector>
+
+#include "engine/block_device.h"
+
+namespace atl::testing {
+
+/// What a buffer is full of before it is read into.
+constexpr std::byte left_out{0xa5};
+
+/// The runs are in order, inside, not empty, do not touch, and were left as they were; then they are filled with the zeros they mean.
+inline void fill_left_out(std::vector<std::byte>& bytes, const std::vector<ZeroRun>& zeroes) {
+  uint64_t end = 0;
+  for (const ZeroRun& run : zeroes) {
+    REQUIRE((run.offset > end || (run.offset == 0 && end == 0)));
+    REQUIRE(run.length > 0);
+    end = run.offset + run.length;
+    REQUIRE(end <= bytes.size());
+    const auto from = bytes.begin() + static_cast<ptrdiff_t>(run.offset);
+    const auto to = from + static_cast<ptrdiff_t>(run.length);
+    REQUIRE(std::all_of(from, to, [](std::byte byte) { return byte == left_out; }));
+    std::fill(from, to, std::byte{0});
+  }
+}
+
+}  // namespace atl::testing
