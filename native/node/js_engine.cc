@@ -2,6 +2,7 @@
 
 #include <thread>
 
+#include "engine/diff.h"
 #include "node/js_values.h"
 
 namespace atl::node {
@@ -66,6 +67,7 @@ Napi::Function JsEngine::define(Napi::Env env) {
                                             InstanceMethod<&JsEngine::trim>("trim"),
                                             InstanceMethod<&JsEngine::flush>("flush"),
                                             InstanceMethod<&JsEngine::extents>("extents"),
+                                            InstanceMethod<&JsEngine::diff>("diff"),
                                             InstanceMethod<&JsEngine::quiesce>("quiesce"),
                                             InstanceMethod<&JsEngine::resume>("resume"),
                                             InstanceMethod<&JsEngine::drop_layer>("dropLayer"),
@@ -263,6 +265,30 @@ Napi::Value JsEngine::extents(Info info) {
                                            }
                                            return list;
                                          });
+}
+
+Napi::Value JsEngine::diff(Info info) {
+  const std::shared_ptr<Resource> of = resource(info);
+  const std::string base_id = text(info[1], "baseId");
+  const std::shared_ptr<Resource> base = host(info.Env()).engine().find(base_id);
+  if (!base) refuse(info.Env(), Code::not_found, "resource " + base_id + ": is not open");
+  const uint64_t offset = whole_number(info[2], "offset");
+  const uint64_t length = whole_number(info[3], "length");
+  const uint64_t max = whole_number(info[4], "max");
+  if (length == 0 || max == 0 || max > extents_max)
+    refuse(info.Env(), Code::invalid, "diff: an empty or boundless question");
+  return promise_of<std::vector<StatusRun>>(
+      info.Env(), *queue_, of->home(), atl::diff(*of, *base, offset, length, static_cast<uint32_t>(max)),
+      [of, base](Napi::Env env, const std::vector<StatusRun>& found) -> Napi::Value {
+        Napi::Array list = Napi::Array::New(env, found.size());
+        for (uint32_t i = 0; i < found.size(); i++) {
+          Napi::Object run = Napi::Object::New(env);
+          run.Set("lengthBytes", number_value(env, found[i].length));
+          run.Set("changed", found[i].flags == 1);
+          list.Set(i, run);
+        }
+        return list;
+      });
 }
 
 Napi::Value JsEngine::quiesce(Info info) {

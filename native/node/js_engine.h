@@ -35,6 +35,7 @@ class JsEngine : public Napi::ObjectWrap<JsEngine> {
   Napi::Value trim(Info info);
   Napi::Value flush(Info info);
   Napi::Value extents(Info info);
+  Napi::Value diff(Info info);
   Napi::Value quiesce(Info info);
   Napi::Value resume(Info info);
   Napi::Value drop_layer(Info info);

@@ -68,13 +68,40 @@ struct Answer {
   std::string description;
 };
 
+struct OfferedContext {
+  MetaContext context;
+  std::string since_id;  // a lease that the resolver took for us; empty: none
+};
+
+StatusQuestion::Kind question_kind(const Napi::Value& value) {
+  const std::string kind = text(value, "kind");
+  if (kind == "depth") return StatusQuestion::Kind::depth;
+  if (kind == "decided") return StatusQuestion::Kind::decided;
+  if (kind == "changed") return StatusQuestion::Kind::changed;
+  throw Napi::TypeError::New(value.Env(), "Expected depth, decided or changed for kind but received " + kind);
+}
+
+OfferedContext offered_context(const Napi::Value& value) {
+  const Napi::Object given = object(value, "a context");
+  OfferedContext offered;
+  offered.context.name = text(given.Get("name"), "a context's name");
+  offered.context.question.kind = question_kind(given.Get("kind"));
+  if (given.Get("since").IsUndefined()) return offered;
+  const Napi::Object since = object(given.Get("since"), "since");
+  offered.since_id = text(since.Get("resourceId"), "since.resourceId");
+  offered.context.question.since = layer_id(since.Get("layer"), "since.layer");
+  offered.context.question.since_bytes = whole_number(since.Get("sizeBytes"), "since.sizeBytes");
+  return offered;
+}
+
 }  // namespace
 
 JsResolver::JsResolver(JsQueue& queue, Napi::Object callbacks)
     : queue_(queue),
       open_(Napi::Persistent(callbacks.Get("open").As<Napi::Function>())),
       list_(Napi::Persistent(callbacks.Get("list").As<Napi::Function>())),
-      tls_failed_(Napi::Persistent(callbacks.Get("tlsFailed").As<Napi::Function>())) {}
+      tls_failed_(Napi::Persistent(callbacks.Get("tlsFailed").As<Napi::Function>())),
+      contexts_(Napi::Persistent(callbacks.Get("contexts").As<Napi::Function>())) {}
 
 Task<Result<std::optional<OpenExport>>> JsResolver::open(Door door, std::string name) {
   Ask<std::optional<Answer>> ask{
@@ -122,6 +149,38 @@ void JsResolver::tls_failed(const TlsFailure& failure) {
     told.Set("unsaid", number_value(env, failure.unsaid));
     tls_failed_.Value().Call({told});
   });
+}
+
+Task<Result<std::vector<MetaContext>>> JsResolver::contexts(Door door, std::string name, MetaQueries queries) {
+  Ask<std::vector<OfferedContext>> ask{
+      queue_,
+      [this, door, &name, &queries](Napi::Env env) {
+        Napi::Object asked = Napi::Object::New(env);
+        Napi::Array names = Napi::Array::New(env, queries.names.size());
+        for (uint32_t i = 0; i < queries.names.size(); i++) names.Set(i, Napi::String::New(env, queries.names[i]));
+        asked.Set("list", Napi::Boolean::New(env, queries.list));
+        asked.Set("names", names);
+        return contexts_.Value().Call({Napi::String::New(env, door_name(door)), Napi::String::New(env, name), asked});
+      },
+      [](const Napi::Value& value) {
+        std::vector<OfferedContext> offered;
+        if (!value.IsArray()) throw Napi::TypeError::New(value.Env(), "Expected an array from contexts()");
+        const auto array = value.As<Napi::Array>();
+        for (uint32_t i = 0; i < array.Length(); i++) offered.push_back(offered_context(array.Get(i)));
+        return offered;
+      }};
+  Result<std::vector<OfferedContext>> offered = co_await ask;
+  if (!offered) co_return offered.error();
+  std::vector<MetaContext> contexts;
+  for (OfferedContext& one : *offered) {
+    // Every lease is adopted, so that it is given back also when one of the others is not there.
+    if (!one.since_id.empty()) one.context.held = engine_->adopt_lease(one.since_id);
+    contexts.push_back(std::move(one.context));
+  }
+  for (size_t i = 0; i < contexts.size(); i++)
+    if (!(*offered)[i].since_id.empty() && contexts[i].held == nullptr)
+      co_return Error{Code::not_found, "context: resource " + (*offered)[i].since_id + " is not open"};
+  co_return contexts;
 }
 
 }  // namespace atl::node

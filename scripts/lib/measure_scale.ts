@@ -35,6 +35,7 @@ async function openStore(dir: string): Promise<Store & { close(): Promise<void> 
     },
     list: async () => [],
     tlsFailed: () => {},
+    contexts: async () => [],
   })
   const socket = join(dir, 'nbd.sock')
   await engine.listen({ address: `unix:${socket}`, door: 'operator', mode: 0o600 })

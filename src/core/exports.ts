@@ -9,11 +9,20 @@
  */
 
 import type { Catalog, Reader } from '../catalog/catalog.js'
-import type { Engine, ExportResolver, ExportTarget, NativeTlsFailure, NbdDoor } from '../engine/engine.js'
+import type {
+  Engine,
+  ExportContext,
+  ExportResolver,
+  ExportTarget,
+  NativeContextQueries,
+  NativeTlsFailure,
+  NbdDoor,
+} from '../engine/engine.js'
 import { asError } from '../lib/errors.js'
-import { isUuid, type ResourceId } from '../lib/ids.js'
+import { isUuid, type ProjectId, type ResourceId } from '../lib/ids.js'
 import type { Logger } from '../lib/log.js'
 import { ResourceNotFound } from './errors.js'
+import { ExportContexts } from './export_contexts.js'
 import type { Tree } from './tree.js'
 
 /** Where tenants' machines reach the NBD server. */
@@ -44,12 +53,14 @@ export class Exports implements ExportResolver {
   readonly #engine: Engine
   readonly #tree: Tree
   readonly #log: Logger
+  readonly #contexts: ExportContexts
 
   constructor(parts: { catalog: Catalog; engine: Engine; tree: Tree; log: Logger }) {
     this.#catalog = parts.catalog
     this.#engine = parts.engine
     this.#tree = parts.tree
     this.#log = parts.log
+    this.#contexts = new ExportContexts(parts)
   }
 
   async open(door: NbdDoor, name: string): Promise<ExportTarget | null> {
@@ -62,6 +73,18 @@ export class Exports implements ExportResolver {
     } catch (error) {
       if (error instanceof ResourceNotFound) return null
       this.#log.error({ err: asError(error), resource: target.resourceId }, 'an export could not be opened')
+      throw error
+    }
+  }
+
+  async contexts(door: NbdDoor, name: string, queries: NativeContextQueries): Promise<ExportContext[]> {
+    const target = await find(this.#catalog.db, door, name)
+    if (target === null) return []
+    const { resourceId, projectId } = target
+    try {
+      return await this.#contexts.find({ door, resourceId, projectId }, queries)
+    } catch (error) {
+      this.#log.error({ err: asError(error), resource: resourceId }, 'metadata contexts could not be looked up')
       throw error
     }
   }
@@ -90,27 +113,40 @@ export class Exports implements ExportResolver {
   }
 }
 
-async function find(db: Reader, door: NbdDoor, name: string): Promise<ExportTarget | null> {
+interface Target extends ExportTarget {
+  /** Whose it is; null: found by its id at the operator's door. */
+  projectId: ProjectId | null
+}
+
+async function find(db: Reader, door: NbdDoor, name: string): Promise<Target | null> {
   if (name === '' || name.length > nameLengthMax) return null
   return door === 'tenant' ? findAttachment(db, name) : findById(db, name)
 }
 
-async function findAttachment(db: Reader, name: string): Promise<ExportTarget | null> {
+async function findAttachment(db: Reader, name: string): Promise<Target | null> {
   const row = await db
     .selectFrom('attachments')
     .innerJoin('volumes', 'volumes.id', 'attachments.volume_id')
-    .select(['volumes.resource_id', 'volumes.id', 'volumes.name', 'volumes.read_only', 'attachments.mode'])
+    .select([
+      'volumes.resource_id',
+      'volumes.id',
+      'volumes.name',
+      'volumes.read_only',
+      'volumes.project_id',
+      'attachments.mode',
+    ])
     .where('export_name', '=', name)
     .executeTakeFirst()
   if (row === undefined) return null
   return {
     resourceId: row.resource_id,
+    projectId: row.project_id,
     readOnly: row.mode === 'ro' || row.read_only === 1,
     description: describe('volume', row.id, row.name),
   }
 }
 
-async function findById(db: Reader, id: string): Promise<ExportTarget | null> {
+async function findById(db: Reader, id: string): Promise<Target | null> {
   if (!isUuid(id)) return null
   const of = async (table: 'volumes' | 'snapshots' | 'images') =>
     db
@@ -118,10 +154,15 @@ async function findById(db: Reader, id: string): Promise<ExportTarget | null> {
       .select(['resource_id', 'name'])
       .where('id', '=', id as never)
       .executeTakeFirst()
-  const target = (kind: string, row: { resource_id: ResourceId | null; name: string | null }): ExportTarget | null =>
+  const target = (kind: string, row: { resource_id: ResourceId | null; name: string | null }): Target | null =>
     row.resource_id === null
       ? null
-      : { resourceId: row.resource_id, readOnly: kind !== 'volume', description: describe(kind, id, row.name) }
+      : {
+          resourceId: row.resource_id,
+          projectId: null,
+          readOnly: kind !== 'volume',
+          description: describe(kind, id, row.name),
+        }
   const volume = await of('volumes')
   if (volume !== undefined) return target('volume', volume)
   const snapshot = await of('snapshots')

@@ -11,6 +11,7 @@ import { type IngestOptions, ingest } from './ingest.js'
 import { Lease } from './lease.js'
 import type {
   NativeAddon,
+  NativeContextQueries,
   NativeCounters,
   NativeEngine,
   NativeEngineInfo,
@@ -25,6 +26,7 @@ import type {
 import type { Chain, ResourceSpec } from './spec.js'
 
 export type {
+  NativeContextQueries,
   NativeCounters,
   NativeEngineInfo,
   NativeFinding,
@@ -50,12 +52,23 @@ export interface ExportTarget {
   description: string
 }
 
+/** A metadata context that an export offers beside base:allocation. */
+export interface ExportContext {
+  name: string
+  /** depth: which layer the data comes from; decided: zeros that a layer made count too; changed: since an ancestor. */
+  kind: 'depth' | 'decided' | 'changed'
+  /** changed: the ancestor, opened (`Engine.openFor`) for the connection. */
+  since?: { resourceId: ResourceId; layer: LayerId; sizeBytes: number }
+}
+
 export interface ExportResolver {
   /** Opens the resource once (`Engine.openFor`) for the connection, or answers null. */
   open(door: NbdDoor, name: string): Promise<ExportTarget | null>
   list(door: NbdDoor): Promise<string[]>
   /** A connection ended because of TLS; for the log. */
   tlsFailed(failure: NativeTlsFailure): void
+  /** Which contexts the export offers, of those asked for. */
+  contexts(door: NbdDoor, name: string, queries: NativeContextQueries): Promise<ExportContext[]>
 }
 
 export interface MergeStep {
@@ -95,6 +108,11 @@ export class Engine {
   /** Takes a lease that an NBD connection will give back. */
   async openFor(spec: ResourceSpec): Promise<void> {
     await native(() => this.#native.open(spec))
+  }
+
+  /** Gives back a lease of `openFor` that no connection came to own. */
+  closeFor(resource: ResourceId): Promise<void> {
+    return native(() => this.#native.close(resource))
   }
 
   isOpen(resource: ResourceId): boolean {
@@ -165,6 +183,7 @@ export class Engine {
       open: (door, name) => resolver.open(door, name),
       list: (door) => resolver.list(door),
       tlsFailed: (failure) => resolver.tlsFailed(failure),
+      contexts: (door, name, queries) => resolver.contexts(door, name, queries),
     })
   }
 

@@ -8,7 +8,7 @@
 
 import type { ResourceId } from '../lib/ids.js'
 import { EngineNotFound, native } from './errors.js'
-import type { NativeEngine, NativeExtent } from './native.js'
+import type { NativeChange, NativeEngine, NativeExtent } from './native.js'
 import { ResourceReadable } from './read_stream.js'
 import type { ResourceSpec } from './spec.js'
 
@@ -54,6 +54,15 @@ export class Lease {
 
   extents(offset: number, length: number, max: number): Promise<NativeExtent[]> {
     return this.#run(() => this.#engine.extents(this.resourceId, offset, length, max))
+  }
+
+  /**
+   * What of the range may differ from what `base` has there (zeros beyond its end), from records alone: what was written
+   * counts though its bytes may be equal, never the reverse. Runs from `offset` on; they may end early, and then the
+   * question is asked again from there. Throws EngineInvalid when the two have no layer in common.
+   */
+  diff(base: Lease, offset: number, length: number, max: number): Promise<NativeChange[]> {
+    return this.#run(() => base.#run(() => this.#engine.diff(this.resourceId, base.resourceId, offset, length, max)))
   }
 
   /** The bytes of the range, read as fast as they are taken. */

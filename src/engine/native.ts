@@ -76,6 +76,11 @@ export interface NativeExtent {
   zero: boolean
 }
 
+export interface NativeChange {
+  lengthBytes: number
+  changed: boolean
+}
+
 export interface NativeIngestResult {
   sizeBytes: number
   /** Of all the bytes, 32 lower-case hexadecimal digits. */
@@ -101,6 +106,20 @@ export interface NativeExport {
   resourceId: string
   readOnly: boolean
   description: string
+}
+
+/** What a client asks for: with LIST_META_CONTEXT (`list`; no names: everything, `ns:` or `ns:kind:` as prefixes) or SET_META_CONTEXT. */
+export interface NativeContextQueries {
+  list: boolean
+  names: string[]
+}
+
+/** A metadata context of an export, beside base:allocation; the kinds are those of `StatusQuestion` in block_device.h. */
+export interface NativeContext {
+  name: string
+  kind: 'depth' | 'decided' | 'changed'
+  /** changed: the ancestor, opened (leased once) by the resolver for this connection. Not needed in a list. */
+  since?: { resourceId: string; layer: number; sizeBytes: number }
 }
 
 export interface NativeNbdOptions {
@@ -146,6 +165,8 @@ export interface NativeNbdCallbacks {
   list(door: NbdDoor): Promise<string[]>
   /** For the log. */
   tlsFailed(failure: NativeTlsFailure): void
+  /** What an export that `open` answered offers of what is asked for (more is no harm). A rejection fails the client's option. */
+  contexts(door: NbdDoor, name: string, queries: NativeContextQueries): Promise<NativeContext[]>
 }
 
 /** A finding of `check`. `fatal`: data is damaged; otherwise it is a leak or an oddity that loses nothing. */
@@ -175,6 +196,11 @@ export interface NativeEngine {
   trim(resourceId: string, offset: number, length: number): Promise<void>
   flush(resourceId: string): Promise<void>
   extents(resourceId: string, offset: number, length: number, max: number): Promise<NativeExtent[]>
+  /**
+   * What of the range may differ from what another open resource has there (zeros beyond its end): runs from `offset` on,
+   * perhaps ending early. `invalid` when the two have no layer in common. See native/engine/diff.h.
+   */
+  diff(resourceId: string, baseId: string, offset: number, length: number, max: number): Promise<NativeChange[]>
 
   /**
    * Holds new writes back, waits for those in flight and makes everything durable. Reads go on.
