@@ -10,7 +10,7 @@
  */
 
 import type { Catalog, Reader } from '../catalog/catalog.js'
-import type { Engine, ExportContext, NativeContextQueries, NbdDoor } from '../engine/engine.js'
+import type { ContextQueries, Engine, ExportContext, NbdDoor } from '../engine/engine.js'
 import { isUuid, type LayerId, type ProjectId, type ResourceId } from '../lib/ids.js'
 import { chainFrom } from './chain.js'
 import { ResourceNotFound } from './errors.js'
@@ -53,7 +53,7 @@ export class ExportContexts {
     this.#tree = parts.tree
   }
 
-  async find(of: ContextsOf, { list, names }: NativeContextQueries): Promise<ExportContext[]> {
+  async find(of: ContextsOf, { list, names }: ContextQueries): Promise<ExportContext[]> {
     return list ? this.#listed(of, names) : this.#selected(of, names)
   }
 

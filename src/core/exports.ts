@@ -10,11 +10,11 @@
 
 import type { Catalog, Reader } from '../catalog/catalog.js'
 import type {
+  ContextQueries,
   Engine,
   ExportContext,
   ExportResolver,
   ExportTarget,
-  NativeContextQueries,
   NativeTlsFailure,
   NbdDoor,
 } from '../engine/engine.js'
@@ -77,7 +77,7 @@ export class Exports implements ExportResolver {
     }
   }
 
-  async contexts(door: NbdDoor, name: string, queries: NativeContextQueries): Promise<ExportContext[]> {
+  async contexts(door: NbdDoor, name: string, queries: ContextQueries): Promise<ExportContext[]> {
     const target = await find(this.#catalog.db, door, name)
     if (target === null) return []
     const { resourceId, projectId } = target

@@ -11,7 +11,6 @@ import { type IngestOptions, ingest } from './ingest.js'
 import { Lease } from './lease.js'
 import type {
   NativeAddon,
-  NativeContextQueries,
   NativeCounters,
   NativeEngine,
   NativeEngineInfo,
@@ -26,7 +25,6 @@ import type {
 import type { Chain, ResourceSpec } from './spec.js'
 
 export type {
-  NativeContextQueries,
   NativeCounters,
   NativeEngineInfo,
   NativeFinding,
@@ -52,6 +50,12 @@ export interface ExportTarget {
   description: string
 }
 
+/** What a client asks for: in a list `ns:` and `ns:kind:` are prefixes, and no name means everything; otherwise names are whole. */
+export interface ContextQueries {
+  list: boolean
+  names: string[]
+}
+
 /** A metadata context that an export offers beside base:allocation. */
 export interface ExportContext {
   name: string
@@ -68,7 +72,7 @@ export interface ExportResolver {
   /** A connection ended because of TLS; for the log. */
   tlsFailed(failure: NativeTlsFailure): void
   /** Which contexts the export offers, of those asked for. */
-  contexts(door: NbdDoor, name: string, queries: NativeContextQueries): Promise<ExportContext[]>
+  contexts(door: NbdDoor, name: string, queries: ContextQueries): Promise<ExportContext[]>
 }
 
 export interface MergeStep {
