@@ -46,6 +46,14 @@ t.test('the connection info says where to connect, by a name nobody can guess', 
   t.same((await attachments.get(alice, id)).connectionInfo, connectionInfo)
   exports.tenantAddress = { host: '::1', port: 1 }
   t.match((await attachments.get(alice, id)).connectionInfo, { data: { uri: /^nbd:\/\/\[::1\]:1\// } })
+  const tls = { mode: 'required', x509: true, clientCertificate: 'optional', psk: false } as const
+  exports.tenantAddress = { host: '::1', port: 1, tls }
+  t.match((await attachments.get(alice, id)).connectionInfo?.data, {
+    uri: /^nbds:\/\/\[::1\]:1\//,
+    tls: { mode: 'required', x509: true, client_certificate: 'optional', psk: false },
+  })
+  exports.tenantAddress = { host: '::1', port: 1, tls: { ...tls, mode: 'opportunistic' } }
+  t.match((await attachments.get(alice, id)).connectionInfo?.data, { uri: /^nbd:/, tls: { mode: 'opportunistic' } })
   exports.tenantAddress = undefined
   const other = await newVolume()
   await t.rejects(attachments.create(alice, { volumeId: other.id, connector }), { code: 'no_tenant_door', status: 503 })

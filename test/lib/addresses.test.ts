@@ -13,6 +13,14 @@ t.test('what is read is written back as it was', async (t) => {
   for (const text of ['127.0.0.1:80', '[::1]:0', 'localhost:10809']) t.equal(formatHostPort(parseHostPort(text)), text)
 })
 
+t.test('an address may say what it does about TLS', async (t) => {
+  t.same(parseListenAddress('[::1]:2?tls=required'), { kind: 'tcp', host: '::1', port: 2, tls: 'required' })
+  t.same(parseListenAddress('unix:/x?tls=opportunistic'), { kind: 'unix', path: '/x', tls: 'opportunistic' })
+  t.same(parseListenAddress('unix:/x?y'), { kind: 'unix', path: '/x?y' })
+  for (const text of ['localhost:1?tls=', 'localhost:1?tls=on', 'unix:?tls=off'])
+    t.throws(() => parseListenAddress(text), { code: 'bad_address' }, text)
+})
+
 t.test('what is no address is refused with the address in the words', async (t) => {
   for (const text of ['', '80', ':80', 'host', 'host:', 'host:65536', '::1:80', '[host]:80', 'a b:1', 'unix:']) {
     t.throws(() => parseListenAddress(text), { code: 'bad_address' }, JSON.stringify(text))
