@@ -29,8 +29,11 @@ struct TlsMaterial {
 
 class TlsCredentials {
  public:
-  /// Forward secrecy and authenticated encryption only. TLS 1.2 is the floor whatever the string says.
-  static constexpr std::string_view default_priority = "NORMAL:-RSA:-SHA1:-AES-256-CBC:-AES-128-CBC:%SERVER_PRECEDENCE";
+  /// Forward secrecy and authenticated encryption only. TLS 1.2 is the floor whatever the string says. ChaCha20 comes last: with a
+  /// pre-shared key TLS 1.3 allows only ciphers that go with SHA-256, and of those NORMAL puts it before AES-128-GCM, which
+  /// processors have instructions for (eight times as fast here).
+  static constexpr std::string_view default_priority =
+      "NORMAL:-RSA:-SHA1:-AES-256-CBC:-AES-128-CBC:-CHACHA20-POLY1305:+CHACHA20-POLY1305:%SERVER_PRECEDENCE";
   static constexpr size_t psk_users_max = 65'536;
   static constexpr size_t psk_bytes_min = 16;  // what is shorter can be searched through
 

@@ -310,6 +310,25 @@ TEST_CASE("TLS session: by default every connection has forward secrecy and auth
   CHECK(gnutls_mac_get(pair.client.session()) == GNUTLS_MAC_AEAD);
 }
 
+TEST_CASE("TLS session: the cipher is one that processors have instructions for, also with a pre-shared key") {
+  TlsMaterial material = server_material();
+  material.psk = test::psk_file;
+  TlsClientOptions key;
+  key.psk_user = "alice";
+  key.psk_key = test::psk_of_alice();
+  const auto cipher_of = [&](TlsClientOptions options, const char* priority) {
+    options.priority = priority;
+    Pair pair(material, options);
+    REQUIRE(pair.handshake());
+    return gnutls_cipher_get(pair.client.session());
+  };
+  CHECK(cipher_of(verifying(), "NORMAL") == GNUTLS_CIPHER_AES_256_GCM);
+  CHECK(cipher_of(verifying(), "NORMAL:-VERS-ALL:+VERS-TLS1.2") == GNUTLS_CIPHER_AES_256_GCM);
+  CHECK(cipher_of(verifying(), "NORMAL:-AES-256-GCM") == GNUTLS_CIPHER_AES_128_GCM);
+  // With TLS 1.2 GnuTLS has nothing but ChaCha20 for ECDHE-PSK.
+  CHECK(cipher_of(key, "NORMAL") == GNUTLS_CIPHER_AES_128_GCM);
+}
+
 TEST_CASE("TLS session: plain words in place of a handshake fail it with an alert, once and for all") {
   const std::string words[] = {"GET / HTTP/1.1\r\nHost: x\r\n\r\n", std::string(5'000, '\0'),
                                "IHAVEOPT\0\0\0\7\0\0\0\0"};
