@@ -5,6 +5,7 @@
 #include <unordered_map>
 
 #include "base/async.h"
+#include "base/mutation.h"
 #include "base/types.h"
 
 namespace atl {
@@ -24,7 +25,10 @@ class ContentPins {
   }
 
   /// False: somebody is about to refer to the chunk. True: nobody can until end_drop().
-  bool begin_drop(const Digest& digest) { return !pins_.contains(digest) && dropping_.emplace(digest, true).second; }
+  bool begin_drop(const Digest& digest) {
+    if (pins_.contains(digest) && !mutated(Mutation::drop_pinned_content)) return false;
+    return dropping_.emplace(digest, true).second;
+  }
   void end_drop(const Digest& digest) {
     dropping_.erase(digest);
     changed_.wake_all();

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <map>
 
+#include "base/mutation.h"
+
 namespace atl {
 namespace {
 
@@ -118,7 +120,7 @@ Task<Result<void>> Engine::open_here(ResourceSpec spec) {
 }
 
 Task<Result<void>> Engine::trust(DataFileId file) {
-  if (trusted_.contains(file)) co_return Result<void>{};
+  if (trusted_.contains(file) || mutated(Mutation::trust_caches)) co_return Result<void>{};
   // An earlier run may have left bytes that can be read but are not durable. The first flush here would not know of them, and
   // a client that carries on over our restart counts on it.
   Result<void> reopened = co_await stores_.data.reopen(file);
@@ -226,7 +228,14 @@ Task<Result<uint64_t>> Engine::merge_step(MergeStep step) {
     const uint64_t first = uint64_t{number(region)} * blocks_per_region;
     const uint64_t visible =
         step.limit_blocks <= first ? 0 : std::min<uint64_t>(step.limit_blocks - first, blocks_per_region);
-    batch.push_back(AbsorbRegion{step.parent, step.child, region, static_cast<uint32_t>(visible)});
+    const bool all = mutated(Mutation::merge_ignores_limit);
+    batch.push_back(
+        AbsorbRegion{step.parent, step.child, region, all ? blocks_per_region : static_cast<uint32_t>(visible)});
+#ifdef ATOLL_MUTATIONS
+    for (const auto& [id, open] : open_)
+      if (mutated(Mutation::merge_by_dirty) && open.layers.front().id == step.child)
+        batch.push_back(AssignBlocks{step.child, region, Source::none(), open.resource->dirty_blocks(region)});
+#endif
   }
   const uint64_t next = uint64_t{number(regions->back())} + 1;
   Result<void> moved = co_await stores_.records.commit(std::move(batch));

@@ -1,5 +1,7 @@
 #include "engine/reclaimer.h"
 
+#include "base/mutation.h"
+
 namespace atl {
 namespace {
 
@@ -44,7 +46,8 @@ Task<Result<bool>> Reclaimer::pass() {
   if (!found) co_return found.error();
   pending_ = found->size();
   if (found->empty()) co_return false;
-  for (const Home& home : homes_) co_await run_on(*home.executor, home.epochs->drain());
+  if (!mutated(Mutation::reclaim_under_readers))
+    for (const Home& home : homes_) co_await run_on(*home.executor, home.epochs->drain());
   RecordBatch done;
   std::vector<Digest> dropped;
   Result<void> failure;

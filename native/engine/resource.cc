@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "base/aligned_buffer.h"
+#include "base/mutation.h"
 
 namespace atl {
 namespace {
@@ -233,7 +234,7 @@ Task<Result<void>> Resource::begin_change(uint64_t offset, uint64_t length) {
   if (failed_) co_return failed();
   if (Result<void> inside = within(offset, length); !inside) co_return inside;
   changes_in_flight_++;
-  if (!file_intended_) {
+  if (!file_intended_ && !mutated(Mutation::forget_intent)) {
     // Before the file can exist: a crash must not leave a file that nobody knows of.
     RecordBatch intent{IntendFile{head_file()}};
     Result<void> intended = co_await stores_.records.commit(std::move(intent));
@@ -296,9 +297,17 @@ Task<Result<void>> Resource::write_blocks(uint64_t offset, Bytes from) {
   const uint64_t end = first + from.size() / block_bytes;
   BlockLocks::Claim claim{locks_, first, end, false};
   while (!locks_.try_acquire(claim)) co_await locks_.changed();
-  Result<void> written = co_await stores_.data.write(head_file(), offset, from);
+  DataFileId file = head_file();
+  if (mutated(Mutation::overwrite_sealed))
+    map_.for_runs(
+        region_of(offset),
+        {static_cast<uint32_t>(first % blocks_per_region), static_cast<uint32_t>(first % blocks_per_region) + 1},
+        [&](BlockRange, const Source& source) {
+          if (source.kind == SourceKind::private_data) file = source.file;
+        });
+  Result<void> written = co_await stores_.data.write(file, offset, from);
   unsynced_ = true;  // also after an error: part of it may be there
-  if (!written) co_return written;
+  if (!written || file != head_file()) co_return written;
   for_regions(first, end, [&](RegionIndex region, BlockRange range) {
     if (!map_.all_from(region, range, head_file())) own(region, range);
   });
@@ -325,6 +334,7 @@ Task<Result<void>> Resource::write_partial(uint64_t offset, Bytes from) {
   const AlignedBuffer whole{block_bytes};
   Result<void> read = co_await read_mapped(block * block_bytes, whole.bytes());
   if (!read) co_return read;
+  if (mutated(Mutation::partial_over_zeros)) std::memset(whole.data(), 0, block_bytes);
   std::memcpy(whole.data() + offset % block_bytes, from.data(), from.size());
   Result<void> written = co_await stores_.data.write(head_file(), block * block_bytes, whole.bytes());
   unsynced_ = true;
@@ -368,6 +378,7 @@ Task<Result<void>> Resource::zero_region(RegionIndex region, BlockRange range, b
   gone.for_runs([&](BlockRange run) { map_.assign(region, run, Source::zero()); });
   Unflushed& dirty = dirty_[region];
   dirty.owned -= gone;
+  if (mutated(Mutation::trim_forgets_parent)) co_return Result<void>{};
   dirty.zeroed |= gone;
   co_return Result<void>{};
 }
@@ -441,12 +452,16 @@ Task<Result<void>> Resource::flush_once() {
   if (failed_) co_return failed();
   committing_ = std::exchange(dirty_, {});
   Result<void> done;
-  if (std::exchange(unsynced_, false)) {
+  if (mutated(Mutation::records_before_data) && !committing_.empty())
+    (void)co_await stores_.records.commit(batch_of(committing_));
+  if (std::exchange(unsynced_, false) && !mutated(Mutation::skip_data_sync)) {
     done = co_await stores_.data.sync(head_file());
+    if (mutated(Mutation::ignore_failed_sync)) done = {};
     if (!done) failed_ = true;
   }
   if (done && !committing_.empty()) {
-    done = co_await stores_.records.commit(batch_of(committing_));
+    const Durability durability = mutated(Mutation::answer_before_commit) ? Durability::lazy : Durability::durable;
+    done = co_await stores_.records.commit(batch_of(committing_), durability);
     if (!done && done.error().code == Code::io) failed_ = true;
   }
   // Not durable, but not lost: the next flush tries again, and what was written meanwhile wins.
@@ -490,6 +505,10 @@ Task<Result<void>> Resource::quiesce() {
   VERIFY(home_.on_thread());
   if (held_) co_return Error{Code::busy, "resource " + id_ + ": is quiesced already"};
   held_ = true;
+  if (mutated(Mutation::snapshot_before_flush)) {
+    while (changes_in_flight_ > 0) co_await drained_.wait();
+    co_return Result<void>{};
+  }
   Result<void> flushed = co_await settle();
   if (!flushed) {
     held_ = false;
@@ -501,7 +520,7 @@ Task<Result<void>> Resource::quiesce() {
 void Resource::resume(uint64_t size_bytes, std::vector<ChainLayer> layers) {
   VERIFY(home_.on_thread() && held_ && !layers.empty() && changes_in_flight_ == 0);
   if (layers.front().id != head()) file_intended_ = false;
-  if (size_bytes < size_bytes_) {
+  if (size_bytes < size_bytes_ && !mutated(Mutation::stale_after_shrink)) {
     // What lay beyond the new end must not come back from the map when the resource grows again.
     const uint64_t regions = (size_bytes_ + region_bytes - 1) / region_bytes;
     for (uint64_t at = size_bytes / region_bytes; at < regions; at++)

@@ -80,6 +80,13 @@ class Resource final : public BlockDevice {
   void unlink(LayerId parent, LayerId child, uint64_t child_limit_blocks);
 
   size_t memory_bytes() const { return map_.memory_bytes(); }
+#ifdef ATOLL_MUTATIONS
+  /// For a merge that looks where it must not.
+  BlockSet dirty_blocks(RegionIndex region) const {
+    const auto found = dirty_.find(region);
+    return found == dirty_.end() ? BlockSet{} : found->second.owned;
+  }
+#endif
 
  private:
   struct Segment {

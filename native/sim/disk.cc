@@ -61,6 +61,11 @@ void Disk::fail_one_in(Operation operation, uint64_t n, Code code) {
 uint64_t Disk::allocated_bytes() const {
   uint64_t bytes = 0;
   for (const auto& [id, file] : files_) bytes += file.allocated_bytes();
+  return bytes + content_bytes();
+}
+
+uint64_t Disk::content_bytes() const {
+  uint64_t bytes = 0;
   for (const auto& [digest, chunk] : content_) bytes += (chunk.size() + block_bytes - 1) / block_bytes * block_bytes;
   return bytes;
 }
@@ -79,6 +84,7 @@ std::optional<Error> Disk::fault(Operation operation) {
     fails = true;
   }
   if (!fails) return std::nullopt;
+  failures_told_++;
   return Error{fault.code, "simulated failure"};
 }
 

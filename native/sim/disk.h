@@ -52,6 +52,7 @@ constexpr size_t operation_count = 12;
 struct DiskOptions {
   uint64_t capacity_bytes = UINT64_MAX;  // of data files and content, in whole blocks
   uint64_t latency_ns_max = 200'000;     // of each half of an operation: before and after it takes effect
+  uint64_t slow_one_in = 0;              // one operation in so many takes fifty times as long; 0: none
   uint32_t write_alignment = 1;
 };
 
@@ -76,11 +77,24 @@ class Disk {
   void fail_next(Operation operation, Code code, uint64_t skip = 0);
   /// Each fails with a chance of one in n; 0 stops it.
   void fail_one_in(Operation operation, uint64_t n, Code code);
+  void clear_failures() { faults_ = {}; }
+  void set_latency(uint64_t ns_max) { options_.latency_ns_max = ns_max; }
   void set_capacity(uint64_t bytes) { options_.capacity_bytes = bytes; }
   uint64_t allocated_bytes() const;
+  /// Calls visit(DataFileId, block) for each allocated block of data files.
+  template <class Visit>
+  void for_allocated(Visit visit) const {
+    for (const auto& [id, file] : files_)
+      file.current().for_allocated([&, at = id](uint64_t block) { visit(at, block); });
+  }
+  uint64_t content_bytes() const;
 
   /// Of all stores on this disk so far; to place a power cut by.
   uint64_t operations() const { return operations_; }
+  /// Failures that were told so far.
+  uint64_t failures_told() const { return failures_told_; }
+  /// Counts one that is not a store's: what else lives on this machine has moments, too, in which the power may go.
+  void tick();
 
  private:
   friend class SimDataStore;
@@ -100,8 +114,6 @@ class Disk {
     std::vector<std::byte> bytes;
   };
 
-  /// Counts one; the power may go here.
-  void tick();
   std::optional<Error> fault(Operation operation);
   static void apply(const std::vector<KvMutation>& batch, std::map<std::string, std::string, std::less<>>& to);
 
@@ -110,6 +122,7 @@ class Disk {
   bool off_ = false;
   uint64_t generation_ = 0;  // of the stores: older ones are dead
   uint64_t operations_ = 0;
+  uint64_t failures_told_ = 0;
   std::optional<uint64_t> cut_at_;
   std::array<Fault, operation_count> faults_;
 

@@ -130,7 +130,21 @@ std::vector<uint64_t> SimFile::ended() const {
   return changes;
 }
 
-void SimFile::sync(const std::vector<uint64_t>& changes) {
+std::vector<uint64_t> SimFile::with_covered(const std::vector<uint64_t>& changes) const {
+  std::vector<const Change*> all;
+  for (auto at = unsynced_.rbegin(); at != unsynced_.rend(); ++at) {
+    const bool overlaps = std::any_of(all.begin(), all.end(), [&](const Change* later) {
+      return at->offset < later->offset + later->length && later->offset < at->offset + at->length;
+    });
+    if (overlaps || std::binary_search(changes.begin(), changes.end(), at->number)) all.push_back(&*at);
+  }
+  std::vector<uint64_t> numbers;
+  for (auto at = all.rbegin(); at != all.rend(); ++at) numbers.push_back((*at)->number);
+  return numbers;
+}
+
+void SimFile::sync(const std::vector<uint64_t>& ended) {
+  const std::vector<uint64_t> changes = with_covered(ended);
   for (auto at = unsynced_.begin(); at != unsynced_.end();) {
     if (std::binary_search(changes.begin(), changes.end(), at->number)) {
       apply(*at, durable_);
@@ -141,7 +155,8 @@ void SimFile::sync(const std::vector<uint64_t>& changes) {
   }
 }
 
-void SimFile::fail_sync(const std::vector<uint64_t>& changes, Random& random) {
+void SimFile::fail_sync(const std::vector<uint64_t>& ended, Random& random) {
+  const std::vector<uint64_t> changes = with_covered(ended);
   for (auto at = unsynced_.begin(); at != unsynced_.end();) {
     if (std::binary_search(changes.begin(), changes.end(), at->number)) {
       apply_in_part(*at, durable_, random);

@@ -21,6 +21,10 @@ class Image {
   void write(uint64_t offset, Bytes from);
   void clear(uint64_t offset, uint64_t length);
   uint64_t allocated_bytes() const { return blocks_.size() * block_bytes; }
+  template <class Visit>
+  void for_allocated(Visit visit) const {
+    for (const auto& [block, bytes] : blocks_) visit(block);
+  }
   /// How much a write to the range would add.
   uint64_t missing_bytes(uint64_t offset, uint64_t length) const;
 
@@ -67,6 +71,8 @@ class SimFile {
 
  private:
   uint64_t log(Change change);
+  /// A page is written as it is then: with a change go the earlier ones that it overlaps, ended or not.
+  std::vector<uint64_t> with_covered(const std::vector<uint64_t>& changes) const;
   static void apply(const Change& change, Image& to);
   static void apply_in_part(const Change& change, Image& to, Random& random);
 

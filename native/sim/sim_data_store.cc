@@ -22,7 +22,10 @@ Result<void> SimDataStore::alive() const {
 
 Task<Result<void>> SimDataStore::pass() {
   Executor& home = Executor::here();
-  const uint64_t delay_ns = disk_.options_.latency_ns_max == 0 ? 0 : disk_.random_.below(disk_.options_.latency_ns_max);
+  constexpr uint64_t slow = 50;
+  const DiskOptions& options = disk_.options_;
+  uint64_t delay_ns = options.latency_ns_max == 0 ? 0 : disk_.random_.below(options.latency_ns_max);
+  if (options.slow_one_in != 0 && disk_.random_.one_in(options.slow_one_in)) delay_ns *= slow;
   co_await home.sleep_ns(delay_ns);
   disk_.tick();
   co_return alive();

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/mutation.h"
 #include "store/record_keys.h"
 
 namespace atl {
@@ -204,6 +205,7 @@ Result<void> CommitPlan::mention(const Source& source, bool added, LayerId layer
   Result<uint64_t*> refs = count(is_file ? keys::file_refs(source.file) : keys::content_refs(source.digest));
   if (!refs) return refs.error();
   if (added) {
+    if (mutated(Mutation::lose_reference) && !is_file && **refs > 0) return {};
     if ((**refs)++ > 0) return {};
     marks_[is_file ? keys::garbage_file(source.file) : keys::garbage_content(source.digest)] = false;
     marks_[is_file ? keys::intent_file(source.file) : keys::intent_content(source.digest)] = false;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/mutation.h"
 #include "store/commit_plan.h"
 #include "store/record_keys.h"
 
@@ -136,6 +137,7 @@ Result<void> RecordStore::commit_group(Pending* first, bool& garbage) {
     records.insert(records.end(), more.begin(), more.end());
   }
   index_.commit_begins(std::move(records));
+  if (mutated(Mutation::reclaim_before_durable) && plan.makes_garbage()) durable = false;
   Result<void> written = kv_.write(plan.mutations(), durable);
   index_.commit_ended();
   if (!written) return written;

@@ -24,11 +24,6 @@ void ModelResource::zero(uint64_t offset, uint64_t length) {
   std::fill_n(bytes.begin() + static_cast<ptrdiff_t>(offset), length, std::byte{0});
 }
 
-uint64_t ModelCatalog::new_layer(uint64_t parent, uint64_t limit_blocks) {
-  layers[++last_layer_] = ModelLayer{parent, limit_blocks};
-  return last_layer_;
-}
-
 ModelResource& ModelCatalog::add(bool read_only, uint64_t head, std::vector<std::byte> bytes) {
   const std::string id = "resource-" + std::to_string(++last_resource_);
   ModelResource& added = resources[id];
@@ -37,13 +32,6 @@ ModelResource& ModelCatalog::add(bool read_only, uint64_t head, std::vector<std:
   added.head = head;
   added.bytes = std::move(bytes);
   return added;
-}
-
-std::vector<ChainLayer> ModelCatalog::chain(uint64_t head) const {
-  std::vector<ChainLayer> links;
-  for (uint64_t at = head; at != 0; at = layers.at(at).parent)
-    links.push_back({LayerId{at}, layers.at(at).limit_blocks});
-  return links;
 }
 
 ResourceSpec ModelCatalog::spec(const ModelResource& resource) const {
@@ -55,14 +43,8 @@ std::optional<ModelCatalog::Chore> ModelCatalog::next_chore(uint64_t not_before)
     const uint64_t layer = at->first;
     if (std::any_of(resources.begin(), resources.end(), [&](const auto& r) { return r.second.head == layer; }))
       continue;
-    uint64_t child = 0;
-    int children = 0;
-    for (const auto& [id, other] : layers)
-      if (other.parent == layer) {
-        child = id;
-        children++;
-      }
-    if (children <= 1) return Chore{layer, child};
+    const std::vector<uint64_t> below = children(layer);
+    if (below.size() <= 1) return Chore{layer, below.empty() ? 0 : below.front()};
   }
   return std::nullopt;
 }

@@ -1,5 +1,6 @@
-// model_catalog.h: the catalog's part of the design in a few lines, for the engine's property tests: the layer tree, what a
-// snapshot, clone, resize and delete do to it, which layers are to be dropped or merged; and the plain bytes of every resource.
+// model_catalog.h: the catalog's part of the design in a few lines, for the engine's property tests: the layer tree
+// (sim/model_tree.h, which the simulator of crashes uses too), which layers are to be dropped or merged, and the plain bytes of
+// every resource.
 #pragma once
 
 #include <cstdint>
@@ -10,15 +11,11 @@
 #include <vector>
 
 #include "engine/resource.h"
+#include "sim/model_tree.h"
 
 namespace atl::testing {
 
 constexpr uint32_t sector_bytes = 512;
-
-struct ModelLayer {
-  uint64_t parent = 0;  // 0: none
-  uint64_t limit_blocks = 0;
-};
 
 struct ModelResource {
   std::string id;
@@ -35,14 +32,11 @@ struct ModelResource {
   void flushed() { maybe.clear(); }
 };
 
-class ModelCatalog {
+class ModelCatalog : public sim::ModelTree {
  public:
   std::map<std::string, ModelResource> resources;
-  std::map<uint64_t, ModelLayer> layers;
 
-  uint64_t new_layer(uint64_t parent, uint64_t limit_blocks);
   ModelResource& add(bool read_only, uint64_t head, std::vector<std::byte> bytes);
-  std::vector<ChainLayer> chain(uint64_t head) const;
   ResourceSpec spec(const ModelResource& resource) const;
 
   struct Chore {
@@ -53,7 +47,6 @@ class ModelCatalog {
   std::optional<Chore> next_chore(uint64_t not_before) const;
 
  private:
-  uint64_t last_layer_ = 0;
   uint64_t last_resource_ = 0;
 };
 

@@ -59,6 +59,11 @@ native_plain() {
   doctest build/native/atoll_tests
 }
 
+# The same seeds each time, and some that nobody has seen; they are printed, and a failure is cut down to a short script.
+sim_crashes() { scripts/simulate --runs 6000 --fresh 1500; }
+# Each rule of the engine that can be broken on purpose is seen to be broken (docs/reliability.md has the table).
+sim_mutations() { scripts/simulate --mutations --seeds-max 3000; }
+
 native_asan() {
   build_native_tests build/asan -DATOLL_SANITIZE=address
   ASAN_OPTIONS=detect_leaks=1:strict_string_checks=1 UBSAN_OPTIONS=print_stacktrace=1 doctest build/asan/atoll_tests
