@@ -1,7 +1,7 @@
-// block_locks.h: keeps read-modify-writes of a block apart from every other write to it (I4).
+// block_locks.h: keeps read-modify-writes of a block apart from every other write to it (I4), and trims likewise.
 //
 // Writes of whole blocks share a block with each other (a client that races with itself gets either order); a
-// read-modify-write excludes them. Nearly all traffic is shared: then taking and giving back is two pointer writes.
+// read-modify-write and a trim exclude them. Nearly all traffic is shared: then taking and giving back is two pointer writes.
 #pragma once
 
 #include <cstdint>

@@ -347,7 +347,9 @@ Task<Result<void>> Resource::zero_region(RegionIndex region, BlockRange range, b
   const uint64_t first = uint64_t{number(region)} * blocks_per_region + range.first;
   const uint64_t offset = first * block_bytes;
   const uint64_t length = uint64_t{range.count()} * block_bytes;
-  BlockLocks::Claim claim{locks_, first, first + range.count(), false};
+  // Alone on its blocks where it punches: a write that came between the punch and the map's change would stay allocated, and
+  // nothing would say so.
+  BlockLocks::Claim claim{locks_, first, first + range.count(), !keep_allocated};
   while (!locks_.try_acquire(claim)) co_await locks_.changed();
   if (keep_allocated) {
     Result<void> zeroed = co_await stores_.data.write_zeroes(head_file(), offset, length);
