@@ -1,5 +1,7 @@
 #include "engine/reclaimer.h"
 
+#include <set>
+
 #include "base/mutation.h"
 
 namespace atl {
@@ -50,6 +52,7 @@ Task<Result<bool>> Reclaimer::pass() {
     for (const Home& home : homes_) co_await run_on(*home.executor, home.epochs->drain());
   RecordBatch done;
   std::vector<Digest> dropped;
+  std::set<DataFileId> punched;
   Result<void> failure;
   for (const Garbage& garbage : *found) {
     Result<bool> given = co_await give_back(garbage);
@@ -60,6 +63,20 @@ Task<Result<bool>> Reclaimer::pass() {
     if (!*given) continue;  // pinned: whoever pins it refers to it soon, or gives it up and says so
     done.push_back(Reclaimed{garbage});
     if (const auto* content = std::get_if<GarbageContent>(&garbage)) dropped.push_back(content->digest);
+    if (const auto* punch = std::get_if<GarbagePunch>(&garbage)) punched.insert(punch->file);
+  }
+  // The entries that name blocks go only when no power cut can bring the blocks back.
+  for (DataFileId file : punched) {
+    Result<void> synced = co_await stores_.data.sync(file);
+    if (synced) continue;
+    failure = synced.error();
+    // Only sealed layers' files are punched here, and all else in them is durable: it can go on from there.
+    Result<void> reopened = co_await stores_.data.reopen(file);
+    if (!reopened) failure = reopened.error();
+    std::erase_if(done, [&](const RecordChange& change) {
+      const auto* punch = std::get_if<GarbagePunch>(&std::get<Reclaimed>(change).garbage);
+      return punch != nullptr && punch->file == file;
+    });
   }
   const bool progress = !done.empty();
   // The entries that name the chunks go only when the chunks cannot come back.

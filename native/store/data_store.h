@@ -34,8 +34,8 @@ class DataStore {
   /// the last good sync are in doubt (invariant I6): the file refuses changes and syncs with `io` until reopen() or remove(),
   /// and the engine stops trusting the resource.
   virtual Task<Result<void>> sync(DataFileId file) = 0;
-  /// Goes back to what is durable: drops what caches hold of the file and ends its refusal after a failed sync. Nothing else
-  /// may be under way on the file. A file that is not there is no error.
+  /// Goes back to what is durable: drops what caches hold of the file and ends its refusal after a failed sync. No change
+  /// may be under way on the file; reads may. A file that is not there is no error.
   virtual Task<Result<void>> reopen(DataFileId file) = 0;
   /// Gives all space back, durably. A file that is not there is no error.
   virtual Task<Result<void>> remove(DataFileId file) = 0;
