@@ -204,8 +204,11 @@ export class Tree {
   }
 
   /**
-   * A transaction on a resource that may be open: its writes are held meanwhile, what was written before is durable
-   * first (I9), and it goes on with what the transaction left, or with what was before when it failed.
+   * A transaction on a resource: its writes are held meanwhile, what was written before is durable first (I9), and it goes
+   * on with what the transaction left, or with what was before when it failed.
+   *
+   * One that nobody uses is opened for it: what an earlier run left of its head may be in caches alone. Sealed like that,
+   * a snapshot would read as one thing now and as another after a power cut.
    */
   #withWritesHeld<T>(id: ResourceId, work: (tx: Transaction, resource: ResourceRow) => Promise<T>): Promise<T> {
     const { catalog, engine, grace, locks } = this.#parts
@@ -216,19 +219,36 @@ export class Tree {
       })
     return locks.run(id, () =>
       grace.during(async () => {
-        // Most of what is dirty goes out while writes still go on, so that they are held only for the rest.
-        if (engine.isOpen(id)) await engine.flush(id).catch(() => undefined)
         let spec = await specOf(catalog.db, id)
-        if (!(await engine.quiesce(id))) return (await transaction()).result
+        const lease = await engine.lease(spec)
         try {
-          const done = await transaction()
-          spec = done.spec
-          return done.result
+          // Most of what is dirty goes out while writes still go on, so that they are held only for the rest.
+          await engine.flush(id).catch(() => undefined)
+          if (!(await engine.quiesce(id))) return (await transaction()).result // read-only: nobody writes
+          try {
+            const done = await transaction()
+            spec = done.spec
+            return done.result
+          } finally {
+            await this.#resume(spec)
+          }
         } finally {
-          await this.#resume(spec)
+          await this.#giveBack(lease)
         }
       }),
     )
+  }
+
+  async #giveBack(lease: Lease): Promise<void> {
+    try {
+      await lease.close()
+    } catch (error) {
+      // As with `#resume`: what the transaction sealed was durable before it.
+      this.#parts.log.error(
+        { err: asError(error), resource: lease.resourceId },
+        'a resource could not be closed after its writes were held',
+      )
+    }
   }
 
   async #resume({ id, sizeBytes, layers }: ResourceSpec): Promise<void> {
