@@ -60,7 +60,7 @@ native_plain() {
 }
 
 # The same seeds each time, and some that nobody has seen; they are printed, and a failure is cut down to a short script.
-sim_crashes() { scripts/simulate --runs 6000 --fresh 1500; }
+sim_crashes() { scripts/simulate --runs 15000 --fresh 3000; }
 # Each rule of the engine that can be broken on purpose is seen to be broken (docs/reliability.md has the table).
 sim_mutations() { scripts/simulate --mutations --seeds-max 3000; }
 
