@@ -25,6 +25,8 @@ export function handleUnreadBodies(app: FastifyInstance): void {
   app.addHook('onResponse', async (request) => {
     const { raw } = request
     if (raw.complete || raw.destroyed) return
+    // Node does this by itself only for a body of which nothing was read.
+    raw.resume()
     const linger = setTimeout(() => raw.socket.destroy(), lingerMs).unref()
     raw.once('close', () => clearTimeout(linger))
   })

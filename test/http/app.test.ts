@@ -24,6 +24,19 @@ t.test('a body of JSON that never ends is cut off, and one that is too long refu
   t.match(await sendRaw(server.url, long), /HTTP\/1.1 413/)
 })
 
+t.test(
+  'a body that is refused half-way is read to its end, and the next request on the connection is answered',
+  async (t) => {
+    const server = await startServer(t)
+    const body = Buffer.alloc(3 * MiB, '[') // of JSON: a third of it is too long
+    const first = `POST /v3/auth/tokens HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n${body.length.toString(16)}\r\n`
+    const next = '\r\n0\r\n\r\nGET /healthcheck HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n'
+    const sent = Buffer.concat([Buffer.from(first), body, Buffer.from(next)])
+    const answer = await sendRaw(server.url, sent, { quietMs: 20_000 })
+    t.match(answer, /^HTTP\/1.1 413[\s\S]*HTTP\/1.1 200/)
+  },
+)
+
 t.test('requests that are no HTTP are 400', async (t) => {
   const server = await startServer(t)
   for (const bytes of [
