@@ -23,7 +23,7 @@ const waitingMax = 32
 
 export class Passwords {
   readonly #key = randomBytes(32)
-  /** When each remembered success ends, oldest first. */
+  /** When each remembered success ends, oldest first; by the clock that is never set. */
   readonly #remembered = new Map<string, number>()
   readonly #lanes = Array.from({ length: atOnce }, () => new Mutex())
   #waiting = 0
@@ -47,7 +47,7 @@ export class Passwords {
     }
     const memory = createHmac('sha256', this.#key).update(stored).update('\0').update(password).digest('base64')
     const until = this.#remembered.get(memory)
-    if (until !== undefined && until > Date.now()) return true
+    if (until !== undefined && until > performance.now()) return true
     if (!(await this.#matches(password, stored))) return false
     this.#remember(memory)
     return true
@@ -65,9 +65,9 @@ export class Passwords {
 
   #remember(memory: string): void {
     this.#remembered.delete(memory)
-    this.#remembered.set(memory, Date.now() + rememberedMs)
+    this.#remembered.set(memory, performance.now() + rememberedMs)
     for (const [oldest, until] of this.#remembered) {
-      if (until > Date.now() && this.#remembered.size <= rememberedMax) break
+      if (until > performance.now() && this.#remembered.size <= rememberedMax) break
       this.#remembered.delete(oldest)
     }
   }
