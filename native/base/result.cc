@@ -30,7 +30,6 @@ Error Error::from_errno(int error, std::string what) {
     case EDQUOT: code = Code::no_space; break;
     case ENOENT: code = Code::not_found; break;
     case EEXIST: code = Code::exists; break;
-    case EROFS: code = Code::read_only; break;
     case EINVAL: code = Code::invalid; break;
     case EOPNOTSUPP: code = Code::unsupported; break;
     case EBUSY: code = Code::busy; break;

@@ -37,7 +37,8 @@ struct Error {
   Code code = Code::io;
   std::string message;
 
-  /// The failure of a system call: "<what>: <strerror>"; ENOSPC and EDQUOT are no_space, ENOENT not_found, and so on.
+  /// The failure of a system call: "<what>: <strerror>"; ENOSPC and EDQUOT are no_space, ENOENT not_found, and so on. EROFS is io: a file
+  /// system that turned read-only has failed, which is not what a caller is told who may not write.
   static Error from_errno(int error, std::string what);
 };
 

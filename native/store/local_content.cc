@@ -127,7 +127,8 @@ Task<Result<FileRef>> LocalDataStore::chunk(Digest digest) {
   if (file) co_return std::move(file);
   Executor& home = Executor::here();
   co_await pool_->schedule();
-  const int fd = open_file(paths_.content(digest), 0);
+  // Nobody writes to a chunk that has its name: it can be read on a file system that turned read-only.
+  const int fd = open_with(paths_.content(digest), O_RDONLY);
   if (fd >= 0) file = files_.insert(FileKey::of(digest), fd);
   co_await home.schedule();
   if (fd >= 0) co_return std::move(file);

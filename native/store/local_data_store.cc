@@ -91,7 +91,11 @@ LocalDataStore::Piece LocalDataStore::first_piece(DataFileId file, uint64_t offs
 }
 
 int LocalDataStore::open_file(const std::string& path, int flags) {
-  flags |= (options_.read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_NOFOLLOW;
+  return open_with(path, flags | (options_.read_only ? O_RDONLY : O_RDWR));
+}
+
+int LocalDataStore::open_with(const std::string& path, int flags) {
+  flags |= O_CLOEXEC | O_NOFOLLOW;
   int fd = ::open(path.c_str(), flags, 0600);
   // The process ran out of descriptors: others took more than their share. Make room, once.
   if (fd < 0 && (errno == EMFILE || errno == ENFILE) && files_.shed(64) > 0) fd = ::open(path.c_str(), flags, 0600);

@@ -86,8 +86,10 @@ class LocalDataStore final : public DataStore {
   Task<Result<FileRef>> segment(SegmentName name, IfAbsent absent);
   Task<Result<FileRef>> open_segment(SegmentName name, IfAbsent absent);
   Task<Result<FileRef>> chunk(Digest digest);
-  /// A descriptor, or -errno. Blocking.
+  /// A descriptor, or -errno; for writing too unless the store is for reading only. Blocking.
   int open_file(const std::string& path, int flags);
+  /// The same, the flags saying what for.
+  int open_with(const std::string& path, int flags);
 
   Result<void> may_change(DataFileId file) const;
   bool has_failed(DataFileId file) const;

@@ -35,7 +35,7 @@ TEST_CASE("error: the errno of a system call becomes a code and says what failed
   CHECK(Error::from_errno(EDQUOT, "x").code == Code::no_space);
   CHECK(Error::from_errno(ENOENT, "x").code == Code::not_found);
   CHECK(Error::from_errno(EEXIST, "x").code == Code::exists);
-  CHECK(Error::from_errno(EROFS, "x").code == Code::read_only);
+  CHECK(Error::from_errno(EROFS, "x").code == Code::io);
   CHECK(Error::from_errno(EINVAL, "x").code == Code::invalid);
   CHECK(Error::from_errno(EOPNOTSUPP, "x").code == Code::unsupported);
   CHECK(Error::from_errno(EBUSY, "x").code == Code::busy);

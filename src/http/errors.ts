@@ -1,6 +1,8 @@
 /** The errors of HTTP itself, and how any error is told to a client. Each API puts the outcome into its own format. */
 
 import type { FastifyRequest } from 'fastify'
+import { CatalogFailed } from '../catalog/errors.js'
+import { StorageFailed } from '../engine/errors.js'
 import { AtollError, defineError } from '../lib/errors.js'
 
 export const Unauthorized = defineError('unauthorized', 401, 'The request you have made requires authentication')
@@ -24,8 +26,12 @@ export interface ErrorDescription {
   message: string
 }
 
-/** Logs what is our own fault; of that the client learns nothing but the request id. */
+/** Logs what is our own fault; of that the client learns whether the storage is to blame, and the request id. */
 export function describeError(error: unknown, request: FastifyRequest): ErrorDescription {
+  if (error instanceof StorageFailed || error instanceof CatalogFailed) {
+    request.log.error({ err: error }, 'the storage failed')
+    return { status: 503, code: error.code, message: 'The storage of this server has failed; its log says how.' }
+  }
   if (error instanceof AtollError && error.status !== 500) {
     if (error.status > 501) request.log.warn({ err: error }, 'request refused')
     return { status: error.status, code: error.code, message: error.message }

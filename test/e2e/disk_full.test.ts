@@ -1,38 +1,19 @@
 // The data directory's file system runs full: the request that needs space gets an error, everything else goes on, and
 // when space is there again, so does that. No restart is needed.
 
-import { mkdir, mkdtemp, rm, truncate, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t from 'tap'
 import { MiB } from '../../src/lib/units.js'
 import { Api } from '../support/api.js'
-import { nbdsh, tool } from '../support/nbd_tools.js'
+import { nbdsh } from '../support/nbd_tools.js'
 import { pseudorandom } from '../support/pseudorandom.js'
 import { startServerProcess } from '../support/server_process.js'
+import { SmallDisk } from '../support/small_disk.js'
 
 t.setTimeout(300_000)
 
-/** A file system of its own, without blocks that are kept for root. */
-async function smallDisk(): Promise<string> {
-  const dir = await mkdtemp(join(tmpdir(), 'atoll-full-'))
-  const file = join(dir, 'disk')
-  const mount = join(dir, 'mnt')
-  await mkdir(mount)
-  await writeFile(file, '')
-  await truncate(file, 400 * MiB)
-  await tool('mkfs.ext4', ['-q', '-m', '0', file])
-  await tool('mount', ['-o', 'loop', file, mount])
-  t.teardown(async () => {
-    await tool('umount', [mount])
-    await rm(dir, { recursive: true })
-  })
-  return mount
-}
-
-const mount = await smallDisk()
+const { mount } = await SmallDisk.make(t, { mib: 400 })
 const server = await startServerProcess(t, { dataDir: join(mount, 'data') })
-// Teardowns run last first: the server ends before its disk is unmounted.
 const api = await Api.login(await server.environment())
 const kept = await api.createVolume({ name: 'kept' })
 const greedy = await api.createVolume({ name: 'greedy' })
