@@ -134,16 +134,20 @@ export class ServerProcess {
     )
   }
 
-  /** The engine's counters, since this process started. */
-  async counters(): Promise<NativeCounters> {
+  async status(): Promise<StatusReport> {
     const { exitCode, all, stdout } = await atoll('status', '--json', '--data', this.dataDir)
     if (exitCode !== 0) throw new Error(`atoll status: exit status ${exitCode}\n${all}`)
-    return (JSON.parse(stdout) as StatusReport).counters
+    return JSON.parse(stdout) as StatusReport
+  }
+
+  /** The engine's counters, since this process started. */
+  async counters(): Promise<NativeCounters> {
+    return (await this.status()).counters
   }
 
   /** `atoll check` with the content's digests. The server must be stopped. */
-  check() {
-    return atoll('check', '--content', '--data', this.dataDir)
+  check(...more: string[]) {
+    return atoll('check', '--content', ...more, '--data', this.dataDir)
   }
 
   async #ended() {
