@@ -470,8 +470,8 @@ class Player {
       catalog_.layers.erase(chore->layer);
       return;
     }
-    sim::ModelLayer& parent = catalog_.layers.at(chore->layer);
-    sim::ModelLayer& child = catalog_.layers.at(chore->child);
+    ModelLayer& parent = catalog_.layers.at(chore->layer);
+    ModelLayer& child = catalog_.layers.at(chore->child);
     const uint64_t cursor = cursors_[chore->layer];
     const MergeStep step{LayerId{chore->layer}, LayerId{chore->child}, child.limit_blocks, cursor, 1};
     const uint64_t next = must(run_for(world_, engine().merge_step(step)));

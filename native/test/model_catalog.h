@@ -32,6 +32,8 @@ struct ModelResource {
   void flushed() { maybe.clear(); }
 };
 
+using sim::ModelLayer;
+
 class ModelCatalog : public sim::ModelTree {
  public:
   std::map<std::string, ModelResource> resources;
