@@ -88,6 +88,24 @@ need_packages() {
   quietly apt-install 'apt-get install' apt install --no-install-recommends "${missing[@]}"
 }
 
+# need_packages_without_services PACKAGE…: servers among them are not started (Debian's policy-rc.d).
+need_packages_without_services() {
+  local package policy=/usr/sbin/policy-rc.d as_root=()
+  for package in "$@"; do apt_has "$package" || break; done
+  if apt_has "$package" || [[ -e $policy ]]; then
+    need_packages "$@"
+    return
+  fi
+  ((EUID == 0)) || as_root=(sudo)
+  printf '#!/bin/sh\nexit 101\n' | "${as_root[@]}" tee "$policy" >/dev/null
+  "${as_root[@]}" chmod 755 "$policy"
+  # shellcheck disable=SC2064 # as it is now; on die as well
+  trap "${as_root[*]} rm -f $policy" EXIT
+  need_packages "$@"
+  trap - EXIT
+  "${as_root[@]}" rm -f "$policy"
+}
+
 # ---- Node and its packages ----
 
 node_is_enough() {

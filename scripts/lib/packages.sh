@@ -26,3 +26,8 @@ packages_e2e=(
 packages_power_cuts=(
   btrfs-progs e2fsprogs fuse3 libfuse3-dev mount python3-libnbd util-linux xfsprogs
 )
+
+# What scripts/bench compares Atoll with, and the clients that load both.
+packages_bench=(
+  curl fio libnbd-bin nbd-server nbdkit nginx openssl python3-libnbd qemu-utils wrk
+)

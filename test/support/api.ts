@@ -8,12 +8,12 @@ const json = { 'content-type': 'application/json' }
 
 export class Api {
   readonly #base: string
-  readonly #token: string
+  readonly token: string
   readonly projectId: string
 
   private constructor(base: string, token: string, projectId: string) {
     this.#base = base
-    this.#token = token
+    this.token = token
     this.projectId = projectId
   }
 
@@ -43,7 +43,7 @@ export class Api {
 
   /** Any call; the caller looks at the status. */
   call(method: string, path: string, init: RequestInit & { duplex?: 'half' } = {}): Promise<Response> {
-    const headers = { 'x-auth-token': this.#token, ...(init.headers as Record<string, string>) }
+    const headers = { 'x-auth-token': this.token, ...(init.headers as Record<string, string>) }
     return fetch(`${this.#base}${path}`, { ...init, method, headers })
   }
 
