@@ -10,7 +10,10 @@ import { execa } from 'execa'
  */
 export async function dataBytes(dataDir: string): Promise<number> {
   const folders = ['data', 'content'].map((name) => join(dataDir, 'store', name))
-  const files = await execa('find', [...folders, '-type', 'f', '-print0'])
+  // A folder may go while it is looked at, and find then complains of that.
+  const files = await execa('find', [...folders, '-type', 'f', '-print0'], { reject: false })
+  const serious = files.stderr.split('\n').filter((line) => line !== '' && !/No such file or directory$/.test(line))
+  if (serious.length > 0) throw new Error(serious.join('\n'))
   if (files.stdout === '') return 0
   // A file may go between the listing and the look at it: space is given back in the background.
   const sizes = await execa('du', ['--total', '--block-size=1', '--files0-from=-'], {
