@@ -5,8 +5,10 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 
 namespace atl {
 
@@ -39,6 +41,8 @@ struct Digest {
   friend auto operator<=>(const Digest&, const Digest&) = default;
   /// 64 lower-case hexadecimal digits.
   std::string hex() const;
+  /// Of exactly such digits.
+  static std::optional<Digest> parse(std::string_view hex);
 };
 
 using Bytes = std::span<const std::byte>;

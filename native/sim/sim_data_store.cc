@@ -165,6 +165,13 @@ Task<Result<uint64_t>> SimDataStore::allocated_bytes(DataFileId file) {
   co_return found == disk_.files_.end() ? uint64_t{0} : found->second.allocated_bytes();
 }
 
+Task<Result<std::vector<DataStore::Span>>> SimDataStore::spans(DataFileId file) {
+  if (Result<void> on = alive(); !on) co_return std::move(on.error());
+  // Its files have no ends: what was never written is a hole.
+  if (!disk_.files_.contains(file)) co_return std::vector<Span>{};
+  co_return std::vector<Span>{{0, max_resource_bytes}};
+}
+
 // ---- Content ----
 
 Task<Result<void>> SimDataStore::put_content(const Digest& digest, Bytes bytes) {
@@ -199,6 +206,15 @@ Task<Result<void>> SimDataStore::read_content(const Digest& digest, uint64_t off
   std::memcpy(into.data(), chunk.data() + (count == 0 ? 0 : offset), count);
   std::memset(into.data() + count, 0, into.size() - count);
   co_return Result<void>{};
+}
+
+Task<Result<uint64_t>> SimDataStore::reread_content(const Digest& digest, MutableBytes into) {
+  const Digest name = digest;
+  Result<uint64_t> bytes = co_await content_bytes(name);
+  if (!bytes) co_return bytes;
+  Result<void> read = co_await read_content(name, 0, into);
+  if (!read) co_return std::move(read.error());
+  co_return std::min<uint64_t>(*bytes, into.size());
 }
 
 Task<Result<void>> SimDataStore::drop_content(const Digest& digest) {

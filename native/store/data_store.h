@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <vector>
 
 #include "base/result.h"
 #include "base/task.h"
@@ -41,6 +42,13 @@ class DataStore {
   virtual Task<Result<void>> remove(DataFileId file) = 0;
   /// Bytes allocated on the device, for usage and check; 0 when not there.
   virtual Task<Result<uint64_t>> allocated_bytes(DataFileId file) = 0;
+  /// [begin, end) of the file, in bytes.
+  struct Span {
+    uint64_t begin = 0;
+    uint64_t end = 0;
+  };
+  /// For check: what is there of the file, in order and apart from each other. What was made durable lies within; holes do not count as missing.
+  virtual Task<Result<std::vector<Span>>> spans(DataFileId file) = 0;
 
   // ---- content chunks: immutable, named by their SHA-256 ----
 
@@ -48,6 +56,10 @@ class DataStore {
   virtual Task<Result<void>> put_content(const Digest& digest, Bytes bytes) = 0;
   /// Fills `into` from `offset` of the chunk; what lies past its end is zeros. `not_found` when there is no such chunk.
   virtual Task<Result<void>> read_content(const Digest& digest, uint64_t offset, MutableBytes into) = 0;
+  /// For check and scrub: the chunk as the device has it, past all caches where the platform can do that, at low priority. Fills `into`
+  /// (aligned to block_bytes; at least region_bytes + block_bytes) from the chunk's start and answers how many bytes there were, up to
+  /// into.size(). `not_found` when there is no such chunk.
+  virtual Task<Result<uint64_t>> reread_content(const Digest& digest, MutableBytes into) = 0;
   /// One that is not there is no error. Not durable before sync_drops(): after a power cut a dropped chunk may be back.
   virtual Task<Result<void>> drop_content(const Digest& digest) = 0;
   /// All chunks dropped before this call stay away, whatever happens: one call for many drops.

@@ -372,6 +372,27 @@ Task<Result<uint64_t>> LocalDataStore::allocated_bytes(DataFileId file) {
   co_return bytes;
 }
 
+Task<Result<std::vector<DataStore::Span>>> LocalDataStore::spans(DataFileId file) {
+  const auto work = [this, file]() -> Result<std::vector<Span>> {
+    Result<std::vector<SegmentName>> segments = list_segments(file);
+    if (!segments) return std::move(segments.error());
+    std::sort(segments->begin(), segments->end(),
+              [](const SegmentName& a, const SegmentName& b) { return a.segment < b.segment; });
+    std::vector<Span> spans;
+    for (const SegmentName& name : *segments) {
+      struct stat now {};
+      // A number beyond the largest resource is no segment of ours, whatever its name says.
+      if (name.segment >= max_resource_bytes / options_.segment_bytes) continue;
+      if (::stat(paths_.segment(name).c_str(), &now) != 0) return io_error(errno, file, "stat");
+      const uint64_t begin = name.segment * options_.segment_bytes;
+      spans.push_back({begin, begin + std::min(static_cast<uint64_t>(now.st_size), options_.segment_bytes)});
+    }
+    return spans;
+  };
+  Result<std::vector<Span>> spans = co_await on_pool(*pool_, work);
+  co_return spans;
+}
+
 DataStore::Counters LocalDataStore::counters() const {
   Counters counters;
   counters.bytes_written = counts_.bytes_written.load(std::memory_order_relaxed);

@@ -52,9 +52,11 @@ class LocalDataStore final : public DataStore {
   Task<Result<void>> reopen(DataFileId file) override;
   Task<Result<void>> remove(DataFileId file) override;
   Task<Result<uint64_t>> allocated_bytes(DataFileId file) override;
+  Task<Result<std::vector<Span>>> spans(DataFileId file) override;
 
   Task<Result<void>> put_content(const Digest& digest, Bytes bytes) override;
   Task<Result<void>> read_content(const Digest& digest, uint64_t offset, MutableBytes into) override;
+  Task<Result<uint64_t>> reread_content(const Digest& digest, MutableBytes into) override;
   Task<Result<void>> drop_content(const Digest& digest) override;
   Task<Result<void>> sync_drops() override;
   Task<Result<uint64_t>> content_bytes(const Digest& digest) override;
@@ -103,6 +105,7 @@ class LocalDataStore final : public DataStore {
   // local_content.cc
   Result<void> sync_content_entry(const Digest& digest);
   Result<int> begin_content(const Digest& digest, uint64_t length, const std::string& path);
+  Result<uint64_t> reread(const Digest& digest, MutableBytes into);
   Result<void> publish_content(const Digest& digest, const std::string& path);
   /// The segments there are, by their directory. Blocking.
   Result<std::vector<SegmentName>> list_segments(DataFileId file);

@@ -53,15 +53,7 @@ std::optional<SegmentName> LocalPaths::parse_segment(std::string_view name) {
 
 std::optional<Digest> LocalPaths::parse_content(std::string_view directory, std::string_view name) {
   if (directory.size() != 2 || name.size() != 62) return std::nullopt;
-  const std::string hex = std::string{directory} + std::string{name};
-  Digest digest;
-  for (size_t i = 0; i < 32; i++) {
-    const auto byte = parse_number(std::string_view{hex}.substr(i * 2, 2), 16);
-    if (!byte) return std::nullopt;
-    digest.bytes[i] = static_cast<uint8_t>(*byte);
-  }
-  if (digest.hex() != hex) return std::nullopt;
-  return digest;
+  return Digest::parse(std::string{directory} + std::string{name});
 }
 
 }  // namespace atl

@@ -237,13 +237,13 @@ Task<Result<std::vector<DataFileId>>> RecordStore::garbage_files() {
   co_return found;
 }
 
-Task<Result<std::vector<LayerId>>> RecordStore::layers() {
+Task<Result<std::vector<LayerId>>> RecordStore::layers(LayerId first, size_t max) {
   Executor& home = Executor::here();
   co_await readers_.schedule();
   std::vector<LayerId> found;
   Result<void> result;
   // One seek for each layer, not one step for each record.
-  for (std::string from = "r"; result;) {
+  for (std::string from = keys::record(first, RegionIndex{0}); result && found.size() < max;) {
     std::optional<LayerId> next;
     result = kv_.scan(from, keys::after("r"), nullptr, [&](std::string_view key, std::string_view) {
       if (auto record = keys::parse_record(key)) next = record->layer;
@@ -254,14 +254,16 @@ Task<Result<std::vector<LayerId>>> RecordStore::layers() {
     from = keys::record(LayerId{number(*next) + 1}, RegionIndex{0});
   }
   if (result)
-    result = kv_.scan("if", keys::after("if"), nullptr, [&](std::string_view key, std::string_view) {
-      if (auto file = keys::parse_file("if", key)) found.push_back(LayerId{number(*file)});
-      return true;
-    });
+    result = kv_.scan(keys::intent_file(data_file_of(first)), keys::after("if"), nullptr,
+                      [&, intended = size_t{0}](std::string_view key, std::string_view) mutable {
+                        if (auto file = keys::parse_file("if", key)) found.push_back(LayerId{number(*file)});
+                        return ++intended < max;
+                      });
   co_await home.schedule();
   if (!result) co_return result.error();
   std::sort(found.begin(), found.end());
   found.erase(std::unique(found.begin(), found.end()), found.end());
+  if (found.size() > max) found.resize(max);
   co_return found;
 }
 

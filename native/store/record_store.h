@@ -63,8 +63,8 @@ class RecordStore {
   Task<Result<uint64_t>> content_references(Digest digest);
   Task<Result<std::vector<Garbage>>> garbage(uint32_t max);
   Task<Result<std::vector<DataFileId>>> garbage_files();
-  /// Layers that have records or left a data file behind, in order, each once.
-  Task<Result<std::vector<LayerId>>> layers();
+  /// Layers >= from that have records or left a data file behind, in order, each once; at most `max`.
+  Task<Result<std::vector<LayerId>>> layers(LayerId from = LayerId::none, size_t max = SIZE_MAX);
 
   /// Blocking; for usage and check, on a thread that may block.
   Result<void> visit_records(LayerId layer, const std::function<void(RegionIndex, const RegionRecord&)>& visit);
