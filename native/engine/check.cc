@@ -1,188 +1,161 @@
 #include "engine/check.h"
 
 #include <algorithm>
-#include <map>
-#include <set>
 
 #include "base/aligned_buffer.h"
+#include "engine/store_scan.h"
 #include "store/hashing.h"
-#include "store/record_keys.h"
 
 namespace atl {
 namespace {
 
-std::string hex(uint64_t value) {
-  char text[24];
-  std::snprintf(text, sizeof text, "%016llx", static_cast<unsigned long long>(value));
-  return text;
-}
-
-/// Everything that the record store says, gathered in one scan.
-struct Records {
-  struct File {
-    uint64_t mentions = 0;
-    LayerId layer = LayerId::none;  // one that mentions it
-  };
-  struct Chunk {
-    uint64_t mentions = 0;
-    uint32_t length = 0;
-    LayerId layer = LayerId::none;
-  };
-  std::map<DataFileId, File> files;
-  std::map<Digest, Chunk> chunks;
-  std::map<std::pair<DataFileId, RegionIndex>, BlockSet> blocks;  // what records say lies there
-  std::set<LayerId> layers;
-  std::map<DataFileId, uint64_t> file_counts;
-  std::map<Digest, uint64_t> chunk_counts;
-  std::set<DataFileId> doomed_files;  // garbage or intended: may be there without a record
-  std::set<Digest> doomed_chunks;
-  std::vector<GarbagePunch> punches;
-};
+// File systems allocate a little beside what was written: extent trees, tails, preallocation.
+constexpr uint64_t surplus_bytes_min = 256 << 10;
 
 class Checker {
  public:
   Checker(StoreAccess stores, CheckOptions options) : stores_(stores), options_(std::move(options)) {}
 
-  Task<Result<std::vector<Finding>>> run() {
+  Task<Result<CheckReport>> run() {
     Executor& home = Executor::here();
     co_await stores_.records.readers().schedule();
-    Result<void> done = scan();
-    if (done) compare_counts();
-    co_await home.schedule();
-    if (done) done = co_await files();
-    if (done) done = co_await chunks();
-    if (!done) co_return done.error();
-    if (found_.size() > findings_max) {
-      found_.resize(findings_max);
-      found_.push_back({true, "more findings than are shown", LayerId::none});
+    Result<StoreScan> scanned = scan_store(stores_.records.kv(), found_);
+    if (scanned) {
+      seen_ = std::move(*scanned);
+      compare_layers();
+      compare_counts();
+      compare_garbage();
     }
-    co_return std::move(found_);
+    co_await home.schedule();
+    if (!scanned) co_return scanned.error();
+    Result<void> done = co_await files();
+    if (done) done = co_await chunks();
+    co_await stores_.records.readers().schedule();
+    if (done) done = find_places();
+    co_await home.schedule();
+    if (!done) co_return done.error();
+    report_.trusted = seen_.trusted;
+    report_.findings = found_.take();
+    co_return std::move(report_);
   }
 
  private:
-  void fatal(std::string message, LayerId layer = LayerId::none) {
-    found_.push_back({true, std::move(message), layer});
-  }
-  void leak(std::string message, LayerId layer = LayerId::none) {
-    found_.push_back({false, std::move(message), layer});
-  }
-
-  Result<void> scan() {
+  void compare_layers() {
+    if (!options_.layers_known) return;
     const std::set<LayerId> known(options_.layers.begin(), options_.layers.end());
-    Result<void> scanned =
-        stores_.records.kv().scan("", "", nullptr, [&](std::string_view key, std::string_view value) {
-          take(key, value, known);
-          return found_.size() <= findings_max;
-        });
-    return scanned;
-  }
-
-  void take(std::string_view key, std::string_view value, const std::set<LayerId>& known) {
-    if (auto record = keys::parse_record(key)) {
-      if (seen_.layers.insert(record->layer).second && !known.contains(record->layer))
-        leak("layer " + std::to_string(number(record->layer)) +
-                 " has records but is not in the catalog; the next start drops it",
-             record->layer);
-      take_record(*record, value);
-    } else if (auto file = keys::parse_file("f", key)) {
-      if (auto count = keys::decode_count(value))
-        seen_.file_counts[*file] = *count;
-      else
-        fatal("data file " + hex(number(*file)) + ": its reference count is not a number");
-    } else if (auto digest = keys::parse_digest("c", key)) {
-      if (auto count = keys::decode_count(value))
-        seen_.chunk_counts[*digest] = *count;
-      else
-        fatal("content chunk " + digest->hex() + ": its reference count is not a number");
-    } else if (auto punch = keys::parse_garbage_punch(key)) {
-      if (auto blocks = keys::decode_blocks(value))
-        seen_.punches.push_back({punch->file, punch->region, *blocks});
-      else
-        fatal("data file " + hex(number(punch->file)) + ": a garbage entry is not a bitmap");
-    } else if (auto doomed = keys::parse_file("gf", key)) {
-      seen_.doomed_files.insert(*doomed);
-    } else if (auto intended = keys::parse_file("if", key)) {
-      seen_.doomed_files.insert(*intended);
-    } else if (auto chunk = keys::parse_digest("gc", key)) {
-      seen_.doomed_chunks.insert(*chunk);
-    } else if (auto coming = keys::parse_digest("ic", key)) {
-      seen_.doomed_chunks.insert(*coming);
-    } else if (key != keys::version()) {
-      fatal("the record store has a key that no version of its format knows");
-    }
-  }
-
-  void take_record(const keys::RecordKey& at, std::string_view value) {
-    const std::string where =
-        "layer " + std::to_string(number(at.layer)) + ", region " + std::to_string(number(at.region));
-    auto record = RegionRecord::decode(value);
-    if (!record) {
-      fatal(where + ": " + record.error().message, at.layer);
-      return;
-    }
-    for (const auto& [source, blocks] : record->sources()) {
-      if (source.kind == SourceKind::private_data) {
-        Records::File& file = seen_.files[source.file];
-        file.mentions++;
-        file.layer = at.layer;
-        BlockSet& claimed = seen_.blocks[{source.file, at.region}];
-        if (!(claimed & blocks).empty())
-          fatal(where + ": blocks of data file " + hex(number(source.file)) + " belong to another record too",
-                at.layer);
-        claimed |= blocks;
-      } else if (source.kind == SourceKind::content) {
-        Records::Chunk& chunk = seen_.chunks[source.digest];
-        if (chunk.mentions > 0 && chunk.length != source.length)
-          fatal(where + ": content chunk " + source.digest.hex() + " has another length elsewhere", at.layer);
-        chunk.mentions++;
-        chunk.length = source.length;
-        chunk.layer = at.layer;
-      }
-    }
+    for (LayerId layer : seen_.layers)
+      if (!known.contains(layer))
+        found_.odd(FindingKind::layer_unknown,
+                   "layer " + std::to_string(number(layer)) + " has records but is not in the catalog", layer);
   }
 
   /// A count below the truth frees data that is in use: fatal. One above it only keeps space.
-  template <class Id, class Name>
-  void compare(const Id& id, uint64_t counted, uint64_t stored, LayerId layer, Name name) {
-    if (stored == counted) return;
-    const std::string words =
-        name(id) + ": " + std::to_string(counted) + " records mention it, its count says " + std::to_string(stored);
-    if (stored < counted)
-      fatal(words, layer);
+  void compare(const std::string& name, uint64_t counted, const std::optional<uint64_t>& stored) {
+    if (!stored || *stored == counted) return;
+    std::string words =
+        name + ": " + std::to_string(counted) + " records mention it, its count says " + std::to_string(*stored);
+    if (*stored < counted)
+      found_.fatal(FindingKind::count_low, std::move(words));
     else
-      leak(words, layer);
+      found_.odd(FindingKind::count_high, std::move(words));
   }
 
   void compare_counts() {
-    const auto file_name = [](DataFileId file) { return "data file " + hex(number(file)); };
-    const auto chunk_name = [](const Digest& digest) { return "content chunk " + digest.hex(); };
-    for (const auto& [file, entry] : seen_.files)
-      compare(file, entry.mentions, seen_.file_counts[file], entry.layer, file_name);
+    const auto stored = [](const auto& counts, const auto& id) {
+      const auto found = counts.find(id);
+      return found == counts.end() ? std::optional<uint64_t>{0} : found->second;
+    };
+    for (const auto& [file, mentions] : seen_.files)
+      compare(file_name(file), mentions, stored(seen_.file_counts, file));
     for (const auto& [file, count] : seen_.file_counts)
-      if (!seen_.files.contains(file)) compare(file, 0, count, LayerId::none, file_name);
-    for (const auto& [digest, entry] : seen_.chunks)
-      compare(digest, entry.mentions, seen_.chunk_counts[digest], entry.layer, chunk_name);
+      if (!seen_.files.contains(file)) compare(file_name(file), 0, count);
+    for (const auto& [digest, chunk] : seen_.chunks)
+      compare(chunk_name(digest), chunk.mentions, stored(seen_.chunk_counts, digest));
     for (const auto& [digest, count] : seen_.chunk_counts)
-      if (!seen_.chunks.contains(digest)) compare(digest, 0, count, LayerId::none, chunk_name);
+      if (!seen_.chunks.contains(digest)) compare(chunk_name(digest), 0, count);
+  }
+
+  void compare_garbage() {
+    for (DataFileId file : seen_.garbage_files)
+      if (seen_.files.contains(file))
+        found_.fatal(FindingKind::garbage_in_use, file_name(file) + " is in use and is marked as garbage");
+    for (const Digest& digest : seen_.garbage_chunks)
+      if (seen_.chunks.contains(digest))
+        found_.fatal(FindingKind::garbage_in_use, chunk_name(digest) + " is in use and is marked as garbage");
     for (const GarbagePunch& punch : seen_.punches)
       if (auto used = seen_.blocks.find({punch.file, punch.region});
           used != seen_.blocks.end() && !(used->second & punch.blocks).empty())
-        fatal(file_name(punch.file) + ", region " + std::to_string(number(punch.region)) +
-                  ": blocks in use are marked as garbage",
-              seen_.files[punch.file].layer);
+        found_.fatal(FindingKind::garbage_in_use, file_name(punch.file) + ", region " +
+                                                      std::to_string(number(punch.region)) +
+                                                      ": blocks in use are marked as garbage");
   }
 
   Task<Result<void>> files() {
     std::set<DataFileId> there;
     Result<void> listed = co_await stores_.data.list_files([&there](DataFileId file) { there.insert(file); });
     if (!listed) co_return listed;
-    for (const auto& [file, entry] : seen_.files)
-      if (!there.contains(file))
-        fatal("data file " + hex(number(file)) + " is missing: its blocks read as zeros", entry.layer);
     for (DataFileId file : there)
-      if (!seen_.files.contains(file) && !seen_.doomed_files.contains(file))
-        leak("data file " + hex(number(file)) + " is not mentioned by any record");
+      if (!seen_.files.contains(file) && !seen_.may_be_there(file))
+        found_.odd(FindingKind::file_unmentioned, file_name(file) + " is not mentioned by any record");
+    auto at = seen_.blocks.begin();
+    for (const auto& [file, mentions] : seen_.files) {
+      auto end = at;
+      while (end != seen_.blocks.end() && end->first.first == file) ++end;
+      if (there.contains(file)) {
+        Result<void> judged = co_await judge_file(file, at, end);
+        if (!judged) co_return judged;
+      } else {
+        missing_files_[file] = at_finding();
+        seen_.trusted = false;  // what nobody mentions may be what is missing, under another name
+        found_.fatal(FindingKind::file_missing, file_name(file) + " is missing: its blocks read as zeros");
+      }
+      at = end;
+    }
     co_return Result<void>{};
+  }
+
+  using BlocksAt = std::map<std::pair<DataFileId, RegionIndex>, BlockSet>::const_iterator;
+
+  Task<Result<void>> judge_file(DataFileId file, BlocksAt at, BlocksAt end) {
+    Result<std::vector<DataStore::Span>> spans = co_await stores_.data.spans(file);
+    if (!spans) co_return spans.error();
+    Result<uint64_t> allocated = co_await stores_.data.allocated_bytes(file);
+    if (!allocated) co_return allocated.error();
+    uint64_t mentioned = 0;
+    std::map<RegionIndex, BlockSet> cut_off;
+    uint32_t lost = 0;
+    for (; at != end; ++at) {
+      const auto& [where, blocks] = *at;
+      mentioned += uint64_t{blocks.count()} * block_bytes;
+      const BlockSet outside = blocks - within(*spans, where.second);
+      if (outside.empty()) continue;
+      lost += outside.count();
+      cut_off[where.second] = outside;
+    }
+    if (lost > 0) {
+      short_files_[file] = {at_finding(), std::move(cut_off)};
+      found_.fatal(FindingKind::file_short, file_name(file) + " is cut short: " + std::to_string(lost) +
+                                                " blocks of its records lie past its end, and read as zeros");
+    }
+    report_.data_bytes_mentioned += mentioned;
+    report_.data_bytes_allocated += *allocated;
+    if (options_.space && *allocated > mentioned + surplus_bytes_min)
+      found_.odd(FindingKind::space_unaccounted, file_name(file) + " takes " + std::to_string(*allocated) +
+                                                     " bytes of the disk, its records account for " +
+                                                     std::to_string(mentioned));
+    co_return Result<void>{};
+  }
+
+  static BlockSet within(const std::vector<DataStore::Span>& spans, RegionIndex region) {
+    const uint64_t base = uint64_t{number(region)} * region_bytes;
+    BlockSet inside;
+    for (const auto& [begin, end] : spans) {
+      if (end <= base || begin >= base + region_bytes) continue;
+      const uint64_t first = begin <= base ? 0 : (begin - base) / block_bytes;
+      inside.add(BlockRange{static_cast<uint32_t>(first),
+                            static_cast<uint32_t>(std::min<uint64_t>(end - base, region_bytes) / block_bytes)});
+    }
+    return inside;
   }
 
   Task<Result<void>> chunks() {
@@ -190,55 +163,124 @@ class Checker {
     Result<void> listed = co_await stores_.data.list_content([&there](const Digest& digest) { there.insert(digest); });
     if (!listed) co_return listed;
     for (const Digest& digest : there)
-      if (!seen_.chunks.contains(digest) && !seen_.doomed_chunks.contains(digest))
-        leak("content chunk " + digest.hex() + " is not mentioned by any record");
-    for (const auto& [digest, entry] : seen_.chunks) {
+      if (!seen_.chunks.contains(digest) && !seen_.may_be_there(digest))
+        found_.odd(FindingKind::chunk_unmentioned, chunk_name(digest) + " is not mentioned by any record");
+    for (const auto& [digest, chunk] : seen_.chunks) {
+      report_.chunks++;
+      report_.chunk_bytes += chunk.length;
       if (!there.contains(digest)) {
-        fatal("content chunk " + digest.hex() + " is missing", entry.layer);
+        bad_chunk(FindingKind::chunk_missing, digest, " is missing");
+        seen_.trusted = false;
         continue;
       }
       Result<uint64_t> length = co_await stores_.data.content_bytes(digest);
       if (!length) co_return length.error();
-      if (*length != entry.length) {
-        fatal("content chunk " + digest.hex() + " is " + std::to_string(*length) + " bytes long, its records say " +
-                  std::to_string(entry.length),
-              entry.layer);
+      if (*length != chunk.length) {
+        bad_chunk(FindingKind::chunk_corrupt, digest,
+                  " does not have the bytes of its digest: it is " + std::to_string(*length) +
+                      " bytes long, its records say " + std::to_string(chunk.length));
         continue;
       }
       if (options_.data) {
-        Result<void> verified = co_await verify(digest, entry);
+        Result<void> verified = co_await verify(digest);
         if (!verified) co_return verified;
       }
     }
     co_return Result<void>{};
   }
 
-  Task<Result<void>> verify(const Digest& digest, const Records::Chunk& entry) {
-    const AlignedBuffer buffer{entry.length};
-    Result<void> read = co_await stores_.data.read_content(digest, 0, buffer.bytes());
+  Task<Result<void>> verify(const Digest& digest) {
+    Result<uint64_t> read = co_await stores_.data.reread_content(digest, buffer_.bytes());
     if (!read) {
-      fatal("content chunk " + digest.hex() + " cannot be read: " + read.error().message, entry.layer);
+      bad_chunk(FindingKind::chunk_unreadable, digest, " cannot be read: " + read.error().message);
       co_return Result<void>{};
     }
-    Result<Digest> hashed = sha256_of(buffer.bytes());
+    Executor& home = Executor::here();
+    co_await stores_.records.readers().schedule();
+    Result<Digest> hashed = sha256_of(buffer_.bytes().first(*read));
+    co_await home.schedule();
     if (!hashed) co_return hashed.error();
-    if (!(*hashed == digest))
-      fatal("content chunk " + digest.hex() + " does not have the bytes of its digest", entry.layer);
+    report_.chunks_verified++;
+    if (!(*hashed == digest)) bad_chunk(FindingKind::chunk_corrupt, digest, " does not have the bytes of its digest");
     co_return Result<void>{};
   }
 
+  void bad_chunk(FindingKind kind, const Digest& digest, const std::string& words) {
+    bad_chunks_[digest] = at_finding();
+    found_.fatal(kind, chunk_name(digest) + words);
+  }
+
+  /// The place in the list of the finding that comes next (past its end when the list is full).
+  size_t at_finding() { return found_.all().size(); }
+
+  /// Whose bytes they are, which the scan did not know yet.
+  Result<void> find_places() {
+    Wanted wanted;
+    for (const auto& [file, index] : missing_files_) wanted.files.insert(file);
+    for (const auto& [file, cut] : short_files_) wanted.files.insert(file);
+    for (const auto& [digest, index] : bad_chunks_) wanted.chunks.insert(digest);
+    if (wanted.files.empty() && wanted.chunks.empty()) return {};
+    Result<Places> places = locate(stores_.records.kv(), wanted);
+    if (!places) return places.error();
+    const auto give = [this](size_t index, std::vector<Place> to) {
+      if (index >= found_.all().size()) return;
+      Finding& finding = found_.all()[index];
+      if (!to.empty()) finding.layer = to.front().layer;
+      finding.places = std::move(to);
+    };
+    for (const auto& [file, index] : missing_files_) give(index, std::move(places->files[file]));
+    for (const auto& [digest, index] : bad_chunks_) give(index, std::move(places->chunks[digest]));
+    for (const auto& [file, cut] : short_files_) {
+      std::vector<Place> hit;
+      for (Place& place : places->files[file])
+        if (auto outside = cut.blocks.find(place.region); outside != cut.blocks.end()) {
+          place.blocks &= outside->second;
+          if (!place.blocks.empty()) hit.push_back(std::move(place));
+        }
+      give(cut.finding, std::move(hit));
+    }
+    return {};
+  }
+
+  struct CutOff {
+    size_t finding = 0;
+    std::map<RegionIndex, BlockSet> blocks;
+  };
+
   StoreAccess stores_;
   CheckOptions options_;
-  Records seen_;
-  std::vector<Finding> found_;
+  const AlignedBuffer buffer_{region_bytes + block_bytes};
+  StoreScan seen_;
+  FindingList found_;
+  CheckReport report_;
+  std::map<DataFileId, size_t> missing_files_;
+  std::map<DataFileId, CutOff> short_files_;
+  std::map<Digest, size_t> bad_chunks_;
 };
 
 }  // namespace
 
-Task<Result<std::vector<Finding>>> check(StoreAccess stores, CheckOptions options) {
+Task<Result<CheckReport>> examine(StoreAccess stores, CheckOptions options) {
   Checker checker{stores, std::move(options)};
-  Result<std::vector<Finding>> found = co_await checker.run();
-  co_return found;
+  Result<CheckReport> report = co_await checker.run();
+  co_return report;
+}
+
+Task<Result<std::vector<Finding>>> check(StoreAccess stores, CheckOptions options) {
+  Result<CheckReport> report = co_await examine(stores, std::move(options));
+  if (!report) co_return report.error();
+  co_return std::move(report->findings);
+}
+
+Task<Result<BlockSet>> record_blocks_of(StoreAccess stores, LayerId layer, RegionIndex region) {
+  Executor& home = Executor::here();
+  co_await stores.records.readers().schedule();
+  auto value = stores.records.kv().get(keys::record(layer, region), nullptr);
+  co_await home.schedule();
+  if (!value) co_return value.error();
+  if (!value->has_value()) co_return BlockSet{};
+  const auto record = RegionRecord::decode(**value);
+  co_return record ? record->supplied() : BlockSet{};
 }
 
 }  // namespace atl

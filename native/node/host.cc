@@ -17,6 +17,7 @@ Result<std::unique_ptr<Host>> Host::start(const HostOptions& options) {
   host->direct_ = options.direct;
   LocalStoreOptions store_options;
   store_options.direct = options.direct;
+  store_options.read_only = options.purpose == Purpose::examine;
   Result<LocalStore> store = open_local_store(options.store_dir, store_options);
   if (!store) return store.error();
   host->store_ = std::move(*store);
@@ -27,9 +28,11 @@ Result<std::unique_ptr<Host>> Host::start(const HostOptions& options) {
   Result<std::unique_ptr<BlockingPool>> workers = BlockingPool::create("atoll-work", worker_threads);
   if (!workers) return workers.error();
   host->workers_ = std::move(*workers);
+  Result<std::unique_ptr<BlockingPool>> patient = BlockingPool::create("atoll-scrub", 1, 19);
+  if (!patient) return patient.error();
+  host->patient_ = std::move(*patient);
 
   host->records_ = std::make_unique<RecordStore>(*host->store_.kv, *host->committer_, *host->workers_);
-  if (Result<void> recovered = host->records_->recover(); !recovered) return recovered.error();
 
   const uint32_t cores = std::max(1u, std::thread::hardware_concurrency());
   const uint32_t reactors = std::min(reactors_max, options.reactors == 0 ? cores : options.reactors);
@@ -44,20 +47,30 @@ Result<std::unique_ptr<Host>> Host::start(const HostOptions& options) {
     host->loops_.push_back(std::move(*loop));
   }
   host->engine_ = std::make_unique<Engine>(StoreAccess{*host->store_.data, *host->records_}, *host->workers_, homes);
-  if (Result<void> recovered = host->recover(); !recovered) return recovered.error();
+  if (options.purpose == Purpose::serve)
+    if (Result<void> recovered = host->recover_and_wait(); !recovered) return recovered.error();
   return host;
 }
 
-Result<void> Host::recover() {
+Task<Result<void>> Host::recover() {
+  Executor& home = Executor::here();
+  co_await workers_->schedule();
+  Result<void> recovered = records_->recover();
+  co_await home.schedule();
+  if (recovered) recovered = co_await engine_->recover();
+  co_return recovered;
+}
+
+Result<void> Host::recover_and_wait() {
   struct Recover {
-    static Task<void> run(Engine* engine, std::promise<Result<void>>* answer) {
-      Result<void> recovered = co_await engine->recover();
+    static Task<void> run(Host* host, std::promise<Result<void>>* answer) {
+      Result<void> recovered = co_await host->recover();
       answer->set_value(std::move(recovered));
     }
   };
   std::promise<Result<void>> answer;
   std::future<Result<void>> recovered = answer.get_future();
-  spawn_on(engine_->registrar(), Recover::run(engine_.get(), &answer));
+  spawn_on(engine_->registrar(), Recover::run(this, &answer));
   return recovered.get();
 }
 
@@ -76,6 +89,7 @@ Task<Result<void>> Host::shutdown() {
 Host::~Host() {
   // Threads first, in the order of who posts to whom; then what they used.
   workers_.reset();
+  patient_.reset();
   for (const auto& loop : loops_) loop->stop();
   for (const auto& loop : loops_) loop->join();
   committer_.reset();

@@ -13,8 +13,13 @@
 
 namespace atl::node {
 
+/// serve: all of it. examine: nothing is changed, not even what an interrupted run left. repair: like serve, but what was left is not
+/// tidied up before recover() is called.
+enum class Purpose : uint8_t { serve, examine, repair };
+
 struct HostOptions {
   std::string store_dir;
+  Purpose purpose = Purpose::serve;
   bool direct = false;
   IoKind io = IoKind::automatic;
   uint32_t reactors = 0;  // 0: one for each core, at most 8
@@ -29,10 +34,15 @@ class Host {
   Engine& engine() { return *engine_; }
   RecordStore& records() { return *records_; }
   DataStore& data() { return *store_.data; }
+  /// A thread that steps back for all others.
+  JobSink& patient() { return *patient_; }
   Loop& loop(size_t at) { return loops_[at]->loop(); }
   size_t reactors() const { return loops_.size(); }
   IoKind io_kind() { return loops_.front()->loop().kind(); }
   bool direct() const { return direct_; }
+
+  /// What an interrupted run left is tidied up. Done at the start of `serve`.
+  Task<Result<void>> recover();
 
   /// The resolver outlives the host.
   void start_nbd(ExportResolver& resolver);
@@ -44,12 +54,13 @@ class Host {
 
  private:
   Host() = default;
-  Result<void> recover();
+  Result<void> recover_and_wait();
 
   bool direct_ = false;
   LocalStore store_;
   std::unique_ptr<BlockingPool> committer_;
   std::unique_ptr<BlockingPool> workers_;
+  std::unique_ptr<BlockingPool> patient_;
   std::vector<std::unique_ptr<LoopThread>> loops_;
   std::unique_ptr<RecordStore> records_;
   std::unique_ptr<Engine> engine_;

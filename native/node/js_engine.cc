@@ -80,6 +80,10 @@ Napi::Function JsEngine::define(Napi::Env env) {
                                             InstanceMethod<&JsEngine::ingest_abort>("ingestAbort"),
                                             InstanceMethod<&JsEngine::usage>("usage"),
                                             InstanceMethod<&JsEngine::check>("check"),
+                                            InstanceMethod<&JsEngine::repair>("repair"),
+                                            InstanceMethod<&JsEngine::recover>("recover"),
+                                            InstanceMethod<&JsEngine::scrub>("scrub"),
+                                            InstanceMethod<&JsEngine::record_blocks>("recordBlocks"),
                                             InstanceMethod<&JsEngine::reclaimed>("reclaimed"),
                                             InstanceMethod<&JsEngine::nbd_callbacks>("nbdCallbacks"),
                                             InstanceMethod<&JsEngine::nbd_tls>("nbdTls"),
@@ -99,6 +103,8 @@ Napi::Value JsEngine::open_engine(const Napi::CallbackInfo& info) {
   options.direct = text(given.Get("cache"), "cache") == "direct";
   const std::string io = text(given.Get("io"), "io");
   options.io = io == "uring" ? IoKind::uring : io == "threads" ? IoKind::threads : IoKind::automatic;
+  const std::string purpose = text(given.Get("purpose"), "purpose");
+  options.purpose = purpose == "examine" ? Purpose::examine : purpose == "repair" ? Purpose::repair : Purpose::serve;
   options.reactors =
       static_cast<uint32_t>(std::min<uint64_t>(whole_number(given.Get("reactors"), "reactors"), UINT32_MAX));
 
@@ -335,7 +341,10 @@ Napi::Value JsEngine::unlink_layer(Info info) {
 
 Napi::Value JsEngine::layers(Info info) {
   Host& running = host(info.Env());
-  return promise_of<std::vector<LayerId>>(info.Env(), *queue_, running.engine().registrar(), running.records().layers(),
+  const LayerId from{info[0].IsUndefined() ? 0 : whole_number(info[0], "from")};
+  const uint64_t max = info[1].IsUndefined() ? UINT64_MAX : whole_number(info[1], "max");
+  return promise_of<std::vector<LayerId>>(info.Env(), *queue_, running.engine().registrar(),
+                                          running.records().layers(from, max),
                                           [](Napi::Env env, const std::vector<LayerId>& ids) -> Napi::Value {
                                             Napi::Array list = Napi::Array::New(env, ids.size());
                                             for (uint32_t i = 0; i < ids.size(); i++)
@@ -407,30 +416,6 @@ Napi::Value JsEngine::usage(Info info) {
                              result.Set("exclusiveBytes", number_value(env, usage.exclusive_bytes));
                              return result;
                            });
-}
-
-Napi::Value JsEngine::check(Info info) {
-  Engine& engine = host(info.Env()).engine();
-  const Napi::Object given = object(info[0], "options");
-  CheckOptions options;
-  options.data = truth(given.Get("data"), "data");
-  if (!given.Get("layers").IsArray()) throw Napi::TypeError::New(info.Env(), "Expected an array for layers");
-  const auto ids = given.Get("layers").As<Napi::Array>();
-  for (uint32_t i = 0; i < ids.Length(); i++) options.layers.push_back(layer_id(ids.Get(i), "layers[]"));
-  return promise_of<std::vector<Finding>>(info.Env(), *queue_, engine.registrar(),
-                                          atl::check(engine.stores(), std::move(options)),
-                                          [](Napi::Env env, const std::vector<Finding>& findings) -> Napi::Value {
-                                            Napi::Array list = Napi::Array::New(env, findings.size());
-                                            for (uint32_t i = 0; i < findings.size(); i++) {
-                                              Napi::Object finding = Napi::Object::New(env);
-                                              finding.Set("fatal", findings[i].fatal);
-                                              finding.Set("message", findings[i].message);
-                                              if (findings[i].layer != LayerId::none)
-                                                finding.Set("layer", number_value(env, number(findings[i].layer)));
-                                              list.Set(i, finding);
-                                            }
-                                            return list;
-                                          });
 }
 
 Napi::Value JsEngine::reclaimed(Info info) {

@@ -48,6 +48,10 @@ class JsEngine : public Napi::ObjectWrap<JsEngine> {
   Napi::Value ingest_abort(Info info);
   Napi::Value usage(Info info);
   Napi::Value check(Info info);
+  Napi::Value repair(Info info);
+  Napi::Value recover(Info info);
+  Napi::Value scrub(Info info);
+  Napi::Value record_blocks(Info info);
   Napi::Value reclaimed(Info info);
   Napi::Value nbd_callbacks(Info info);
   Napi::Value nbd_tls(Info info);

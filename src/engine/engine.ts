@@ -11,11 +11,13 @@ import { type IngestOptions, ingest } from './ingest.js'
 import { Lease } from './lease.js'
 import type {
   NativeAddon,
+  NativeBlocks,
+  NativeCheckReport,
   NativeCounters,
   NativeEngine,
   NativeEngineInfo,
-  NativeFinding,
   NativeIngestResult,
+  NativeScrubResult,
   NativeTlsFailure,
   NativeTlsMaterial,
   NativeUsage,
@@ -25,10 +27,15 @@ import type {
 import type { Chain, ResourceSpec } from './spec.js'
 
 export type {
+  NativeBlocks,
+  NativeCheckReport,
   NativeCounters,
   NativeEngineInfo,
   NativeFinding,
+  NativeFindingKind,
   NativeIngestResult,
+  NativePlace,
+  NativeScrubResult,
   NativeTlsFailure,
   NativeTlsMaterial,
   NativeUsage,
@@ -38,6 +45,8 @@ export type {
 export interface EngineOptions {
   /** Holds `data/`, `content/` and `records/`; made when absent. */
   storeDir: string
+  /** Default: serve. examine: changes nothing. repair: tidies up only when told to (`recover`). */
+  purpose?: 'serve' | 'examine' | 'repair'
   cache?: 'buffered' | 'direct'
   io?: 'auto' | 'uring' | 'threads'
   /** Threads that serve NBD; 0: one for each core, at most 8. */
@@ -90,8 +99,8 @@ export class Engine {
 
   /** Throws AddonMissing, AddonBroken, and the engine's own errors. */
   static async open(options: EngineOptions, addon: NativeAddon = loadAddon()): Promise<Engine> {
-    const { storeDir, cache = 'buffered', io = 'auto', reactors = 0 } = options
-    return new Engine(await native(() => addon.openEngine({ storeDir, cache, io, reactors })))
+    const { storeDir, purpose = 'serve', cache = 'buffered', io = 'auto', reactors = 0 } = options
+    return new Engine(await native(() => addon.openEngine({ storeDir, purpose, cache, io, reactors })))
   }
 
   info(): NativeEngineInfo {
@@ -157,9 +166,14 @@ export class Engine {
     return native(() => this.#native.unlinkLayer(step))
   }
 
-  /** Those that have records or a data file. */
+  /** Those that have records or a data file, in order. */
   async layers(): Promise<LayerId[]> {
     return (await native(() => this.#native.layers())) as LayerId[]
+  }
+
+  /** Is there any layer with this number or a larger one? One seek. */
+  async hasLayersFrom(layer: LayerId): Promise<boolean> {
+    return (await native(() => this.#native.layers(layer, 1))).length > 0
   }
 
   // ---- upload ----
@@ -170,8 +184,29 @@ export class Engine {
 
   // ---- health ----
 
-  check(options: { layers: LayerId[]; data: boolean }): Promise<NativeFinding[]> {
+  /** `layers`: those of the catalog; null when that cannot be read. Throws StorageCorrupt when the records cannot be read. */
+  check(options: { layers: LayerId[] | null; data: boolean }): Promise<NativeCheckReport> {
     return native(() => this.#native.check(options))
+  }
+
+  /** Counts, garbage and unmentioned space are set right. Answers what was done. Of an engine opened to `repair`. */
+  repair(): Promise<string[]> {
+    return native(() => this.#native.repair())
+  }
+
+  /** Tidies up what an interrupted run left, and what `repair` marked as garbage. Of an engine opened to `repair`. */
+  recover(): Promise<void> {
+    return native(() => this.#native.recover())
+  }
+
+  /** Verifies the next content chunks after this digest (null: from the start). Must not be under way at `shutdown`. */
+  scrub(step: { after: string | null; maxChunks: number }): Promise<NativeScrubResult> {
+    return native(() => this.#native.scrub(step))
+  }
+
+  /** Which blocks of the region the layer supplies itself. */
+  recordBlocks(layer: LayerId, region: number): Promise<NativeBlocks[]> {
+    return native(() => this.#native.recordBlocks(layer, region))
   }
 
   /** Resolves when all space that is unreachable has been given back to the file system. */

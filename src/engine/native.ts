@@ -41,6 +41,8 @@ export interface NativeResourceSpec {
 export interface NativeEngineOptions {
   /** Holds `data/`, `content/` and `records/`; made when absent. */
   storeDir: string
+  /** examine: nothing is changed. repair: what an interrupted run left is not tidied up before `recover`. */
+  purpose: 'serve' | 'examine' | 'repair'
   cache: 'buffered' | 'direct'
   io: 'auto' | 'uring' | 'threads'
   /** Threads that serve NBD and the block maps; 0: one for each core, at most 8. */
@@ -169,11 +171,69 @@ export interface NativeNbdCallbacks {
   contexts(door: NbdDoor, name: string, queries: NativeContextQueries): Promise<NativeContext[]>
 }
 
-/** A finding of `check`. `fatal`: data is damaged; otherwise it is a leak or an oddity that loses nothing. */
+/** `kind_name()` of native/engine/findings.cc. */
+export type NativeFindingKind =
+  | 'record_unreadable'
+  | 'key_unknown'
+  | 'blocks_shared'
+  | 'layer_unknown'
+  | 'count_unreadable'
+  | 'count_low'
+  | 'count_high'
+  | 'garbage_unreadable'
+  | 'garbage_in_use'
+  | 'file_missing'
+  | 'file_short'
+  | 'file_unmentioned'
+  | 'space_unaccounted'
+  | 'chunk_length'
+  | 'chunk_missing'
+  | 'chunk_corrupt'
+  | 'chunk_unreadable'
+  | 'chunk_unmentioned'
+  | 'more'
+
+/** Blocks [first, end) of a region. */
+export interface NativeBlocks {
+  first: number
+  end: number
+}
+
+/** Damaged blocks of one layer's record. */
+export interface NativePlace {
+  layer: number
+  region: number
+  blocks: NativeBlocks[]
+}
+
+/** A finding of `check`. `fatal`: data is damaged or in danger; otherwise it is a leak or an oddity that loses nothing. */
 export interface NativeFinding {
+  kind: NativeFindingKind
   fatal: boolean
   message: string
   layer?: number
+  places: NativePlace[]
+}
+
+export interface NativeCheckReport {
+  findings: NativeFinding[]
+  /** Nothing that was found hinders giving back what no record mentions. */
+  trusted: boolean
+  dataBytesMentioned: number
+  dataBytesAllocated: number
+  chunks: number
+  chunkBytes: number
+  chunksVerified: number
+}
+
+export interface NativeScrubResult {
+  /** There was no further chunk. */
+  end: boolean
+  /** The digest of the last chunk that was read; absent at the end. */
+  last?: string
+  chunks: number
+  bytes: number
+  bad: NativeFinding[]
 }
 
 export interface NativeEngine {
@@ -226,8 +286,8 @@ export interface NativeEngine {
   }): Promise<number>
   /** After the catalog has linked `child` to the parent's parent: open resources forget `parent`; `limitBlocks` is the child's new limit. */
   unlinkLayer(step: { parent: number; child: number; limitBlocks: number }): Promise<void>
-  /** Layers that have records or a data file, for the orphan sweep. */
-  layers(): Promise<number[]>
+  /** Layers (from this one on, at most so many) that have records or a data file, for the orphan sweep. */
+  layers(from?: number, max?: number): Promise<number[]>
 
   // ---- upload ----
   /** Starts an upload into a new layer. Answers a handle (a small number). */
@@ -241,10 +301,18 @@ export interface NativeEngine {
 
   usage(spec: NativeResourceSpec): Promise<NativeUsage>
   /**
-   * Checks records, references, data files and content chunks against the layers that the catalog knows.
-   * `data`: also the digests of all content chunks.
+   * Checks records, references, data files and content chunks against the layers that the catalog knows (null: it cannot be read).
+   * `data`: also the digests of all content chunks. Rejects with `corrupt` when the records cannot be read to their end.
    */
-  check(options: { layers: number[]; data: boolean }): Promise<NativeFinding[]>
+  check(options: { layers: number[] | null; data: boolean }): Promise<NativeCheckReport>
+  /** Sets counts and garbage right, and gives back what no record mentions (native/engine/repair.h). Answers what it did. */
+  repair(): Promise<string[]>
+  /** What an interrupted run left is tidied up. Only for an engine opened to `repair`; to `serve` does it by itself. */
+  recover(): Promise<void>
+  /** Reads up to `maxChunks` content chunks past `after` (a digest; null: from the start) and compares them with their digests. */
+  scrub(step: { after: string | null; maxChunks: number }): Promise<NativeScrubResult>
+  /** The blocks that the layer's own record supplies in the region. */
+  recordBlocks(layer: number, region: number): Promise<NativeBlocks[]>
   /** Resolves when no garbage is left to give back (for tests, and for `du`). */
   reclaimed(): Promise<void>
 
