@@ -4,7 +4,7 @@ import { sql } from 'kysely'
 import type { Reader } from '../catalog/catalog.js'
 import type { Chain, ResourceSpec } from '../engine/spec.js'
 import type { LayerId, ResourceId } from '../lib/ids.js'
-import { ResourceNotFound } from './errors.js'
+import { ResourceNotFound, TreeDamaged } from './errors.js'
 
 /** Throws ResourceNotFound. */
 export async function specOf(db: Reader, id: ResourceId): Promise<ResourceSpec> {
@@ -18,16 +18,19 @@ export async function specOf(db: Reader, id: ResourceId): Promise<ResourceSpec> 
   }
 }
 
-/** Head first, root last. */
+/** Head first, root last. Throws TreeDamaged. */
 export async function chainFrom(db: Reader, head: LayerId): Promise<Chain> {
-  const { rows } = await sql<{ id: LayerId; parent_limit_blocks: number }>`
+  // A parent is older than its child: in a damaged tree, that ends what would go in circles.
+  const { rows } = await sql<{ id: LayerId; parent: LayerId | null; parent_limit_blocks: number }>`
     with recursive chain(id, parent, parent_limit_blocks, depth) as (
       select id, parent, parent_limit_blocks, 0 from layers where id = ${head}
       union all
       select layers.id, layers.parent, layers.parent_limit_blocks, chain.depth + 1
-        from layers join chain on layers.id = chain.parent
+        from layers join chain on layers.id = chain.parent and layers.id < chain.id
     )
-    select id, parent_limit_blocks from chain order by depth`.execute(db)
-  if (rows.length === 0) throw new Error(`the catalog has no layer ${head}`)
+    select id, parent, parent_limit_blocks from chain order by depth`.execute(db)
+  // Without its lower end a chain would read as zeros what is not.
+  const last = rows.at(-1)
+  if (last === undefined || last.parent !== null) throw new TreeDamaged(last?.parent ?? head)
   return rows.map((row) => ({ id: row.id, parentLimitBlocks: row.parent_limit_blocks }))
 }

@@ -14,6 +14,7 @@ import { KeyedMutex } from '../lib/mutex.js'
 import { Accounts } from './accounts.js'
 import { Attachments } from './attachments.js'
 import { Containers } from './containers.js'
+import { CatalogOlder } from './errors.js'
 import { Exports } from './exports.js'
 import { GracePeriods } from './grace.js'
 import { Identity } from './identity.js'
@@ -83,9 +84,13 @@ export class Core {
   }
 
   /** What an interrupted run left in the middle of something is settled when it resolves; nobody was served before. */
+  /** Throws CatalogOlder. */
   static async open(parts: CoreParts): Promise<Core> {
     await settle(parts.catalog)
-    return new Core(parts, await LayerIds.open(parts.catalog))
+    const layerIds = await LayerIds.open(parts.catalog)
+    // Numbers are durable before they are used. New layers would get the numbers, and so the records, of those that are there.
+    if (await parts.engine.hasLayersFrom(layerIds.firstOfRun)) throw new CatalogOlder()
+    return new Core(parts, layerIds)
   }
 
   /** Begins the work beside the service: the sweep, and the purge of expired tokens. */

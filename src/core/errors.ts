@@ -86,3 +86,17 @@ export const NoTenantDoor = defineError(
   503,
   'the server has no NBD address for attachments (start it with --nbd HOST:PORT)',
 )
+
+// ---- the store itself ----
+
+export const TreeDamaged = defineError(
+  'tree_damaged',
+  500,
+  'the layer tree is damaged at layer %s: stop the server and run atoll check',
+)
+export const CatalogOlder = defineError(
+  'catalog_older',
+  500,
+  'the store has layers that the catalog never gave out: catalog.db is not the one that belongs to it (an older copy, or a ' +
+    'new one); nothing was changed; put the right one back (atoll check says more)',
+)

@@ -45,8 +45,12 @@ export async function sweep({ catalog, engine, layerIds, reaper, log }: SweepPar
   return orphans
 }
 
+/** Without those that a row refers to: that the layer's own row is missing is damage, and no reason to lose its data. */
 async function unknownTo(catalog: Catalog, layers: LayerId[]): Promise<LayerId[]> {
-  const rows = await catalog.db.selectFrom('layers').select('id').where('id', 'in', layers).execute()
-  const known = new Set(rows.map((row) => row.id))
+  const { db } = catalog
+  const rows = await db.selectFrom('layers').select('id').where('id', 'in', layers).execute()
+  const heads = await db.selectFrom('resources').select('head_layer as id').where('head_layer', 'in', layers).execute()
+  const parents = await db.selectFrom('layers').select('parent as id').where('parent', 'in', layers).execute()
+  const known = new Set([...rows, ...heads, ...parents].map((row) => row.id))
   return layers.filter((layer) => !known.has(layer))
 }
