@@ -11,9 +11,10 @@ packages_check=(
   clang-format-14 doctest-dev git shellcheck
 )
 
-# The clients that the tests of the APIs run.
+# The clients that the tests of the APIs run, and the tool by which the tests of check damage records.
 packages_clients=(
   libnbd-bin python3-cinderclient python3-glanceclient python3-keystoneclient python3-openstackclient python3-swiftclient
+  rocksdb-tools
 )
 
 # For the tests with machines, disks and NBD clients.

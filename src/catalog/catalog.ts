@@ -15,7 +15,7 @@ import { AsyncLocalStorage } from 'node:async_hooks'
 import { closeSync, existsSync, openSync } from 'node:fs'
 import Database from 'better-sqlite3'
 import { Kysely, type Transaction as KyselyTransaction } from 'kysely'
-import { CatalogMissing, CatalogOutdated } from './errors.js'
+import { CatalogEmpty, CatalogMissing, CatalogOutdated } from './errors.js'
 import { migrate, schemaVersion, schemaVersionNow } from './migrate.js'
 import type { Schema } from './schema.js'
 import { SerialSqliteDialect, translated } from './sqlite_dialect.js'
@@ -51,7 +51,7 @@ export class Catalog {
     })
   }
 
-  /** Throws CatalogTooNew, CatalogOutdated, CatalogMissing, CatalogFailed. */
+  /** Throws CatalogTooNew, CatalogOutdated, CatalogEmpty, CatalogMissing, CatalogFailed. */
   static async open({ path, schema = 'upgrade' }: CatalogOptions): Promise<Catalog> {
     if (schema === 'exact' && !existsSync(path)) throw new CatalogMissing(path)
     await prepare(path, schema)
@@ -82,6 +82,7 @@ async function prepare(path: string, schema: 'upgrade' | 'exact'): Promise<void>
   try {
     if (schema === 'upgrade') return await migrate(db, path)
     const found = await schemaVersion(db, path)
+    if (found === 0) throw new CatalogEmpty(path)
     if (found !== schemaVersionNow) throw new CatalogOutdated(path, found, schemaVersionNow)
   } finally {
     await db.destroy()

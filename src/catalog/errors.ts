@@ -10,6 +10,7 @@ export const CatalogOutdated = defineError(
   500,
   'the catalog %s has schema version %s, not %s: start the server once to bring it up to date',
 )
+export const CatalogEmpty = defineError('catalog_empty', 500, 'the catalog %s is empty')
 export const CatalogMissing = defineError('catalog_missing', 500, 'there is no catalog %s')
 export const CatalogFull = defineError('catalog_full', 507, 'there is no space left for the catalog')
 export const CatalogBusy = defineError('catalog_busy', 503, 'the catalog is locked by another process')

@@ -1,76 +1,83 @@
-/**
- * `atoll check`: is everything in a stopped store as it must be? The catalog's file, the rules of the layer tree, and the
- * engine's records, data files and references against the layers of the catalog.
- *
- * What an interrupted run left behind, and the next start gives back by itself, is told but is no finding.
- */
+/** `atoll check`: words about a stopped store, and with `--repair` what can be put right. */
 
-import { Catalog } from '../catalog/catalog.js'
-import { fileFindings, treeFindings } from '../catalog/integrity.js'
+import type { Affected } from '../core/affected.js'
+import { type CheckReport, examine, type Finding } from '../core/check.js'
+import { damages } from '../core/damage.js'
 import { DataDirectory } from '../core/data_directory.js'
-import { Engine } from '../engine/engine.js'
-import type { LayerId } from '../lib/ids.js'
+import { repair } from '../core/repair.js'
+import { sizeInWords } from '../lib/units.js'
 
-export interface CheckReport {
+export interface CheckOptions {
   data: string
-  layers: number
-  /** Something is wrong. `fatal`: data is damaged. */
-  findings: { fatal: boolean; message: string }[]
-  /** Nothing is wrong; the next start tidies up. */
-  notes: string[]
+  content?: boolean
+  repair?: boolean
+  json?: boolean
 }
 
-/** Answers the exit status: 0 clean, 1 findings. What hinders the check is thrown. */
-export async function check(options: { data: string; content?: boolean; json?: boolean }): Promise<number> {
-  const report = await examine(options.data, options.content ?? false)
-  console.log(options.json ? JSON.stringify(report, undefined, 2) : inWords(report))
-  return report.findings.length === 0 ? 0 : 1
+export interface CheckResult extends CheckReport {
+  data: string
+  /** What `--repair` did. */
+  repaired: string[]
 }
 
-export async function examine(data: string, content: boolean): Promise<CheckReport> {
-  const { directory, unlock } = DataDirectory.open(data, { create: false })
+/** Answers the exit status: 0 clean (or all is repaired), 1 findings are left. What hinders the check is thrown. */
+export async function check(options: CheckOptions): Promise<number> {
+  const result = await checkStore(options)
+  console.log(options.json ? JSON.stringify(result, undefined, 2) : inWords(result, options.repair ?? false))
+  return result.findings.length === 0 ? 0 : 1
+}
+
+export async function checkStore({
+  data,
+  content = false,
+  repair: putRight = false,
+}: CheckOptions): Promise<CheckResult> {
+  const { directory, unlock, formatProblem } = DataDirectory.openToExamine(data)
   try {
-    const catalog = await Catalog.open({ path: directory.catalog, schema: 'exact' })
-    try {
-      return await examineStore(directory, catalog, content)
-    } finally {
-      await catalog.close()
-    }
+    const first = await examine(directory, { content, formatProblem })
+    const repaired = putRight ? await repair(directory, first) : []
+    const { report } = repaired.length > 0 ? await examine(directory, { content }) : first
+    return { data: directory.path, ...report, repaired }
   } finally {
     unlock()
   }
 }
 
-async function examineStore(directory: DataDirectory, catalog: Catalog, content: boolean): Promise<CheckReport> {
-  const findings: CheckReport['findings'] = []
-  const notes: string[] = []
-  for (const message of await fileFindings(catalog.db)) findings.push({ fatal: true, message: `catalog: ${message}` })
-  for (const message of await treeFindings(catalog.db)) findings.push({ fatal: false, message: `catalog: ${message}` })
-  const known = (await catalog.db.selectFrom('layers').select('id').execute()).map((row) => row.id)
-  const engine = await Engine.open({ storeDir: directory.store })
-  try {
-    const orphans = orphansOf(await engine.layers(), known)
-    if (orphans.length > 0) {
-      notes.push(`${orphans.length} layers of interrupted operations; the next start gives their space back`)
-    }
-    for (const finding of await engine.check({ layers: [...known, ...orphans], data: content })) {
-      findings.push({ fatal: finding.fatal, message: `engine: ${finding.message}` })
-    }
-  } finally {
-    await engine.shutdown()
+const affectedShown = 20
+const rangesShown = 8
+
+function inWords({ data, layers, findings, notes, surplus, space, repaired }: CheckResult, putRight: boolean): string {
+  const lines = repaired.map((words) => `repaired: ${words}`)
+  for (const finding of findings) lines.push(...findingInWords(finding, putRight))
+  lines.push(...[...notes, ...surplus].map((note) => `note: ${note}`))
+  if (space !== undefined) {
+    const { dataBytesMentioned, dataBytesAllocated, chunks, chunkBytes, chunksVerified } = space
+    const verified = chunksVerified > 0 ? `, ${chunksVerified} verified` : ''
+    lines.push(
+      `data files: ${sizeInWords(dataBytesMentioned)} by their records, ${sizeInWords(dataBytesAllocated)} on the disk; ` +
+        `content: ${chunks} chunks, ${sizeInWords(chunkBytes)}${verified}`,
+    )
   }
-  return { data: directory.path, layers: known.length, findings, notes }
-}
-
-function orphansOf(layers: readonly LayerId[], known: readonly LayerId[]): LayerId[] {
-  const rows = new Set(known)
-  return layers.filter((layer) => !rows.has(layer))
-}
-
-function inWords({ data, layers, findings, notes }: CheckReport): string {
-  const lines = findings.map(({ fatal, message }) => `${fatal ? 'DAMAGED' : 'wrong'}: ${message}`)
-  lines.push(...notes.map((note) => `note: ${note}`))
   const verdict = findings.length === 0 ? 'clean' : `${findings.length} findings`
   lines.push(`${data}: ${verdict} (${layers} layers)`)
   return lines.join('\n')
+}
+
+function findingInWords({ kind, severity, message, affected }: Finding, putRight: boolean): string[] {
+  const { repair: repairs, todo } = damages[kind]
+  const lines = [`${severity === 'damaged' ? 'DAMAGED' : 'wrong'}: ${message} [${kind}]`]
+  lines.push(...affected.slice(0, affectedShown).map((thing) => `  affects ${thingInWords(thing)}`))
+  if (affected.length > affectedShown)
+    lines.push(`  affects ${affected.length - affectedShown} more (--json shows all)`)
+  if (repairs !== undefined) lines.push(putRight ? '  --repair could not put this right' : `  --repair: ${repairs}`)
+  if (todo !== undefined) lines.push(`  to do: ${todo}`)
+  return lines
+}
+
+export function thingInWords({ kind, id, name, ranges }: Affected): string {
+  const named = name === null ? `${kind} ${id}` : `${kind} ${id} (${name})`
+  if (ranges.length === 0) return named
+  const shown = ranges.slice(0, rangesShown).map(({ offset, length }) => `${offset}+${length}`)
+  const more = ranges.length > rangesShown ? ` and ${ranges.length - rangesShown} more ranges` : ''
+  return `${named}: bytes ${shown.join(', ')}${more}`
 }

@@ -47,9 +47,15 @@ program
   .description('check a store that no server is using')
   .option('--data <dir>', `the data directory (default: ./data, or ${environmentName('data')})`)
   .option('--content', 'also read all stored content and compare it with its digests (slow)')
+  .addOption(new Option('--verify-data', 'the same as --content').implies({ content: true }))
+  .option('--repair', 'put right what can be put right without losing anything, and check again')
   .option('--json', 'print the findings as JSON')
-  .addHelpText('after', '\nExit status: 0 nothing is wrong, 1 something is, 2 the check could not be made.')
-  .action(async (options: { data?: string; content?: boolean; json?: boolean }) => {
+  .addHelpText(
+    'after',
+    '\nExit status: 0 nothing is wrong (any more, with --repair), 1 something is, 2 the check could not be made.\n' +
+      'docs/reliability.md has a table of all that it can find, and of what --repair does.',
+  )
+  .action(async (options: { data?: string; content?: boolean; repair?: boolean; json?: boolean }) => {
     process.exitCode = await check({ ...options, data: dataOf(options) })
   })
 

@@ -8,6 +8,7 @@
  *   openrc/admin.sh   how to log in
  *   nbd.sock          the operator's NBD door (by default)
  *   control.sock      what `atoll status` asks
+ *   scrub.json        how far the scrub of content chunks is
  *
  * Only its owner can enter it (mode 0700).
  *
@@ -49,6 +50,9 @@ export class DataDirectory {
     this.path = resolve(path)
   }
 
+  get #formatPath(): string {
+    return join(this.path, 'format')
+  }
   get catalog(): string {
     return join(this.path, 'catalog.db')
   }
@@ -60,6 +64,10 @@ export class DataDirectory {
   }
   get nbdSocket(): string {
     return join(this.path, 'nbd.sock')
+  }
+  /** Where the scrub of content chunks is. */
+  get scrubState(): string {
+    return join(this.path, 'scrub.json')
   }
   get controlSocket(): string {
     return join(this.path, 'control.sock')
@@ -93,26 +101,55 @@ export class DataDirectory {
     }
   }
 
+  /**
+   * For check: takes the lock of a directory that must be there, and says what is wrong with its file "format" instead of
+   * refusing it. Throws DirectoryInUse, DirectoryUnusable, DirectoryMissing, FormatTooNew.
+   */
+  static openToExamine(path: string): { directory: DataDirectory; unlock: () => void; formatProblem?: string } {
+    const directory = new DataDirectory(path)
+    const there = existsSync(directory.#formatPath)
+    if (!there && !existsSync(directory.catalog)) throw new DirectoryMissing(directory.path)
+    const unlock = directory.#lock()
+    try {
+      if (!there) return { directory, unlock, formatProblem: 'is missing' }
+      if (!directory.#readFormat()) return { directory, unlock, formatProblem: 'does not say what it must' }
+      return { directory, unlock }
+    } catch (error) {
+      unlock()
+      throw error
+    }
+  }
+
+  writeFormat(): void {
+    writeFileDurably(this.#formatPath, formatText(formatVersion), 0o600)
+  }
+
   /** Throws DirectoryMissing. */
   mustExist(): void {
-    if (!existsSync(join(this.path, 'format'))) throw new DirectoryMissing(this.path)
+    if (!existsSync(this.#formatPath)) throw new DirectoryMissing(this.path)
   }
 
   #make(): void {
     mkdirSync(this.path, { recursive: true, mode: 0o700 })
     if (!statSync(this.path).isDirectory()) throw new DirectoryUnusable(this.path, 'it is not a directory')
     const foreign = readdirSync(this.path).some((name) => !/^(lock(-journal)?|format(\.new)?)$/.test(name))
-    if (foreign && !existsSync(join(this.path, 'format'))) throw new DirectoryForeign(this.path)
+    if (foreign && !existsSync(this.#formatPath)) throw new DirectoryForeign(this.path)
     // Somebody made it for us with the usual mode; secrets come in.
     if (!foreign) chmodSync(this.path, 0o700)
   }
 
   #format(): void {
-    const path = join(this.path, 'format')
-    if (!existsSync(path)) writeFileDurably(path, formatText(formatVersion), 0o600)
-    const found = /^atoll data directory\nformat (\d+)\n/.exec(readFileSync(path, 'utf8'))
-    if (!found) throw new DirectoryUnusable(this.path, `its file "format" does not say what it must`)
-    if (Number(found[1]) > formatVersion) throw new FormatTooNew(this.path, found[1] as string, formatVersion)
+    if (!existsSync(this.#formatPath)) this.writeFormat()
+    if (!this.#readFormat()) {
+      throw new DirectoryUnusable(this.path, 'its file "format" does not say what it must (atoll check says more)')
+    }
+  }
+
+  /** False: it does not say what it must. Throws FormatTooNew. */
+  #readFormat(): boolean {
+    const found = /^atoll data directory\nformat (\d+)\n/.exec(readFileSync(this.#formatPath, 'utf8'))
+    if (found && Number(found[1]) > formatVersion) throw new FormatTooNew(this.path, found[1] as string, formatVersion)
+    return found !== null
   }
 
   #lock(): () => void {

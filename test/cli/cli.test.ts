@@ -112,7 +112,7 @@ t.test('a server: its status, a second one, users made beside it, its end', asyn
   t.match(check, { exitCode: 0, stdout: /: clean \(/ })
 })
 
-t.test('check finds what is wrong in the catalog, and says it', async (t) => {
+t.test('check finds what is wrong in the catalog, says it, and with --repair puts right what it can', async (t) => {
   const server = await startServerProcess(t)
   const api = await Api.login(await server.environment())
   const volume = await api.createVolume({})
@@ -122,13 +122,28 @@ t.test('check finds what is wrong in the catalog, and says it', async (t) => {
 
   const catalog = new Database(join(server.dataDir, 'catalog.db'))
   catalog.prepare('delete from volumes where id = ?').run(volume)
-  catalog.prepare('insert into layers values (9000, null, 0, 0, ?, 0)').run('live')
-  catalog.prepare('insert into layers values (9001, 9000, 0, 0, ?, 0)').run('live')
+  catalog.prepare('insert into layers values (500, null, 0, 0, ?, 0)').run('live')
+  catalog.prepare('insert into layers values (501, 500, 0, 0, ?, 0)').run('live')
   catalog.close()
   const broken = await atoll(['check', '--json', '--data', server.dataDir])
   t.equal(broken.exitCode, 1)
   const words = JSON.parse(broken.stdout).findings.map(({ message }: { message: string }) => message)
-  t.match(words, [/^catalog: layer 9000 has a child but is not sealed$/, /^catalog: the resource .* belongs to no /])
+  t.match(words, [/^layer 500 has a child but is not sealed$/, /^the resource .* belongs to no /])
+
+  const repaired = await atoll(['check', '--repair', '--data', server.dataDir])
+  t.equal(repaired.exitCode, 1, 'the resource of nobody is left')
+  t.match(repaired.stdout, /^repaired: layer 500 is sealed$/m)
+  t.match(repaired.stdout, /^wrong: the resource .* belongs to no .* \[resource_unowned\]\n {2}to do: /m)
+  const rest = new Database(join(server.dataDir, 'catalog.db'))
+  const resource = rest.prepare('select id from resources').pluck().get()
+  rest.prepare("insert into sequences values ('x', 1)").run()
+  rest.prepare('update layers set sealed = 0 where id = 500').run()
+  rest.prepare('delete from resources where id = ?').run(resource)
+  rest.close()
+  t.match(await atoll(['check', '--repair', '--verify-data', '--data', server.dataDir]), {
+    exitCode: 0,
+    stdout: /^repaired: layer 500 is sealed\ndata files: 0 bytes .*\n.*: clean \(/,
+  })
 
   writeFileSync(join(server.dataDir, 'format'), 'atoll data directory\nformat 99\n')
   t.match(await atoll(['check', '--data', server.dataDir]), { exitCode: 2, stderr: /format 99/ })

@@ -41,6 +41,12 @@ export class TestStore {
     if (background) this.core.startBackground()
   }
 
+  /** Ends it before the test does; the folder stays until then. */
+  async close(): Promise<void> {
+    await this.#store?.close()
+    this.#store = undefined
+  }
+
   /** A user of this role in a project of this name. */
   async caller(name: string, role: 'admin' | 'member' | 'reader' = 'member', project = name): Promise<ProjectCaller> {
     const { identity } = this.core

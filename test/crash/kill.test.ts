@@ -4,7 +4,7 @@
 import { randomBytes } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
-import type { CheckReport } from '../../src/cli/check.js'
+import type { CheckReport } from '../../src/core/check.js'
 import { GiB } from '../../src/lib/units.js'
 import { Api } from '../support/api.js'
 import { startServerProcess } from '../support/server_process.js'
