@@ -51,7 +51,8 @@ Task<void> Connection::run() {
   const bool chosen = co_await negotiate();
   if (chosen) {
     transmitting_ = true;
-    co_await transmit();
+    const bool disconnected = co_await transmit();
+    abandoned_ = !disconnected;
     reader_waits();
   } else {
     home().counters.handshakes_failed.add(1);

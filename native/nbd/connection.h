@@ -79,6 +79,7 @@ class Connection final : public std::enable_shared_from_this<Connection> {
   struct LargeWrite;
   /// What a request costs beside its payload: its task's frames and the device's.
   static constexpr uint64_t request_charge = 1024;
+  static constexpr uint64_t status_charge_per_extent = sizeof(Extent) + sizeof(StatusRun) + 16;
 
   // connection.cc: life, input
   static Task<void> live(std::shared_ptr<Connection> self);
@@ -118,7 +119,7 @@ class Connection final : public std::enable_shared_from_this<Connection> {
   void report_tls(const std::string& words);
 
   // connection_requests.cc
-  Task<void> transmit();
+  Task<bool> transmit();
   void reader_waits();
   bool in_pieces(const Request& request) const;
   uint64_t first_charge(const Request& request) const;
@@ -128,12 +129,8 @@ class Connection final : public std::enable_shared_from_this<Connection> {
   Detached serve_write(Request request, Buffer buffer, uint64_t charge);
   Detached write_piece(std::shared_ptr<LargeWrite> write, uint64_t offset, Buffer buffer, uint32_t length);
   Detached finish_large_write(std::shared_ptr<LargeWrite> write);
-  Detached serve_status(Request request);
-  Task<Result<std::vector<StatusRun>>> status_of(const SelectedContext& context, uint64_t offset, uint64_t length,
-                                                 uint32_t max_runs);
-  Detached serve_plain(Request request);
   Detached refuse(Request request, Verdict verdict);
-  Task<Result<void>> perform(Request request);
+  Task<bool> take_status_filter(Request& request, Verdict& verdict);
   void begin_request(const Request& request);
   void end_request(uint64_t charge);
   Result<void> still_inside(uint64_t offset, uint64_t length) const;
@@ -141,6 +138,17 @@ class Connection final : public std::enable_shared_from_this<Connection> {
                    std::optional<uint64_t> offset = std::nullopt);
   void device_error_reply(Reply& reply, const Request& request, const Error& error,
                           std::optional<uint64_t> offset = std::nullopt);
+
+  // connection_ranges.cc
+  Detached serve_plain(Request request);
+  Task<Result<void>> change_range(Request request);
+  Task<Result<void>> change_step(Command command, uint64_t offset, uint64_t length, WriteFlags flags);
+  Result<void> may_go_on(uint64_t offset, uint64_t length) const;
+  Detached serve_status(Request request, uint64_t charge);
+  Task<Result<std::vector<StatusRun>>> status_of(const SelectedContext& context, uint64_t offset, uint64_t length,
+                                                 uint32_t max_runs);
+  Task<Result<std::vector<StatusRun>>> status_step(const SelectedContext& context, uint64_t offset, uint64_t length,
+                                                   uint32_t max_runs);
 
   // connection_reads.cc
   Detached serve_read(Request request, Buffer buffer, uint64_t charge);
@@ -189,6 +197,7 @@ class Connection final : public std::enable_shared_from_this<Connection> {
   bool deaf_ = false;       // what comes is dropped, and not answered
   bool lingering_ = false;  // all is said: our side of the stream has ended
   bool broken_ = false;     // the socket takes no more replies
+  bool abandoned_ = false;  // the stream ended without DISC: what takes many steps is not carried on
   bool transmitting_ = false;
   bool reading_ = false;           // the reader runs: it starts the pump before it waits
   uint64_t deadline_ns_ = 0;       // of the handshake and of lingering; 0: none

@@ -53,6 +53,7 @@ Task<bool> Connection::negotiate() {
       case Handshake::State::transmission:
         deadline_ns_ = 0;
         rules_.structured = handshake.negotiated().structured;
+        rules_.extended = handshake.negotiated().extended;
         rules_.contexts = handshake.negotiated().contexts;
         rules_.read_only = open_->read_only || open_->device->read_only();
         rules_.block_sizes = open_->block_sizes;

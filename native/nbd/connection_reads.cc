@@ -29,14 +29,13 @@ void Connection::queue_content(std::vector<Reply>& chunks, const Request& reques
     if (from == to) return;
     Reply& chunk = chunks.emplace_back();
     chunk.body = bytes.subspan(from, to - from);
-    encode_data_chunk(chunk.head, request.cookie, at + from, static_cast<uint32_t>(to - from),
-                      last && to == bytes.size());
+    encode_data_chunk(chunk.head, request, at + from, static_cast<uint32_t>(to - from), last && to == bytes.size());
   };
   uint64_t done = 0;
   for (const ZeroRun& run : zeroes) {
     data(done, run.offset);
     done = run.offset + run.length;
-    encode_hole_chunk(chunks.emplace_back().head, request.cookie, at + run.offset, static_cast<uint32_t>(run.length),
+    encode_hole_chunk(chunks.emplace_back().head, request, at + run.offset, static_cast<uint32_t>(run.length),
                       last && done == bytes.size());
   }
   data(done, bytes.size());
@@ -50,9 +49,9 @@ Connection::Detached Connection::serve_read(Request request, Buffer buffer, uint
   std::vector<Reply> chunks;  // only where something reads as zeros
   if (request.length == 0) {
     if (rules_.structured)
-      encode_none_chunk(reply.head, request.cookie);
+      encode_none_chunk(reply.head, request);
     else
-      encode_simple(reply.head, request.cookie, NbdError::none);
+      encode_simple(reply.head, request, NbdError::none);
   } else {
     const MutableBytes into = buffer.first(request.length);
     Result<void> result = still_inside(request.offset, request.length);
@@ -68,9 +67,9 @@ Connection::Detached Connection::serve_read(Request request, Buffer buffer, uint
         queue_content(chunks, request, request.offset, into, zeroes, true);
       } else {
         if (rules_.structured)
-          encode_data_chunk(reply.head, request.cookie, request.offset, request.length, true);
+          encode_data_chunk(reply.head, request, request.offset, static_cast<uint32_t>(request.length), true);
         else
-          encode_simple(reply.head, request.cookie, NbdError::none);
+          encode_simple(reply.head, request, NbdError::none);
         reply.body = into;
       }
     }

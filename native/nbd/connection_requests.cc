@@ -4,11 +4,6 @@
 #include "nbd/connection.h"
 
 namespace atl::nbd {
-namespace {
-
-constexpr uint64_t status_charge_per_extent = sizeof(Extent) + sizeof(StatusRun) + 8;
-
-}  // namespace
 
 struct Connection::LargeWrite {
   Request request;
@@ -17,18 +12,20 @@ struct Connection::LargeWrite {
   uint64_t failed_at = 0;
 };
 
-Task<void> Connection::transmit() {
+/// Until the client says DISC (true), or the stream ends in any other way (false).
+Task<bool> Connection::transmit() {
+  const size_t header_bytes = rules_.extended ? extended_request_bytes : request_bytes;
   linger_if_idle();
   for (;;) {
     reading_ = true;
-    while (end_ - begin_ >= request_bytes && !deaf_) {
+    while (end_ - begin_ >= header_bytes && !deaf_) {
       Request request;
-      if (!decode_request(input_.data() + begin_, request)) co_return;  // the stream is lost
-      begin_ += request_bytes;
+      if (!decode_request(input_.data() + begin_, rules_.extended, request)) co_return false;  // the stream is lost
+      begin_ += header_bytes;
       // "The server MUST handle all outstanding requests": finish() waits for them.
       if (request.command == Command::disconnect) {
         home().counters.requests[static_cast<size_t>(Command::disconnect)].add(1);
-        co_return;
+        co_return true;
       }
       while (in_flight_ >= state_->limits.connection_requests) {
         reader_waits();  // which may make the room
@@ -36,12 +33,23 @@ Task<void> Connection::transmit() {
       }
       if (deaf_) break;
       begin_request(request);
-      Verdict verdict = judge(request, rules_, open_->device->size_bytes());
+      if (rules_.extended && request.payload > rules_.block_sizes.maximum) {
+        // "A server SHOULD initiate hard disconnect": it could not be read past in any sensible time.
+        refuse(request, {NbdError::inval, "a payload over the maximum block size: this ends the connection"});
+        co_return false;
+      }
+      Verdict verdict;
+      if (request.command == Command::block_status && request.payload > 0) {
+        reader_waits();
+        const bool alive = co_await take_status_filter(request, verdict);
+        if (!alive) co_return end_request(0), false;
+      }
+      if (verdict.accepted()) verdict = judge(request, rules_, open_->device->size_bytes());
       if (draining_) verdict = {NbdError::shutdown, "the export was taken away"};
       if (!verdict.accepted()) {
         reader_waits();
-        const bool alive = co_await discard_payload(request.payload_bytes());
-        if (!alive) co_return end_request(0);
+        const bool alive = co_await discard_payload(request.payload);
+        if (!alive) co_return end_request(0), false;
         refuse(request, verdict);
         continue;
       }
@@ -53,7 +61,7 @@ Task<void> Connection::transmit() {
       if (request.command == Command::write && (request.length > end_ - begin_ || in_pieces(request))) {
         reader_waits();
         const bool alive = co_await take_write(request, charge);
-        if (!alive) co_return;
+        if (!alive) co_return false;
       } else {
         serve(request, charge);
       }
@@ -61,7 +69,7 @@ Task<void> Connection::transmit() {
     if (deaf_) begin_ = end_;
     reader_waits();
     const bool more = co_await receive();
-    if (!more) co_return;
+    if (!more) co_return false;
   }
 }
 
@@ -112,7 +120,7 @@ void Connection::serve(const Request& request, uint64_t charge) {
       serve_write(request, std::move(buffer), charge);
       return;
     }
-    case Command::block_status: serve_status(request); return;
+    case Command::block_status: serve_status(request, charge); return;
     default: serve_plain(request); return;
   }
 }
@@ -145,18 +153,18 @@ void Connection::error_reply(Reply& reply, const Request& request, NbdError erro
                              std::optional<uint64_t> offset) {
   home().counters.errors.add(1);
   if (!rules_.structured) {
-    encode_simple(reply.head, request.cookie, error);
+    encode_simple(reply.head, request, error);
     reply.body = {};
     return;
   }
   reply.text = message.substr(0, 1024);
   const auto message_bytes = static_cast<uint16_t>(reply.text.size());
   if (offset) {
-    encode_error_offset_chunk(reply.head, request.cookie, error, message_bytes);
+    encode_error_offset_chunk(reply.head, request, error, message_bytes);
     reply.text.resize(message_bytes + 8u);
     Encoder(reinterpret_cast<std::byte*>(reply.text.data()) + message_bytes).put(*offset);
   } else {
-    encode_error_chunk(reply.head, request.cookie, error, message_bytes);
+    encode_error_chunk(reply.head, request, error, message_bytes);
   }
   reply.body = std::as_bytes(std::span(reply.text));
 }
@@ -175,6 +183,20 @@ Connection::Detached Connection::refuse(Request request, Verdict verdict) {
   queue(reply);
   co_await sent(reply);
   end_request(0);
+}
+
+/// A small payload of a BLOCK_STATUS is taken and judged; a larger one is left in the stream, to be read past.
+Task<bool> Connection::take_status_filter(Request& request, Verdict& verdict) {
+  std::array<std::byte, status_filter_bytes_max> payload;
+  if (request.payload > payload.size()) {
+    verdict = {NbdError::inval, "a payload of more context ids than can be negotiated"};
+    co_return true;
+  }
+  const MutableBytes bytes = MutableBytes(payload).first(request.payload);
+  const bool alive = co_await receive_payload(bytes);
+  request.payload = 0;
+  if (alive) verdict = read_status_filter(bytes, rules_, request);
+  co_return alive;
 }
 
 // ---- WRITE ----
@@ -198,7 +220,7 @@ Task<bool> Connection::take_write(Request request, uint64_t charge) {
 
 Connection::Detached Connection::serve_write(Request request, Buffer buffer, uint64_t charge) {
   Reply reply;
-  encode_simple(reply.head, request.cookie, NbdError::none);
+  encode_done(reply.head, request);
   if (request.length > 0) {
     const Bytes from = buffer.first(request.length);
     WriteFlags flags;
@@ -264,7 +286,7 @@ Connection::Detached Connection::finish_large_write(std::shared_ptr<LargeWrite> 
     if (!result) write->failure = result.error();
   }
   Reply reply;
-  encode_simple(reply.head, request.cookie, NbdError::none);
+  encode_done(reply.head, request);
   if (write->failure)
     device_error_reply(reply, request, *write->failure);
   else
@@ -272,104 +294,6 @@ Connection::Detached Connection::finish_large_write(std::shared_ptr<LargeWrite> 
   queue(reply);
   co_await sent(reply);
   end_request(request_charge);
-}
-
-// ---- the others ----
-
-Connection::Detached Connection::serve_plain(Request request) {
-  Reply reply;
-  Result<void> result = still_inside(request.offset, request.length);
-  if (result) result = co_await perform(request);
-  if (!result)
-    device_error_reply(reply, request, result.error());
-  else
-    encode_simple(reply.head, request.cookie, NbdError::none);
-  queue(reply);
-  co_await sent(reply);
-  end_request(request_charge);
-}
-
-Task<Result<void>> Connection::perform(Request request) {
-  BlockDevice& device = *open_->device;
-  WriteFlags flags;
-  flags.fua = request.fua();
-  if (request.command == Command::flush) {
-    Result<void> result = co_await device.flush();
-    co_return result;
-  }
-  if (request.length == 0) co_return Result<void>{};
-  switch (request.command) {
-    case Command::trim: {
-      Result<void> result = co_await device.trim(request.offset, request.length, flags);
-      co_return result;
-    }
-    case Command::write_zeroes: {
-      flags.no_hole = (request.flags & cflag_no_hole) != 0;
-      Result<void> result = co_await device.write_zeroes(request.offset, request.length, flags);
-      co_return result;
-    }
-    case Command::cache: {
-      Result<void> result = co_await device.cache(request.offset, request.length);
-      co_return result;
-    }
-    default: VERIFY(!"a command that was judged"); co_return Result<void>{};
-  }
-}
-
-/// `max_runs` at most, as one context describes the range.
-Task<Result<std::vector<StatusRun>>> Connection::status_of(const SelectedContext& context, uint64_t offset,
-                                                           uint64_t length, uint32_t max_runs) {
-  if (context.question.kind != StatusQuestion::Kind::allocation) {
-    Result<std::vector<StatusRun>> runs = co_await open_->device->status(context.question, offset, length, max_runs);
-    co_return runs;
-  }
-  Result<std::vector<Extent>> extents = co_await open_->device->extents(offset, length, max_runs);
-  if (!extents) co_return extents.error();
-  std::vector<StatusRun> runs;
-  runs.reserve(extents->size());
-  for (const Extent& extent : *extents)
-    runs.push_back({extent.length, (extent.hole ? state_hole : 0u) | (extent.zero ? state_zero : 0u)});
-  co_return runs;
-}
-
-/// One chunk for each context, in the order of their ids; each may end where it likes ("the number of blocks and cumulative
-/// length need not be identical"). An error of one is the error of all.
-Connection::Detached Connection::serve_status(Request request) {
-  const uint32_t share = std::max<uint32_t>(state_->limits.status_extents / rules_.contexts.size(), 1);
-  const uint32_t max_runs = (request.flags & cflag_req_one) != 0 ? 1 : share;
-  Reply reply;
-  std::vector<std::byte> body;  // of the first chunk, then the other chunks whole
-  Result<void> told = still_inside(request.offset, request.length);
-  for (size_t i = 0; told && i < rules_.contexts.size(); i++) {
-    const SelectedContext& context = rules_.contexts[i];
-    const bool last = i + 1 == rules_.contexts.size();
-    Result<std::vector<StatusRun>> runs = co_await status_of(context, request.offset, request.length, max_runs);
-    if (!runs) {
-      told = runs.error();
-      break;
-    }
-    VERIFY(!runs->empty() && runs->size() <= max_runs);
-    ReplyHead head;
-    encode_status_chunk(head, request.cookie, context.id, static_cast<uint32_t>(runs->size()), last);
-    if (i == 0)
-      reply.head = head;
-    else
-      body.insert(body.end(), head.bytes.begin(), head.bytes.begin() + head.size);
-    uint64_t left = request.length;
-    for (const StatusRun& run : *runs) {
-      VERIFY(run.length > 0 && run.length <= left && run.flags <= UINT32_MAX);
-      left -= run.length;
-      append_be(body, static_cast<uint32_t>(run.length));
-      append_be(body, static_cast<uint32_t>(run.flags));
-    }
-  }
-  if (told)
-    reply.body = body;
-  else
-    device_error_reply(reply, request, told.error());
-  queue(reply);
-  co_await sent(reply);
-  end_request(request_charge + status_charge_per_extent * state_->limits.status_extents);
 }
 
 }  // namespace atl::nbd

@@ -29,10 +29,11 @@ std::string_view cut(std::string_view text) {
 
 }  // namespace
 
-uint16_t transmission_flags(bool read_only, bool structured) {
+uint16_t transmission_flags(bool read_only, const Negotiated& negotiated) {
   // FLUSH and FUA also on read-only exports: clients send them, and they cost nothing there.
   uint16_t flags = tflag_has_flags | tflag_send_flush | tflag_send_fua | tflag_send_cache | tflag_can_multi_conn;
-  if (structured) flags |= tflag_send_df;
+  if (negotiated.structured) flags |= tflag_send_df;
+  if (negotiated.extended && !negotiated.contexts.empty()) flags |= tflag_block_status_payload;
   if (read_only)
     flags |= tflag_read_only;
   else
@@ -134,8 +135,14 @@ void Handshake::take_option_header() {
     case Option::abort: skip_reply_ = OptionReply::ack; break;  // "a server SHOULD ignore any data sent by the client"
     case Option::list:
     case Option::structured_reply:
+    case Option::extended_headers:
       skip_reply_ = length == 0 ? OptionReply::ack : OptionReply::err_invalid;
-      if (length != 0) skip_message_ = "this option takes no data";
+      if (length != 0) {
+        skip_message_ = "this option takes no data";
+      } else if (option_ == Option::structured_reply && negotiated_.extended) {
+        skip_reply_ = OptionReply::err_ext_header_reqd;
+        skip_message_ = "extended headers are negotiated already, and structured replies cannot take their place";
+      }
       break;
     case Option::starttls:
       skip_reply_ = tls_ == TlsMode::off ? OptionReply::err_unsup : OptionReply::ack;
@@ -177,8 +184,9 @@ void Handshake::skipped_option() {
     state_ = State::tls_wanted;
     return;
   }
-  VERIFY(option_ == Option::structured_reply);
+  VERIFY(option_ == Option::structured_reply || option_ == Option::extended_headers);
   negotiated_.structured = true;
+  if (option_ == Option::extended_headers) negotiated_.extended = true;
   reply(OptionReply::ack);
 }
 
@@ -190,7 +198,8 @@ void Handshake::take_option() {
   switch (option_) {
     case Option::export_name:
       name_.assign(reinterpret_cast<const char*>(data_.data()), data_.size());
-      if (!valid_string(name_)) return close();
+      // "Once extended headers are successfully requested, a client MUST NOT use NBD_OPT_EXPORT_NAME."
+      if (!valid_string(name_) || negotiated_.extended) return close();
       state_ = State::open_wanted;
       return;
     case Option::info:
@@ -216,7 +225,8 @@ void Handshake::open_option() {
 
 void Handshake::meta_context_option() {
   if (!negotiated_.structured)
-    return reply(OptionReply::err_invalid, "metadata contexts need structured replies to be negotiated first");
+    return reply(OptionReply::err_invalid,
+                 "metadata contexts need structured replies or extended headers to be negotiated first");
   WireReader reader(data_);
   const auto name = reader.text(reader.number<uint32_t>());
   const auto count = reader.number<uint32_t>();
@@ -279,7 +289,7 @@ void Handshake::found_by_export_name(const ExportFacts& facts) {
   if (facts.block_sizes.minimum > 1) return close();  // it cannot be told the constraint
   keep_contexts_of_this_name();
   append_be(output_, facts.size_bytes);
-  append_be(output_, transmission_flags(facts.read_only, negotiated_.structured));
+  append_be(output_, transmission_flags(facts.read_only, negotiated_));
   if (!no_zeroes_) output_.resize(output_.size() + 124);
   state_ = State::transmission;
 }
@@ -289,7 +299,9 @@ void Handshake::send_info(const ExportFacts& facts) {
   begin_reply(OptionReply::info, 12);
   append_be(output_, Info::export_);
   append_be(output_, facts.size_bytes);
-  append_be(output_, transmission_flags(facts.read_only, negotiated_.structured));
+  Negotiated for_this = negotiated_;
+  if (contexts_name_ != name_) for_this.contexts.clear();
+  append_be(output_, transmission_flags(facts.read_only, for_this));
   if (asked(Info::name)) {
     const std::string_view canonical = facts.canonical_name.empty() ? std::string_view(name_) : facts.canonical_name;
     begin_reply(OptionReply::info, 2 + cut(canonical).size());

@@ -44,6 +44,7 @@ struct ExportFacts {
 /// What the transmission phase inherits.
 struct Negotiated {
   bool structured = false;
+  bool extended = false;  // extended headers: structured too
   std::vector<SelectedContext> contexts;
 };
 
@@ -131,7 +132,7 @@ class Handshake {
   std::vector<std::byte> output_;
 };
 
-/// The transmission flags of an export (proto.md "Transmission flags").
-uint16_t transmission_flags(bool read_only, bool structured);
+/// The transmission flags of an export (proto.md "Transmission flags"); `negotiated` has only contexts of this export.
+uint16_t transmission_flags(bool read_only, const Negotiated& negotiated);
 
 }  // namespace atl::nbd

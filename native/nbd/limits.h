@@ -35,6 +35,13 @@ struct NbdLimits {
   uint32_t connection_bytes = 32u << 20;
   /// Buffers in all, shared evenly between the loops. Beside it each connection may hold one piece.
   uint64_t total_bytes = uint64_t{512} << 20;
+  /// TRIM, WRITE_ZEROES and CACHE of more than this are done in steps: others have their turn between them, a snapshot does not
+  /// wait for more than one, and a client that has left is noticed.
+  uint64_t range_step_bytes = uint64_t{256} << 20;
+  /// The same for BLOCK_STATUS, which only looks at maps.
+  uint64_t status_step_bytes = uint64_t{16} << 30;
+  /// What one BLOCK_STATUS answer covers at most; the client asks on where it ends.
+  uint64_t status_bytes = uint64_t{1} << 40;
   /// Extents in one BLOCK_STATUS answer, shared evenly between its contexts.
   uint32_t status_extents = 4'096;
 

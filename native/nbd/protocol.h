@@ -22,10 +22,13 @@ constexpr uint64_t option_reply_magic = 0x0003e889045565a9;
 constexpr uint32_t request_magic = 0x25609513;
 constexpr uint32_t simple_reply_magic = 0x67446698;
 constexpr uint32_t structured_reply_magic = 0x668e33ef;
+constexpr uint32_t extended_request_magic = 0x21e41c71;
+constexpr uint32_t extended_reply_magic = 0x6e8a278c;
 
 constexpr uint32_t max_string_bytes = 4096;  // "Conventions": MUST be no longer than 4096 bytes
 constexpr size_t option_header_bytes = 16;
 constexpr size_t request_bytes = 28;
+constexpr size_t extended_request_bytes = 32;
 constexpr size_t simple_reply_bytes = 16;
 constexpr size_t chunk_header_bytes = 20;
 
@@ -61,6 +64,7 @@ enum class OptionReply : uint32_t {
   err_shutdown = 0x80000007,
   err_block_size_reqd = 0x80000008,
   err_too_big = 0x80000009,
+  err_ext_header_reqd = 0x8000000a,
 };
 
 enum class Info : uint16_t { export_ = 0, name = 1, description = 2, block_size = 3 };
@@ -76,6 +80,7 @@ constexpr uint16_t tflag_send_df = 1 << 7;
 constexpr uint16_t tflag_can_multi_conn = 1 << 8;
 constexpr uint16_t tflag_send_cache = 1 << 10;
 constexpr uint16_t tflag_send_fast_zero = 1 << 11;
+constexpr uint16_t tflag_block_status_payload = 1 << 12;
 
 enum class Command : uint16_t {
   read = 0,
@@ -94,12 +99,14 @@ constexpr uint16_t cflag_no_hole = 1 << 1;
 constexpr uint16_t cflag_df = 1 << 2;
 constexpr uint16_t cflag_req_one = 1 << 3;
 constexpr uint16_t cflag_fast_zero = 1 << 4;
+constexpr uint16_t cflag_payload_len = 1 << 5;
 
 enum class Chunk : uint16_t {
   none = 0,
   offset_data = 1,
   offset_hole = 2,
   block_status = 5,
+  block_status_ext = 6,
   error = 0x8001,
   error_offset = 0x8002,
 };

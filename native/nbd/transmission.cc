@@ -5,11 +5,13 @@ namespace {
 
 /// The flags that mean something with this command; FUA is legal with all of them ("the server MUST accept all commands
 /// with this bit set").
-uint16_t legal_flags(Command command, bool structured) {
+uint16_t legal_flags(Command command, bool structured, bool extended) {
+  const uint16_t payload = extended ? cflag_payload_len : 0;
   switch (command) {
+    case Command::write: return cflag_fua | payload;
     case Command::read: return structured ? cflag_fua | cflag_df : cflag_fua;
     case Command::write_zeroes: return cflag_fua | cflag_no_hole | cflag_fast_zero;
-    case Command::block_status: return cflag_fua | cflag_req_one;
+    case Command::block_status: return cflag_fua | cflag_req_one | payload;
     default: return cflag_fua;
   }
 }
@@ -25,13 +27,16 @@ NbdError past_end(Command command) {
 
 }  // namespace
 
-bool decode_request(const std::byte* from, Request& request) {
-  if (load_be<uint32_t>(from) != request_magic) return false;
+bool decode_request(const std::byte* from, bool extended, Request& request) {
+  if (load_be<uint32_t>(from) != (extended ? extended_request_magic : request_magic)) return false;
   request.flags = load_be<uint16_t>(from + 4);
   request.command = Command{load_be<uint16_t>(from + 6)};
   request.cookie = load_be<uint64_t>(from + 8);
   request.offset = load_be<uint64_t>(from + 16);
-  request.length = load_be<uint32_t>(from + 24);
+  request.length = extended ? load_be<uint64_t>(from + 24) : load_be<uint32_t>(from + 24);
+  request.extended = extended;
+  const bool carries = extended ? (request.flags & cflag_payload_len) != 0 : request.command == Command::write;
+  request.payload = carries ? request.length : 0;
   return true;
 }
 
@@ -40,8 +45,11 @@ Verdict judge(const Request& request, const TransmissionRules& rules, uint64_t s
   if (static_cast<uint16_t>(command) >= command_kinds || command == Command::disconnect)
     return {NbdError::inval, "unknown command"};
   if (rules.read_only && changes_data(command)) return {NbdError::perm, "the export is read-only"};
-  if ((request.flags & ~legal_flags(command, rules.structured)) != 0)
+  if ((request.flags & ~legal_flags(command, rules.structured, rules.extended)) != 0)
     return {NbdError::inval, "a flag that this command does not have or that was not offered"};
+
+  if (command == Command::write && rules.extended && (request.flags & cflag_payload_len) == 0)
+    return {NbdError::inval, "with extended headers a write must have NBD_CMD_FLAG_PAYLOAD_LEN"};
 
   if (command == Command::flush) {
     if (request.offset != 0 || request.length != 0)
@@ -71,6 +79,24 @@ Verdict judge(const Request& request, const TransmissionRules& rules, uint64_t s
   return {};
 }
 
+Verdict read_status_filter(Bytes payload, const TransmissionRules& rules, Request& request) {
+  if (payload.size() < 12 || payload.size() % 4 != 0)
+    return {NbdError::inval, "the payload must be an effect length and one or more context ids"};
+  WireReader reader(payload);
+  request.length = reader.number<uint64_t>();
+  request.contexts = 0;
+  while (reader.left() > 0) {
+    const auto id = reader.number<uint32_t>();
+    uint32_t bit = 0;
+    for (size_t i = 0; i < rules.contexts.size(); i++)
+      if (rules.contexts[i].id == id) bit = 1u << i;
+    if (bit == 0) return {NbdError::inval, "a context id that was not negotiated"};
+    if ((request.contexts & bit) != 0) return {NbdError::inval, "a context id that is there twice"};
+    request.contexts |= bit;
+  }
+  return {};
+}
+
 NbdError nbd_error(Code code, Command command) {
   switch (code) {
     case Code::invalid: return NbdError::inval;
@@ -90,51 +116,70 @@ NbdError nbd_error(Code code, Command command) {
   return NbdError::io;
 }
 
-void encode_simple(ReplyHead& head, uint64_t cookie, NbdError error) {
+void encode_simple(ReplyHead& head, const Request& request, NbdError error) {
+  VERIFY(!request.extended);
   Encoder encoder(head.bytes.data());
-  encoder.put(simple_reply_magic).put(error).put(cookie);
+  encoder.put(simple_reply_magic).put(error).put(request.cookie);
   head.size = static_cast<uint32_t>(encoder.size());
+}
+
+void encode_done(ReplyHead& head, const Request& request) {
+  if (request.extended)
+    encode_none_chunk(head, request);
+  else
+    encode_simple(head, request, NbdError::none);
 }
 
 namespace {
 
-Encoder begin_chunk(ReplyHead& head, uint64_t cookie, Chunk type, bool done, uint32_t payload) {
+Encoder begin_chunk(ReplyHead& head, const Request& request, Chunk type, bool done, uint32_t payload) {
   Encoder encoder(head.bytes.data());
-  encoder.put(structured_reply_magic).put(done ? chunk_done : uint16_t{0}).put(type).put(cookie).put(payload);
+  encoder.put(request.extended ? extended_reply_magic : structured_reply_magic);
+  encoder.put(done ? chunk_done : uint16_t{0}).put(type).put(request.cookie);
+  if (request.extended)
+    encoder.put(request.offset).put(uint64_t{payload});
+  else
+    encoder.put(payload);
   return encoder;
 }
 
 }  // namespace
 
-void encode_data_chunk(ReplyHead& head, uint64_t cookie, uint64_t offset, uint32_t length, bool done) {
+void encode_data_chunk(ReplyHead& head, const Request& request, uint64_t offset, uint32_t length, bool done) {
   VERIFY(length > 0);
-  Encoder encoder = begin_chunk(head, cookie, Chunk::offset_data, done, 8 + length);
+  Encoder encoder = begin_chunk(head, request, Chunk::offset_data, done, 8 + length);
   head.size = static_cast<uint32_t>(encoder.put(offset).size());
 }
 
-void encode_hole_chunk(ReplyHead& head, uint64_t cookie, uint64_t offset, uint32_t length, bool done) {
+void encode_hole_chunk(ReplyHead& head, const Request& request, uint64_t offset, uint32_t length, bool done) {
   VERIFY(length > 0);
-  Encoder encoder = begin_chunk(head, cookie, Chunk::offset_hole, done, 12);
+  Encoder encoder = begin_chunk(head, request, Chunk::offset_hole, done, 12);
   head.size = static_cast<uint32_t>(encoder.put(offset).put(length).size());
 }
 
-void encode_none_chunk(ReplyHead& head, uint64_t cookie) {
-  head.size = static_cast<uint32_t>(begin_chunk(head, cookie, Chunk::none, true, 0).size());
+void encode_none_chunk(ReplyHead& head, const Request& request) {
+  head.size = static_cast<uint32_t>(begin_chunk(head, request, Chunk::none, true, 0).size());
 }
 
-void encode_status_chunk(ReplyHead& head, uint64_t cookie, uint32_t context_id, uint32_t descriptors, bool done) {
+void encode_status_chunk(ReplyHead& head, const Request& request, uint32_t context_id, uint32_t descriptors,
+                         bool done) {
   VERIFY(descriptors > 0);
-  Encoder encoder = begin_chunk(head, cookie, Chunk::block_status, done, 4 + descriptors * 8);
+  if (request.extended) {
+    Encoder encoder = begin_chunk(head, request, Chunk::block_status_ext, done, 8 + descriptors * 16);
+    head.size = static_cast<uint32_t>(encoder.put(context_id).put(descriptors).size());
+    return;
+  }
+  Encoder encoder = begin_chunk(head, request, Chunk::block_status, done, 4 + descriptors * 8);
   head.size = static_cast<uint32_t>(encoder.put(context_id).size());
 }
 
-void encode_error_chunk(ReplyHead& head, uint64_t cookie, NbdError error, uint16_t message_bytes) {
-  Encoder encoder = begin_chunk(head, cookie, Chunk::error, true, 6u + message_bytes);
+void encode_error_chunk(ReplyHead& head, const Request& request, NbdError error, uint16_t message_bytes) {
+  Encoder encoder = begin_chunk(head, request, Chunk::error, true, 6u + message_bytes);
   head.size = static_cast<uint32_t>(encoder.put(error).put(message_bytes).size());
 }
 
-void encode_error_offset_chunk(ReplyHead& head, uint64_t cookie, NbdError error, uint16_t message_bytes) {
-  Encoder encoder = begin_chunk(head, cookie, Chunk::error_offset, true, 14u + message_bytes);
+void encode_error_offset_chunk(ReplyHead& head, const Request& request, NbdError error, uint16_t message_bytes) {
+  Encoder encoder = begin_chunk(head, request, Chunk::error_offset, true, 14u + message_bytes);
   head.size = static_cast<uint32_t>(encoder.put(error).put(message_bytes).size());
 }
 
