@@ -32,3 +32,8 @@ packages_power_cuts=(
 packages_bench=(
   curl fio libnbd-bin nbd-server nbdkit nginx openssl python3-libnbd qemu-utils wrk
 )
+
+# For scripts/fuzz: one version of clang, as its coroutines and sanitizers differ.
+packages_fuzz=(
+  clang-14 libclang-rt-14-dev llvm-14
+)

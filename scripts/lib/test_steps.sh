@@ -7,6 +7,7 @@ bin=node_modules/.bin
 set_up() {
   lock_checkout
   need_packages "${packages_build[@]}" "${packages_check[@]}"
+  if wants fuzz; then need_packages "${packages_fuzz[@]}"; fi
   if wants tap || wants e2e || wants crash; then need_packages "${packages_clients[@]}"; fi
   if wants e2e || wants crash; then
     need_packages "${packages_e2e[@]}" "${packages_power_cuts[@]}"
@@ -74,6 +75,9 @@ native_tsan() {
   TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1:suppressions=$root/native/test/tsan.supp \
     doctest build/tsan/atoll_tests "--test-suite=threads*"
 }
+
+# One failure for each target that breaks something.
+fuzz_shortly() { scripts/fuzz --seconds 8; }
 
 build_all() {
   need_addon
