@@ -40,12 +40,16 @@ const busyTimeoutMs = 5000
 export class Catalog {
   readonly db: Reader
   readonly #writer: Kysely<Schema>
+  readonly #connections: Database.Database[]
   readonly #inTransaction = new AsyncLocalStorage<true>()
 
   private constructor(path: string) {
-    this.#writer = new Kysely<Schema>({ dialect: new SerialSqliteDialect(connect(path, false)) })
+    const writer = connect(path, false)
+    const reader = connect(path, true)
+    this.#connections = [reader, writer]
+    this.#writer = new Kysely<Schema>({ dialect: new SerialSqliteDialect(writer) })
     this.db = new Kysely<Schema>({
-      dialect: new SerialSqliteDialect(connect(path, true), () => {
+      dialect: new SerialSqliteDialect(reader, () => {
         if (this.#inTransaction.getStore()) throw new Error('in a transaction, read by tx.db')
       }),
     })
@@ -72,6 +76,8 @@ export class Catalog {
   async close(): Promise<void> {
     await this.db.destroy()
     await this.#writer.destroy()
+    // Kysely closes nothing that was never asked anything.
+    for (const connection of this.#connections) connection.close()
   }
 }
 

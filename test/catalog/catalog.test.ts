@@ -1,4 +1,4 @@
-import { statSync } from 'node:fs'
+import { readdirSync, readlinkSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import Database from 'better-sqlite3'
@@ -57,7 +57,7 @@ t.test('a second process neither makes nor changes a catalog', async (t) => {
   const path = join(t.testdir(), 'none.db')
   await t.rejects(Catalog.open({ path, schema: 'exact' }), { code: 'catalog_missing' })
   new Database(path).close()
-  await t.rejects(Catalog.open({ path, schema: 'exact' }), { code: 'catalog_outdated' })
+  await t.rejects(Catalog.open({ path, schema: 'exact' }), { code: 'catalog_empty' })
 })
 
 t.test('what is no database is refused as such', async (t) => {
@@ -158,4 +158,20 @@ t.test('a reference to nothing is refused', async (t) => {
     ),
     { code: 'SQLITE_CONSTRAINT_FOREIGNKEY' },
   )
+})
+
+t.test('a closed catalog has no file open, though it was never asked anything', async (t) => {
+  const path = join(t.testdir(), 'catalog.db')
+  const catalog = await Catalog.open({ path })
+  const open = () =>
+    readdirSync('/proc/self/fd').filter((fd) => {
+      try {
+        return readlinkSync(`/proc/self/fd/${fd}`).startsWith(path)
+      } catch {
+        return false // the descriptor that lists them
+      }
+    })
+  t.not(open().length, 0)
+  await catalog.close()
+  t.strictSame(open(), [])
 })
