@@ -134,7 +134,21 @@ void Connection::arm(uint64_t& deadline, uint32_t delay_ms) {
 bool Connection::check_deadlines(uint64_t now_ns) {
   const auto passed = [&](uint64_t deadline) { return deadline != 0 && deadline <= now_ns; };
   if (passed(deadline_ns_) || passed(send_deadline_ns_)) cut();
-  return deadline_ns_ != 0 || send_deadline_ns_ != 0;
+  const bool watched = transmitting_ && !draining_ && state_->limits.idle_ms > 0;
+  if (watched) leave_if_idle(now_ns);
+  return deadline_ns_ != 0 || send_deadline_ns_ != 0 || watched;
+}
+
+/// Looked at by the ticks alone, so that a request costs no clock.
+void Connection::leave_if_idle(uint64_t now_ns) {
+  if (begun_ != begun_seen_ || in_flight_ > 0 || active_ns_ == 0) {
+    begun_seen_ = begun_;
+    active_ns_ = now_ns;
+    return;
+  }
+  if (now_ns - active_ns_ < uint64_t{state_->limits.idle_ms} * 1'000'000) return;
+  draining_ = deaf_ = true;
+  linger_if_idle();
 }
 
 Task<void> Connection::move_to(Executor& executor) {

@@ -52,7 +52,8 @@ class Connection final : public std::enable_shared_from_this<Connection> {
     return named_ && (name == name_ || (!canonical_name_.empty() && name == canonical_name_));
   }
 
-  /// On its loop: cuts it when a deadline has passed; true while one is armed.
+  /// On its loop: cuts it when a deadline has passed, lets it go when it was idle for too long; true while there is a reason to
+  /// look again.
   bool check_deadlines(uint64_t now_ns);
 
  private:
@@ -87,6 +88,7 @@ class Connection final : public std::enable_shared_from_this<Connection> {
   Task<void> finish();
   void obey();
   void linger_if_idle();
+  void leave_if_idle(uint64_t now_ns);
   void cut();
   void arm(uint64_t& deadline, uint32_t delay_ms);
   Loop& loop() const { return loop_.load(std::memory_order_relaxed)->loop; }
@@ -202,6 +204,9 @@ class Connection final : public std::enable_shared_from_this<Connection> {
   bool reading_ = false;           // the reader runs: it starts the pump before it waits
   uint64_t deadline_ns_ = 0;       // of the handshake and of lingering; 0: none
   uint64_t send_deadline_ns_ = 0;  // of the sendmsg in flight
+  uint64_t begun_ = 0;             // requests
+  uint64_t begun_seen_ = 0;        // when the ticks looked last
+  uint64_t active_ns_ = 0;         // when they last saw something going on
 
   Account account_;
   uint32_t in_flight_ = 0;

@@ -16,6 +16,7 @@ struct Connection::LargeWrite {
 Task<bool> Connection::transmit() {
   const size_t header_bytes = rules_.extended ? extended_request_bytes : request_bytes;
   linger_if_idle();
+  if (state_->limits.idle_ms > 0) home().need_ticks(state_);
   for (;;) {
     reading_ = true;
     while (end_ - begin_ >= header_bytes && !deaf_) {
@@ -127,6 +128,7 @@ void Connection::serve(const Request& request, uint64_t charge) {
 
 void Connection::begin_request(const Request& request) {
   in_flight_++;
+  begun_++;
   const auto kind = static_cast<size_t>(request.command);
   if (kind < command_kinds) home().counters.requests[kind].add(1);
 }

@@ -23,6 +23,8 @@ struct NbdLimits {
   uint32_t connections = 4'096;
   /// How many are being told so at once; those above this are closed unheard.
   uint32_t refusals = 64;
+  /// A connection that has nothing in flight and asks for nothing for so long is closed in order. 0: never.
+  uint32_t idle_ms = 0;
 
   // ---- Transmission ----
   /// The largest READ or WRITE.

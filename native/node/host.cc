@@ -74,10 +74,10 @@ Result<void> Host::recover_and_wait() {
   return recovered.get();
 }
 
-void Host::start_nbd(ExportResolver& resolver) {
+void Host::start_nbd(ExportResolver& resolver, const NbdLimits& limits) {
   std::vector<Loop*> loops;
   for (const auto& thread : loops_) loops.push_back(&thread->loop());
-  nbd_ = std::make_unique<NbdServer>(std::move(loops), resolver, NbdLimits{});
+  nbd_ = std::make_unique<NbdServer>(std::move(loops), resolver, limits);
 }
 
 Task<Result<void>> Host::shutdown() {

@@ -45,7 +45,7 @@ class Host {
   Task<Result<void>> recover();
 
   /// The resolver outlives the host.
-  void start_nbd(ExportResolver& resolver);
+  void start_nbd(ExportResolver& resolver, const NbdLimits& limits);
   /// Null before start_nbd.
   NbdServer* nbd() { return nbd_.get(); }
 

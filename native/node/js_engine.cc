@@ -430,7 +430,17 @@ Napi::Value JsEngine::nbd_callbacks(Info info) {
   if (resolver_) refuse(info.Env(), Code::exists, "nbdCallbacks: was called already");
   resolver_ = std::make_unique<JsResolver>(*queue_, object(info[0], "callbacks"));
   resolver_->serve(running.engine());
-  running.start_nbd(*resolver_);
+  const Napi::Object given = object(info[1], "limits");
+  const auto limit = [&given](const char* name, uint64_t unit) {
+    return static_cast<uint32_t>(std::min<uint64_t>(whole_number(given.Get(name), name) * unit, UINT32_MAX));
+  };
+  NbdLimits limits;
+  limits.connections = limit("connections", 1);
+  limits.handshake_ms = limit("handshakeSeconds", 1000);
+  limits.idle_ms = limit("idleSeconds", 1000);
+  if (limits.connections == 0 || limits.handshake_ms == 0)
+    refuse(info.Env(), Code::invalid, "nbdCallbacks: a limit of nothing");
+  running.start_nbd(*resolver_, limits);
   return info.Env().Undefined();
 }
 

@@ -498,6 +498,27 @@ TEST_CASE(
   CHECK(world.server->counters().connections == 0);
 }
 
+TEST_CASE("a connection that asks for nothing for too long is closed in order; one with a request in flight is not") {
+  NbdLimits limits;
+  limits.idle_ms = 300;
+  IoKind kind;
+  FOR_BOTH_LOOPS(kind);
+  World world(kind, limits, 2);
+  Client idle = Client::tcp(world), busy = Client::unix_socket(world);
+  idle.enter("disk");
+  busy.enter("disk");
+  world.at_home([&] { world.disk->hold(); });
+  Wire wire;
+  wire.request(Command::read, 1, 0, 512);
+  busy.send(wire);
+  CHECK(idle.at_end());
+  idle.close();
+  eventually([&] { return world.server->counters().connections == 1; });
+  world.at_home([&] { world.disk->release(); });
+  CHECK(busy.reply().error == NbdError::none);
+  CHECK(busy.at_end());  // now it was idle, too
+}
+
 TEST_CASE("shutdown does not wait for ever for a device that does not answer") {
   NbdLimits limits;
   limits.drain_ms = 100;

@@ -1,7 +1,7 @@
 /** A data directory in use: its lock, the engine, the catalog and the core over them. */
 
 import { Catalog } from '../catalog/catalog.js'
-import { Engine, type EngineOptions } from '../engine/engine.js'
+import { Engine, type EngineOptions, type NativeNbdLimits } from '../engine/engine.js'
 import type { Logger } from '../lib/log.js'
 import { Core } from './core.js'
 import { DataDirectory } from './data_directory.js'
@@ -9,6 +9,7 @@ import { DataDirectory } from './data_directory.js'
 export interface StoreOptions extends Omit<EngineOptions, 'storeDir'> {
   dataDir: string
   log: Logger
+  nbdLimits?: NativeNbdLimits
 }
 
 export interface Store {
@@ -21,7 +22,7 @@ export interface Store {
 }
 
 /** Call `core.startBackground()` once the doors are open. */
-export async function openStore({ dataDir, log, ...options }: StoreOptions): Promise<Store> {
+export async function openStore({ dataDir, log, nbdLimits, ...options }: StoreOptions): Promise<Store> {
   const undo: (() => unknown)[] = []
   // The last opened is closed first.
   const closeAll = async () => {
@@ -36,7 +37,7 @@ export async function openStore({ dataDir, log, ...options }: StoreOptions): Pro
     const engine = await Engine.open({ ...options, storeDir: directory.store })
     undo.push(() => engine.shutdown())
     const core = await Core.open({ catalog, engine, log })
-    engine.resolveExportsBy(core.exports)
+    engine.resolveExportsBy(core.exports, nbdLimits)
     undo.push(() => core.close())
     let closing: Promise<void> | undefined
     const close = () => {

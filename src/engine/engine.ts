@@ -17,6 +17,8 @@ import type {
   NativeEngine,
   NativeEngineInfo,
   NativeIngestResult,
+  NativeNbdCallbacks,
+  NativeNbdLimits,
   NativeScrubResult,
   NativeTlsFailure,
   NativeTlsMaterial,
@@ -34,6 +36,7 @@ export type {
   NativeFinding,
   NativeFindingKind,
   NativeIngestResult,
+  NativeNbdLimits,
   NativePlace,
   NativeScrubResult,
   NativeTlsFailure,
@@ -89,6 +92,8 @@ export interface MergeStep {
   child: LayerId
   limitBlocks: number
 }
+
+const usualNbdLimits: NativeNbdLimits = { connections: 4096, handshakeSeconds: 10, idleSeconds: 0 }
 
 export class Engine {
   readonly #native: NativeEngine
@@ -217,13 +222,14 @@ export class Engine {
   // ---- NBD ----
 
   /** Once, before the first `listen`. */
-  resolveExportsBy(resolver: ExportResolver): void {
-    this.#native.nbdCallbacks({
+  resolveExportsBy(resolver: ExportResolver, limits = usualNbdLimits): void {
+    const callbacks: NativeNbdCallbacks = {
       open: (door, name) => resolver.open(door, name),
       list: (door) => resolver.list(door),
       tlsFailed: (failure) => resolver.tlsFailed(failure),
       contexts: (door, name, queries) => resolver.contexts(door, name, queries),
-    })
+    }
+    this.#native.nbdCallbacks(callbacks, limits)
   }
 
   /**

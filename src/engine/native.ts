@@ -171,6 +171,15 @@ export interface NativeNbdCallbacks {
   contexts(door: NbdDoor, name: string, queries: NativeContextQueries): Promise<NativeContext[]>
 }
 
+export interface NativeNbdLimits {
+  /** In all, not 0. */
+  connections: number
+  /** From accept to the export's name, not 0. */
+  handshakeSeconds: number
+  /** Connections that ask for nothing for so long are closed; 0: never. */
+  idleSeconds: number
+}
+
 /** `kind_name()` of native/engine/findings.cc. */
 export type NativeFindingKind =
   | 'record_unreadable'
@@ -318,7 +327,7 @@ export interface NativeEngine {
 
   // ---- NBD ----
   /** Once, before the first listen. */
-  nbdCallbacks(callbacks: NativeNbdCallbacks): void
+  nbdCallbacks(callbacks: NativeNbdCallbacks, limits: NativeNbdLimits): void
   /** Before the first listen with TLS, and again when the files have changed: for connections that begin from then on. */
   nbdTls(material: NativeTlsMaterial): void
   /** Answers the bound address (the real port). */

@@ -41,6 +41,7 @@ export interface ServeSettings {
   nbdPublic: HostPort | undefined
   nbdInsecureAllowRemote: boolean
   nbdTls: NbdTlsSettings
+  nbdLimits: { connections: number; handshakeSeconds: number; idleSeconds: number }
 }
 
 export interface NbdTlsSettings {
@@ -73,6 +74,9 @@ export type SettingName =
   | 'trust-proxy'
   | 'nbd-public'
   | 'nbd-insecure-allow-remote'
+  | 'nbd-max-connections'
+  | 'nbd-handshake-timeout'
+  | 'nbd-idle-timeout'
   | 'nbd-tls'
   | 'nbd-tls-cert'
   | 'nbd-tls-key'
@@ -150,6 +154,21 @@ export const settings: readonly Setting[] = [
     argument: 'file',
     words: "the CA of clients' certificates (PEM): those that clients show must be of it",
   },
+  {
+    name: 'nbd-max-connections',
+    argument: 'count',
+    words: 'NBD connections at one time, 1 to 100000 (default: 4096)',
+  },
+  {
+    name: 'nbd-handshake-timeout',
+    argument: 'seconds',
+    words: 'how long an NBD client may take until it has named its export, 1 to 3600 (default: 10)',
+  },
+  {
+    name: 'nbd-idle-timeout',
+    argument: 'seconds',
+    words: 'close NBD connections that ask for nothing for so long, up to 86400; 0: never (default: 0)',
+  },
   { name: 'nbd-tls-verify-peer', words: 'refuse clients that show no certificate' },
   {
     name: 'nbd-tls-psk',
@@ -185,13 +204,18 @@ export function resolveSettings(flags: Given, env: NodeJS.ProcessEnv, configPath
     ]),
     cache: values.get('cache', oneOf('buffered', 'direct'), 'buffered'),
     io: values.get('io', oneOf('auto', 'uring', 'threads'), 'auto'),
-    reactors: values.get('reactors', count, 0),
+    reactors: values.get('reactors', wholeNumber(0, 1024), 0),
     logLevel: values.get('log-level', oneOf(...logLevels), 'info'),
     log: values.get('log', oneOf('auto', 'pretty', 'json'), 'auto'),
     publicUrl: values.get('public-url', url, undefined),
     trustProxy: values.get('trust-proxy', yes, false),
     nbdPublic: values.get('nbd-public', (value) => parseHostPort(text(value)), undefined),
     nbdInsecureAllowRemote: values.get('nbd-insecure-allow-remote', yes, false),
+    nbdLimits: {
+      connections: values.get('nbd-max-connections', wholeNumber(1, 100_000), 4096),
+      handshakeSeconds: values.get('nbd-handshake-timeout', wholeNumber(1, 3600), 10),
+      idleSeconds: values.get('nbd-idle-timeout', wholeNumber(0, 86_400), 0),
+    },
     nbdTls: {
       mode: values.get('nbd-tls', oneOf(...tlsModes), 'off'),
       cert: values.get('nbd-tls-cert', text, undefined),
@@ -277,12 +301,14 @@ function oneOf<const Choice extends string>(...choices: Choice[]): (value: unkno
   }
 }
 
-function count(value: unknown): number {
-  const number = typeof value === 'string' ? Number(value) : value
-  if (typeof number !== 'number' || !Number.isInteger(number) || number < 0 || number > 1024) {
-    throw new Error(`expected a whole number from 0 to 1024 but received ${JSON.stringify(value)}`)
+function wholeNumber(least: number, most: number): (value: unknown) => number {
+  return (value) => {
+    const number = typeof value === 'string' && value.trim() !== '' ? Number(value) : value
+    if (typeof number !== 'number' || !Number.isInteger(number) || number < least || number > most) {
+      throw new Error(`expected a whole number from ${least} to ${most} but received ${JSON.stringify(value)}`)
+    }
+    return number
   }
-  return number
 }
 
 function yes(value: unknown): boolean {

@@ -11,7 +11,7 @@ import { bootNbdGuest, hostAddress } from '../support/guest/nbd_guest.js'
 import { withLoopDevice } from '../support/loop_device.js'
 import { fioVerify, nbdsh, tool } from '../support/nbd_tools.js'
 import { pseudorandom } from '../support/pseudorandom.js'
-import { startServerProcess } from '../support/server_process.js'
+import { program, startServerProcess } from '../support/server_process.js'
 
 t.setTimeout(900_000)
 
@@ -179,6 +179,30 @@ t.test('nbdinfo: LIST at the operator’s door only, sizes, flags and the map', 
 
   const tenants = JSON.parse(await tool('nbdinfo', ['--list', '--json', `nbd://${server.nbdAddress}`]))
   t.strictSame(tenants.exports, [], 'TCP lists nothing')
+})
+
+t.test('what is written at one door is read at the other, and a flush at either speaks for both', async (t) => {
+  const { tenant, operator } = await volume()
+  await nbdsh(
+    tenant,
+    [
+      'other = nbd.NBD()',
+      `other.connect_uri(${JSON.stringify(operator)})`,
+      'assert h.can_multi_conn() and other.can_multi_conn()',
+      "h.pwrite(b'tenant' * 2048, 0)",
+      "assert other.pread(12288, 0) == b'tenant' * 2048",
+      "other.pwrite(b'operator' * 512, 4096)",
+      "assert h.pread(12288, 0)[4096:8192] == b'operator' * 512",
+      'other.flush()',
+      'import json, subprocess',
+      `status = [${JSON.stringify(process.execPath)}, ${JSON.stringify(program)}, 'status', '--json', '--data', ${JSON.stringify(server.dataDir)}]`,
+      "syncs = lambda: json.loads(subprocess.check_output(status))['counters']['dataSyncs']",
+      'before = syncs()',
+      'h.flush()',
+      "assert syncs() == before, 'nothing was left for the second flush'",
+    ].join('\n'),
+  )
+  t.pass('both see both writes')
 })
 
 t.test("the kernel's own client in a guest: a file system, a remount, a trim", async (t) => {

@@ -21,6 +21,7 @@ t.test('the defaults are what the documentation says', async (t) => {
     io: 'auto',
     logLevel: 'info',
     nbdInsecureAllowRemote: false,
+    nbdLimits: { connections: 4096, handshakeSeconds: 10, idleSeconds: 0 },
   })
 })
 
@@ -60,6 +61,15 @@ t.test('a wrong value is refused with the name of its source', async (t) => {
   t.throws(() => resolveSettings({}, {}, file), {
     message: `${file}: io: expected auto or uring or threads but received "fast"`,
   })
+})
+
+t.test('limits are whole numbers within their bounds', async (t) => {
+  const limits = resolveSettings({ 'nbd-max-connections': '7' }, { ATOLL_NBD_IDLE_TIMEOUT: '60' }, undefined).nbdLimits
+  t.same(limits, { connections: 7, handshakeSeconds: 10, idleSeconds: 60 })
+  for (const wrong of ['0', '-1', '1.5', 'many', ' ', '100001'])
+    t.throws(() => resolveSettings({ 'nbd-max-connections': wrong }, {}, undefined), {
+      message: /^--nbd-max-connections: expected a whole number from 1 to 100000/,
+    })
 })
 
 t.test('a setting that does not exist is refused', async (t) => {

@@ -13,7 +13,8 @@ import { execa } from 'execa'
 import type { StatusReport } from '../../src/cli/control.js'
 import type { NativeCounters } from '../../src/engine/engine.js'
 
-const program = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url))
+/** `atoll`, for node. */
+export const program = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url))
 const startLimitMs = 60_000
 const stopLimitMs = 30_000
 
