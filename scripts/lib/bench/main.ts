@@ -29,6 +29,13 @@ if (wanted.length === 0) {
 }
 
 async function run(): Promise<void> {
+  // Ends at the next opportunity, with what there is by then; once more ends at once.
+  let ending = false
+  for (const signal of ['SIGINT', 'SIGTERM'] as const)
+    process.once(signal, () => {
+      ending = true
+      say(`${signal}: ending after this run`)
+    })
   const dir = join(resolve(args.dir), `run-${process.pid}`)
   await mkdir(dir, { recursive: true })
   const startedAt = new Date().toISOString()
@@ -40,7 +47,9 @@ async function run(): Promise<void> {
       const wantsCase = (one: string) => cases.some((each) => each.name === one && isWanted(name, each))
       const wantsPeer = (peer: string) => matches(args.peers, peer)
       try {
-        done.push(await stage.run({ dir, quick, rounds, seconds, wantsCase, wantsPeer, say }))
+        if (ending) break
+        const interrupted = () => ending
+        done.push(await stage.run({ dir, quick, rounds, seconds, wantsCase, wantsPeer, say, interrupted }))
       } catch (error) {
         // The others can still be measured.
         process.exitCode = 1

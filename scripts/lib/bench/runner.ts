@@ -17,6 +17,8 @@ export interface RunOptions extends Length {
   wantsCase(name: string): boolean
   wantsPeer(name: string): boolean
   say(line: string): void
+  /** Asked before each run: what has been measured by then is the result. */
+  interrupted(): boolean
 }
 
 /** A stage whose kind of subject nobody outside needs to know. */
@@ -49,6 +51,7 @@ async function runStage<Subject>(stage: Stage<Subject>, options: RunOptions): Pr
   try {
     contenders = await stage.open(room, (name) => name === 'atoll' || options.wantsPeer(name))
     for (const one of stage.cases.filter(({ name }) => options.wantsCase(name))) {
+      if (options.interrupted()) break
       const result = await runCase(one, contenders, { ...options, ...room })
       if (result.contenders.length > 0) cases.push(result)
     }
@@ -76,6 +79,7 @@ async function runCase<Subject>(
   for (let round = one.rounds === undefined ? -1 : 0; round < rounds; round++) {
     const seconds = round < 0 ? Math.min(1, options.seconds) : options.seconds
     for (const [contender, done] of runs) {
+      if (options.interrupted()) break
       try {
         const run = await measure(one, contender, { seconds }, options.dir)
         if (round >= 0) done.push(run)
@@ -93,7 +97,7 @@ async function runCase<Subject>(
     unit,
     better,
     targets,
-    contenders: [...runs].map(([each, done]) => resultOf(each, done)),
+    contenders: [...runs].flatMap(([each, done]) => (done.length > 0 ? [resultOf(each, done)] : [])),
   }
   const figures = result.contenders.map((each) => `${each.name} ${formatNumber(each.summary.median)}`)
   options.say(`  ${title}, ${unit}: ${figures.join(' · ')}`)

@@ -11,10 +11,12 @@ import { nbdIoStages } from './stages/nbd_io.js'
 import { objectsStage } from './stages/objects.js'
 import { exportsStage, openingStage } from './stages/opening.js'
 import { scaleStage } from './stages/scale.js'
+import { tlsStage } from './stages/tls.js'
 
 export const stages: RunnableStage[] = [
   ...nbdIoStages.map(runnable),
   runnable(fuaStage),
+  runnable(tlsStage),
   runnable(cowStage),
   runnable(depthStage),
   runnable(snapshotsStage),
