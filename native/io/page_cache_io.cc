@@ -11,6 +11,7 @@ namespace {
 // Copying more keeps the loop from its other work for longer than a change of threads costs.
 constexpr uint64_t bytes_max = 128 << 10;
 constexpr uint64_t page_bytes = 4096;
+constexpr uint32_t refusals_remembered = 256;
 
 /// The operation's memory as a list of parts.
 struct Parts {
@@ -68,9 +69,14 @@ int32_t PageCacheIo::read(const Loop::Op& op) {
 int32_t PageCacheIo::write(const Loop::Op& op) {
   const Parts parts{op};
   if (parts.bytes > bytes_max || !buffered(op.fd)) return not_here;
-  const ssize_t put = ::pwritev2(op.fd, parts.iov, parts.count, static_cast<off_t>(op.offset), RWF_NOWAIT);
-  if (put == static_cast<ssize_t>(parts.bytes)) return static_cast<int32_t>(put);
-  if (put >= 0 || errno != EOPNOTSUPP) return not_here;
+  if (refusals_ == 0) {
+    const ssize_t put = ::pwritev2(op.fd, parts.iov, parts.count, static_cast<off_t>(op.offset), RWF_NOWAIT);
+    if (put == static_cast<ssize_t>(parts.bytes)) return static_cast<int32_t>(put);
+    if (put >= 0 || errno != EOPNOTSUPP) return not_here;
+    refusals_ = refusals_remembered;
+  } else {
+    refusals_--;
+  }
   if ((op.offset | parts.bytes) % page_bytes != 0) return not_here;  // the rest of a page may have to be read first
   return write_watched(op, parts.iov, parts.count);
 }

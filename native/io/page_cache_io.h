@@ -11,6 +11,8 @@
 //      happens again, writes go to somebody who may wait. So do those made while a sync is under way: they would wait for the
 //      pages and the journal that it holds.
 //   3. What would have been cut short by waiting is done again, whole, by the other way.
+//      A refusal is remembered for some writes, whichever file they are for: a store lies on one file system, and asking in
+//      vain would be a system call for each write. A file that could do better meanwhile is only watched by the clock as well.
 //   4. Direct and synchronous I/O is never done here.
 #pragma once
 
@@ -53,7 +55,8 @@ class PageCacheIo {
   int32_t write(const Loop::Op& op);
   int32_t write_watched(const Loop::Op& op, const iovec* iov, int count);
 
-  uint32_t syncs_ = 0;  // in flight
+  uint32_t syncs_ = 0;     // in flight
+  uint32_t refusals_ = 0;  // writes to come that are not tried without waiting
   Patience patience_;
 };
 
