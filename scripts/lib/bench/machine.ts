@@ -1,11 +1,16 @@
 /** What the figures were measured on. */
 
 import { readFileSync } from 'node:fs'
-import { cpus, totalmem } from 'node:os'
+import { cpus, loadavg, totalmem } from 'node:os'
 import { execa } from 'execa'
 import { GiB } from '../../../src/lib/units.js'
 
 const packages = ['qemu-utils', 'nbdkit', 'nbd-server', 'fio', 'libnbd-bin', 'nginx', 'swift-object', 'wrk']
+
+/** How busy the machine is with other things: figures of a busy one are worth little, their ratios a bit more. */
+export function loadNow(): string {
+  return loadavg()[0]?.toFixed(1) ?? 'unknown'
+}
 
 export async function describeMachine(dir: string): Promise<Record<string, string>> {
   const [{ model = 'unknown' } = {}] = cpus()

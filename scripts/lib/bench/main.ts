@@ -5,7 +5,7 @@ import { join, resolve } from 'node:path'
 import { asError } from '../../../src/lib/errors.js'
 import { matches, parseArguments } from './arguments.js'
 import { writeDocs } from './docs.js'
-import { describeMachine } from './machine.js'
+import { describeMachine, loadNow } from './machine.js'
 import { toMarkdown } from './markdown.js'
 import { toSvg } from './plot.js'
 import type { Results, StageResult } from './results.js'
@@ -39,6 +39,7 @@ async function run(): Promise<void> {
   const dir = join(resolve(args.dir), `run-${process.pid}`)
   await mkdir(dir, { recursive: true })
   const startedAt = new Date().toISOString()
+  const load = loadNow()
   const done: StageResult[] = []
   try {
     for (const stage of wanted) {
@@ -58,7 +59,7 @@ async function run(): Promise<void> {
       }
     }
     await write({
-      machine: await describeMachine(dir),
+      machine: { ...(await describeMachine(dir)), 'load average before': load },
       startedAt,
       endedAt: new Date().toISOString(),
       command: ['scripts/bench', ...process.argv.slice(2)].join(' '),
