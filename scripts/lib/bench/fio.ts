@@ -37,7 +37,7 @@ export async function fio(target: FioTarget, load: Load): Promise<FioReport> {
     // Each run differs from the one before, for all contenders alike.
     '--randrepeat=0',
     '--output-format=json',
-    ...(seconds === undefined ? [] : ['--time_based', `--runtime=${seconds}`]),
+    ...(seconds === undefined ? [] : ['--time_based', `--runtime=${Math.round(seconds * 1000)}ms`]),
     ...more,
   ]
   // fio's engine leaves files where it runs.

@@ -29,10 +29,10 @@ if (wanted.length === 0) {
 }
 
 async function run(): Promise<void> {
-  // Ends at the next opportunity, with what there is by then; once more ends at once.
+  // Ends at the next opportunity, with what there is by then.
   let ending = false
   for (const signal of ['SIGINT', 'SIGTERM'] as const)
-    process.once(signal, () => {
+    process.on(signal, () => {
       ending = true
       say(`${signal}: ending after this run`)
     })
@@ -41,6 +41,12 @@ async function run(): Promise<void> {
   const startedAt = new Date().toISOString()
   const load = loadNow()
   const done: StageResult[] = []
+  const machine = { ...(await describeMachine(dir)), 'load average before': load }
+  const save = () => {
+    const command = ['scripts/bench', ...process.argv.slice(2)].join(' ')
+    const { rounds, seconds } = args
+    return write({ machine, startedAt, endedAt: new Date().toISOString(), command, rounds, seconds, stages: done })
+  }
   try {
     for (const stage of wanted) {
       const { name, title, cases } = stage
@@ -57,22 +63,16 @@ async function run(): Promise<void> {
         say(`  ${title} failed: ${asError(error).message}`)
         done.push({ name, title, cases: [], notes: [`failed: ${asError(error).message}`] })
       }
+      // Hours of figures must not hang on the last stage.
+      await save()
     }
-    await write({
-      machine: { ...(await describeMachine(dir)), 'load average before': load },
-      startedAt,
-      endedAt: new Date().toISOString(),
-      command: ['scripts/bench', ...process.argv.slice(2)].join(' '),
-      rounds: args.rounds,
-      seconds: args.seconds,
-      stages: done,
-    })
+    report(await save())
   } finally {
     await rm(dir, { recursive: true, force: true })
   }
 }
 
-async function write(results: Results): Promise<void> {
+async function write(results: Results): Promise<string> {
   const out = resolve(args.out)
   await mkdir(out, { recursive: true })
   const [markdown, svg] = [toMarkdown(results), await toSvg(results)]
@@ -80,5 +80,9 @@ async function write(results: Results): Promise<void> {
   await writeFile(join(out, 'results.md'), `${markdown}\n`)
   await writeFile(join(out, 'results.svg'), svg)
   if (args.writeDocs) await writeDocs({ markdown, svg })
-  say(`\n${markdown}\n\nin ${out}: results.json, results.md, results.svg`)
+  return markdown
+}
+
+function report(markdown: string): void {
+  say(`\n${markdown}\n\nin ${resolve(args.out)}: results.json, results.md, results.svg`)
 }

@@ -77,7 +77,7 @@ async function runCase<Subject>(
   const runs = new Map(contenders.filter(({ name }) => !one.without?.includes(name)).map((each) => [each, [] as Run[]]))
   const rounds = Math.min(options.rounds, one.rounds ?? options.rounds)
   for (let round = one.rounds === undefined ? -1 : 0; round < rounds; round++) {
-    const seconds = round < 0 ? Math.min(1, options.seconds) : options.seconds
+    const seconds = round < 0 ? Math.min(1, options.seconds / 2) : options.seconds
     for (const [contender, done] of runs) {
       if (options.interrupted()) break
       try {
