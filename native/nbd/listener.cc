@@ -1,8 +1,11 @@
 #include "nbd/listener.h"
 
+#include <fcntl.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -12,6 +15,7 @@
 #include <cstring>
 
 #include "nbd/connection.h"
+#include "nbd/inherited_socket.h"
 
 namespace atl::nbd {
 namespace {
@@ -57,15 +61,6 @@ bool is_alive(const sockaddr_un& address) {
   return errno != ECONNREFUSED && errno != ENOENT;  // a full backlog (EAGAIN) is alive too
 }
 
-std::string printable(const sockaddr_storage& address, socklen_t length) {
-  char host[NI_MAXHOST], port[NI_MAXSERV];
-  if (::getnameinfo(reinterpret_cast<const sockaddr*>(&address), length, host, sizeof host, port, sizeof port,
-                    NI_NUMERICHOST | NI_NUMERICSERV) != 0)
-    return "?";
-  const bool six = address.ss_family == AF_INET6;
-  return (six ? "[" : "") + std::string(host) + (six ? "]:" : ":") + port;
-}
-
 void set_port(sockaddr_storage& address, in_port_t port) {
   if (address.ss_family == AF_INET6)
     reinterpret_cast<sockaddr_in6&>(address).sin6_port = port;
@@ -79,13 +74,27 @@ in_port_t port_of(const sockaddr_storage& address) {
 
 }  // namespace
 
+std::string host_and_port(const sockaddr_storage& address, socklen_t length) {
+  char host[NI_MAXHOST], port[NI_MAXSERV];
+  if (::getnameinfo(reinterpret_cast<const sockaddr*>(&address), length, host, sizeof host, port, sizeof port,
+                    NI_NUMERICHOST | NI_NUMERICSERV) != 0)
+    return "?";
+  const bool six = address.ss_family == AF_INET6;
+  return (six ? "[" : "") + std::string(host) + (six ? "]:" : ":") + port;
+}
+
 Listener::~Listener() {
   close();
-  ::close(fd_);
+  for (const int fd : {fd_, wake_, waiting_})
+    if (fd >= 0) ::close(fd);
 }
 
 void Listener::close() {
   if (closing_.exchange(true)) return;
+  if (inherited_) {
+    ::eventfd_write(wake_, 1);  // cannot fail: it is written once
+    return;
+  }
   struct stat now;
   if (!path_.empty() && ::lstat(path_.c_str(), &now) == 0 && now.st_dev == device_ && now.st_ino == inode_)
     ::unlink(path_.c_str());
@@ -94,6 +103,7 @@ void Listener::close() {
 
 Result<std::vector<std::shared_ptr<Listener>>> Listener::open(const ListenOptions& options) {
   constexpr std::string_view unix_prefix = "unix:";
+  if (options.inherited >= 0) return adopt(options);
   if (options.address.starts_with(unix_prefix)) return open_unix(options, options.address.substr(unix_prefix.size()));
   return open_tcp(options);
 }
@@ -172,7 +182,7 @@ Result<std::vector<std::shared_ptr<Listener>>> Listener::open_tcp(const ListenOp
     if (::bind(socket.fd(), reinterpret_cast<const sockaddr*>(&address), at->ai_addrlen) != 0 ||
         ::listen(socket.fd(), backlog) != 0) {
       const int why = errno;
-      failure = Error::from_errno(why, "listen on " + printable(address, at->ai_addrlen));
+      failure = Error::from_errno(why, "listen on " + host_and_port(address, at->ai_addrlen));
       if (why == EADDRINUSE) failure.code = Code::busy;
       if (why == EADDRNOTAVAIL) continue;
       return failure;
@@ -182,16 +192,44 @@ Result<std::vector<std::shared_ptr<Listener>>> Listener::open_tcp(const ListenOp
     chosen = port_of(address);
     std::shared_ptr<Listener> listener(new Listener(socket.release(), options));
     listener->tcp_ = true;
-    listener->address_ = printable(address, length);
+    listener->address_ = host_and_port(address, length);
     listeners.push_back(std::move(listener));
   }
   if (listeners.empty()) return failure;
   return listeners;
 }
 
+Result<std::vector<std::shared_ptr<Listener>>> Listener::adopt(const ListenOptions& options) {
+  Result<std::string> address = inherited_socket_address(options.inherited);
+  if (!address) return std::move(address.error());
+  std::shared_ptr<Listener> listener(new Listener(options.inherited, options));
+  listener->address_ = std::move(*address);
+  listener->tcp_ = !listener->address_.starts_with("unix:");
+  // Several processes may wait on it: whoever comes too late for a connection must not be stuck in accept().
+  const int flags = ::fcntl(options.inherited, F_GETFL);
+  if (flags < 0 || ::fcntl(options.inherited, F_SETFL, flags | O_NONBLOCK) != 0)
+    return Error::from_errno(errno, "fcntl");
+  listener->waiting_ = ::epoll_create1(EPOLL_CLOEXEC);
+  listener->wake_ = ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+  if (listener->waiting_ < 0 || listener->wake_ < 0) return Error::from_errno(errno, "epoll or eventfd");
+  epoll_event readable{};
+  readable.events = EPOLLIN;
+  for (const int fd : {listener->fd_, listener->wake_})
+    if (::epoll_ctl(listener->waiting_, EPOLL_CTL_ADD, fd, &readable) != 0) return Error::from_errno(errno, "epoll");
+  return std::vector{std::move(listener)};
+}
+
+/// The next connection, or for an inherited socket the word that one may be there.
+Loop::Op Listener::wait(Loop& loop) { return inherited_ ? loop.poll_in(waiting_) : loop.accept(fd_); }
+
 Task<void> Listener::accept(std::shared_ptr<ServerState> state, std::shared_ptr<Listener> self, ServerLoop* loop) {
   while (!self->closing_) {
-    const int32_t fd = co_await loop->loop.accept(self->fd_);
+    int32_t fd = co_await self->wait(loop->loop);
+    if (self->inherited_ && fd >= 0) {
+      if (self->closing_) break;
+      fd = ::accept4(self->fd_, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
+      if (fd < 0) fd = -errno;  // EAGAIN: it was another process's
+    }
     if (fd >= 0) {
       tune(fd, self->tcp_);
       Connection::start(state, *loop, fd, self->door_, self->tls_);

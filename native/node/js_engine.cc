@@ -475,6 +475,8 @@ Napi::Value JsEngine::nbd_listen(Info info) {
   options.tls = tls == "required" ? TlsMode::required : tls == "opportunistic" ? TlsMode::opportunistic : TlsMode::off;
   if (given.Has("mode") && !given.Get("mode").IsUndefined())
     options.unix_mode = static_cast<mode_t>(whole_number(given.Get("mode"), "mode")) & 0777;
+  if (given.Has("inherited") && !given.Get("inherited").IsUndefined())
+    options.inherited = static_cast<int>(whole_number(given.Get("inherited"), "inherited"));
   return promise_of<std::string>(
       info.Env(), *queue_, running.loop(0), running.nbd()->listen(std::move(options)),
       [](Napi::Env env, const std::string& bound) -> Napi::Value { return Napi::String::New(env, bound); });

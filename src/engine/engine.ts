@@ -244,8 +244,14 @@ export class Engine {
     }
   }
 
-  /** `HOST:PORT` or `unix:PATH`. Answers the address with the real port. */
-  listen(options: { address: string; door: NbdDoor; tls?: NbdTlsMode; mode?: number }): Promise<string> {
+  /** `HOST:PORT` or `unix:PATH`, or the listening socket `inherited`. Answers the address with the real port. */
+  listen(options: {
+    address: string
+    door: NbdDoor
+    tls?: NbdTlsMode
+    mode?: number
+    inherited?: number | undefined
+  }): Promise<string> {
     return native(() => this.#native.nbdListen({ tls: 'off', ...options }))
   }
 

@@ -24,6 +24,11 @@ export const EngineStopping = defineError('engine_stopping', 503, 'the server is
 export const EngineUnsupported = defineError('engine_unsupported', 501, 'this is not supported here: %s')
 export const TlsUnusable = defineError('tls_unusable', 400, 'TLS for NBD cannot be set up: %s')
 export const EngineTooLarge = defineError('engine_too_large', 413, 'this is over a limit: %s')
+export const InheritedSocketUnusable = defineError(
+  'inherited_socket_unusable',
+  400,
+  'a socket that was passed in by LISTEN_FDS cannot be used: %s',
+)
 
 const byCode: Record<NativeErrorCode, DefinedError> = {
   invalid: EngineInvalid,

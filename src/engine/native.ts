@@ -132,6 +132,8 @@ export interface NativeNbdOptions {
   tls: NbdTlsMode
   /** Mode of the socket file; only for `unix:`. */
   mode?: number
+  /** The descriptor of a listening socket that this process was started with, in place of `address`; the engine's from now on. */
+  inherited?: number | undefined
 }
 
 export type NbdTlsMode = 'off' | 'opportunistic' | 'required'
@@ -341,4 +343,9 @@ export interface NativeEngine {
 
 export interface NativeAddon {
   openEngine(options: NativeEngineOptions): Promise<NativeEngine>
+  /**
+   * The address of a socket that this process was started with (`HOST:PORT`, `unix:PATH`), which children of ours will not have.
+   * Throws `invalid` for all but listening stream sockets.
+   */
+  inheritedSocketAddress(fd: number): string
 }
