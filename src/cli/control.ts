@@ -18,7 +18,8 @@ export interface StatusReport {
   version: string
   process: number
   data: string
-  http: string
+  /** null: it is off. */
+  http: string | null
   nbd: string[]
   /** Of the addresses in `nbd`, in the same order. */
   nbdTls: TlsMode[]
@@ -99,7 +100,7 @@ async function report({ store, doors, tls, startedAt }: ControlParts): Promise<S
     version,
     process: process.pid,
     data: directory.path,
-    http: formatHostPort(doors.http),
+    http: doors.http ? formatHostPort(doors.http) : null,
     nbd: doors.nbd,
     nbdTls: doors.nbdTls,
     tls: tls?.report() ?? null,

@@ -3,27 +3,35 @@
 import { formatHostPort, reachable } from '../lib/addresses.js'
 import type { Server } from './serve.js'
 
+const clients = [
+  '  openstack token issue',
+  '  swift upload things README.md && swift list things',
+  '  openstack volume create --size 1 first && openstack volume list',
+]
+
+const loggingIn = (openrc: string, firstStart: boolean) => [
+  firstStart ? 'The user "admin" was made. To log in:' : 'To log in:',
+  `  . ${openrc}`,
+]
+
 export function greeting({ settings, store, doors, firstStart }: Server): string {
   const { openrc, path } = store.directory
   const { io, cache } = store.engine.info()
-  const url = settings.publicUrl ?? `http://${formatHostPort(reachable(doors.http, '127.0.0.1'))}`
+  const url = doors.http && (settings.publicUrl ?? `http://${formatHostPort(reachable(doors.http, '127.0.0.1'))}`)
   const socket = doors.nbd.find((address) => address.startsWith('unix:'))?.slice('unix:'.length)
   const lines = [
     '',
     `Atoll is serving ${path}  (${cache} files by ${io === 'uring' ? 'io_uring' : 'threads'})`,
-    `  HTTP   ${url}   identity /v3 · objects /v1 · images /image · volumes /volume`,
+    url ? `  HTTP   ${url}   identity /v3 · objects /v1 · images /image · volumes /volume` : '  HTTP   off',
     ...doors.nbd.map((address, i) =>
       address.startsWith('unix:')
         ? `  NBD    ${address.slice('unix:'.length)}   the operator's door: everything, by id`
         : `  NBD    ${address}   attachments only${doors.nbdTls[i] === 'off' ? '' : `, TLS ${doors.nbdTls[i]}`}`,
     ),
     '',
-    firstStart ? 'The user "admin" was made. To log in:' : 'To log in:',
-    `  . ${openrc}`,
+    ...(url ? loggingIn(openrc, firstStart) : []),
     'To try:',
-    '  openstack token issue',
-    '  swift upload things README.md && swift list things',
-    '  openstack volume create --size 1 first && openstack volume list',
+    ...(url ? clients : []),
     ...(socket ? [`  nbdinfo --list 'nbd+unix:///?socket=${socket}'`] : []),
     `  atoll status --data ${path}`,
     '',

@@ -57,7 +57,7 @@ export function judgeNbd(settings: ServeSettings): void {
     if (address.kind === 'unix' || isLoopback(address.host)) continue
     if (modes[i] === 'required' || nbdInsecureAllowRemote) continue
     throw new BadSetting(
-      `--nbd ${formatListenAddress(address)}`,
+      `${address.fd === undefined ? '--nbd' : 'the socket passed in for'} ${formatListenAddress(address)}`,
       'NBD is not encrypted, and this address can be reached from other machines: anyone on the way could read and change ' +
         'the data. Listen on 127.0.0.1, require TLS by --nbd-tls required, or accept the risk by ' +
         '--nbd-insecure-allow-remote',

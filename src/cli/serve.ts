@@ -9,6 +9,7 @@ import { formatHostPort, formatListenAddress, type HostPort, parseHostPort, reac
 import { type Given, resolveSettings, type ServeSettings } from '../lib/config.js'
 import { asError, defineError } from '../lib/errors.js'
 import { createLogger, type Logger } from '../lib/log.js'
+import { takeActivation } from './activation.js'
 import { type ControlServer, listenForControl } from './control.js'
 import { greeting } from './greeting.js'
 import { judgeNbd, NbdTls, tlsModeOf } from './nbd_tls.js'
@@ -21,17 +22,22 @@ type App = Awaited<ReturnType<typeof createApp>>
 
 /** What is being listened on, with the real ports. */
 export interface Doors {
-  http: HostPort
+  /** undefined: HTTP is off. */
+  http: HostPort | undefined
   nbd: string[]
   /** Of the addresses in `nbd`, in the same order. */
   nbdTls: TlsMode[]
 }
 
 export async function serve(flags: Given, configPath: string | undefined): Promise<void> {
-  const settings = resolveSettings(flags, process.env, configPath)
+  const { activation, warnings } = takeActivation(process.env, process.pid)
+  const settings = resolveSettings(flags, process.env, configPath, activation !== undefined)
+  settings.http = activation?.http ?? settings.http
+  settings.nbd = [...(activation?.nbd ?? []), ...settings.nbd]
   judgeNbd(settings)
   const pretty = settings.log === 'pretty' || (settings.log === 'auto' && process.stdout.isTTY)
   const log = createLogger({ level: settings.logLevel, pretty })
+  for (const warning of warnings) log.warn(warning)
   const server = await start(settings, log)
   endInOrder(server, log)
   // The words are for people; in JSON logs they would only be in the way of programs.
@@ -68,15 +74,25 @@ export async function start(settings: ServeSettings, log: Logger): Promise<Serve
     const nbdTls = settings.nbd.map((address) => tlsModeOf(address, settings))
     const { publicUrl, trustProxy } = settings
     app = await createApp({ core, log, urls: { publicUrl, trustProxy } })
-    const http = await listenHttp(app, settings.http)
-    const authUrl = `${publicUrl ?? `http://${formatHostPort(reachable(http, '127.0.0.1'))}`}/v3`
+    const http = settings.http && (await listenHttp(app, settings.http))
+    // Without HTTP now: where a later start has it by default.
+    const reached = reachable(http ?? { host: '127.0.0.1', port: 8780 }, '127.0.0.1')
+    const authUrl = `${publicUrl ?? `http://${formatHostPort(reached)}`}/v3`
     const firstStart = await ensureAdmin(core.identity, { openrc: directory.openrc, authUrl })
     const doors: Doors = { http, nbd, nbdTls }
     control = await listenForControl({ store, doors, tls, startedAt, log })
     core.startBackground()
     const { io: way } = engine.info()
     log.info(
-      { version, data: directory.path, http: formatHostPort(http), nbd, io: way, cache, ms: Date.now() - startedAt },
+      {
+        version,
+        data: directory.path,
+        http: http && formatHostPort(http),
+        nbd,
+        io: way,
+        cache,
+        ms: Date.now() - startedAt,
+      },
       'serving',
     )
     return { settings, store, doors, firstStart, close }
@@ -94,10 +110,10 @@ async function listenNbd(
 ): Promise<string> {
   const asked = formatListenAddress(address)
   const mode = tlsModeOf(address, settings)
+  const where = { address: asked, inherited: address.fd, tls: mode }
   try {
-    if (address.kind === 'unix')
-      return await engine.listen({ address: asked, door: 'operator', tls: mode, mode: 0o600 })
-    const bound = await engine.listen({ address: asked, door: 'tenant', tls: mode })
+    if (address.kind === 'unix') return await engine.listen({ ...where, door: 'operator', mode: 0o600 })
+    const bound = await engine.listen({ ...where, door: 'tenant' })
     core.exports.tenantAddress ??= {
       ...(settings.nbdPublic ?? reachable(parseHostPort(bound), hostname())),
       tls: tls?.forTenants(mode),
@@ -108,9 +124,11 @@ async function listenNbd(
   }
 }
 
-async function listenHttp(app: App, { host, port }: HostPort): Promise<HostPort> {
+async function listenHttp(app: App, { host, port, fd }: HostPort & { fd?: number }): Promise<HostPort> {
   try {
-    await app.listen({ host, port })
+    // Fastify hands on what Node takes, and has no type for the descriptor.
+    const where = { host, port, fd }
+    await app.listen(where)
   } catch (error) {
     throw new CannotListen(formatHostPort({ host, port }), asError(error).message, { cause: error })
   }

@@ -24,7 +24,7 @@ function inWords(report: StatusReport): string {
   const things = ['volumes', 'snapshots', 'images', 'objects', 'attachments']
   const lines = [
     `atoll ${report.version} serves ${report.data} (process ${report.process}) for ${duration(Date.now() - report.startedAt)}`,
-    `  HTTP     ${report.http}`,
+    `  HTTP     ${report.http ?? 'off'}`,
     ...report.nbd.map((address, i) => `  NBD      ${address}${tlsInWords(report.nbdTls[i])}`),
     ...certificateInWords(report.tls),
     `  engine   ${engine.cache} files by ${engine.io === 'uring' ? 'io_uring' : 'threads'}, ${engine.reactors} reactors`,

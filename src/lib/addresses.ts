@@ -19,8 +19,11 @@ export interface HostPort {
 export const tlsModes = ['off', 'opportunistic', 'required'] as const
 export type TlsMode = (typeof tlsModes)[number]
 
-/** `tls`: what this listener does other than the rest. */
-export type ListenAddress = (({ kind: 'tcp' } & HostPort) | { kind: 'unix'; path: string }) & { tls?: TlsMode }
+/** `tls`: what this listener does other than the rest. `fd`: the socket is there already, and is this descriptor. */
+export type ListenAddress = (({ kind: 'tcp' } & HostPort) | { kind: 'unix'; path: string }) & {
+  tls?: TlsMode
+  fd?: number
+}
 
 /** Throws BadAddress. Port 0: any that is free. */
 export function parseHostPort(text: string): HostPort {

@@ -27,7 +27,8 @@ export const ConfigUnreadable = defineError('config_unreadable', 400, 'the confi
 
 export interface ServeSettings {
   data: string
-  http: HostPort
+  /** undefined: no HTTP. `fd`: the socket is there already, and is this descriptor. */
+  http: (HostPort & { fd?: number }) | undefined
   nbd: ListenAddress[]
   cache: 'buffered' | 'direct'
   io: 'auto' | 'uring' | 'threads'
@@ -96,7 +97,11 @@ export interface Setting {
 
 export const settings: readonly Setting[] = [
   { name: 'data', argument: 'dir', words: 'the data directory; made when absent (default: ./data)' },
-  { name: 'http', argument: 'host:port', words: 'where the HTTP APIs listen (default: 127.0.0.1:8780)' },
+  {
+    name: 'http',
+    argument: 'host:port',
+    words: 'where the HTTP APIs listen; none: they do not (default: 127.0.0.1:8780)',
+  },
   {
     name: 'nbd',
     argument: 'address',
@@ -186,8 +191,16 @@ export type Given = Partial<Record<SettingName, unknown>>
 
 export const environmentName = (name: string): string => `ATOLL_${name.toUpperCase().replaceAll('-', '_')}`
 
-/** Throws BadSetting, ConfigUnreadable. `flags`: what the command line says. */
-export function resolveSettings(flags: Given, env: NodeJS.ProcessEnv, configPath: string | undefined): ServeSettings {
+/**
+ * Throws BadSetting, ConfigUnreadable. `flags`: what the command line says. `activated`: sockets were passed in, and they stand in
+ * for the default addresses.
+ */
+export function resolveSettings(
+  flags: Given,
+  env: NodeJS.ProcessEnv,
+  configPath: string | undefined,
+  activated = false,
+): ServeSettings {
   const file = configPath ?? env[environmentName('config')]
   const values = new Values([
     { given: flags, source: (name) => `--${name}` },
@@ -197,11 +210,8 @@ export function resolveSettings(flags: Given, env: NodeJS.ProcessEnv, configPath
   const data = values.get('data', text, './data')
   return {
     data,
-    http: values.get('http', (value) => parseHostPort(text(value)), { host: '127.0.0.1', port: 8780 }),
-    nbd: values.get('nbd', (value) => texts(value).map(parseListenAddress), [
-      { kind: 'tcp', host: '127.0.0.1', port: 10809 },
-      { kind: 'unix', path: join(data, 'nbd.sock') },
-    ]),
+    http: values.get('http', httpAddress, activated ? undefined : { host: '127.0.0.1', port: 8780 }),
+    nbd: values.get('nbd', (value) => texts(value).map(parseListenAddress), activated ? [] : defaultNbd(data)),
     cache: values.get('cache', oneOf('buffered', 'direct'), 'buffered'),
     io: values.get('io', oneOf('auto', 'uring', 'threads'), 'auto'),
     reactors: values.get('reactors', wholeNumber(0, 1024), 0),
@@ -227,6 +237,11 @@ export function resolveSettings(flags: Given, env: NodeJS.ProcessEnv, configPath
     },
   }
 }
+
+const defaultNbd = (data: string): ListenAddress[] => [
+  { kind: 'tcp', host: '127.0.0.1', port: 10809 },
+  { kind: 'unix', path: join(data, 'nbd.sock') },
+]
 
 interface Layer {
   given: Given
@@ -291,6 +306,10 @@ function texts(value: unknown): string[] {
   const list = Array.isArray(value) ? value.map(text) : [text(value)]
   if (list.length === 0) throw new Error('expected at least one')
   return list
+}
+
+function httpAddress(value: unknown): HostPort | undefined {
+  return value === 'none' ? undefined : parseHostPort(text(value))
 }
 
 function oneOf<const Choice extends string>(...choices: Choice[]): (value: unknown) => Choice {

@@ -128,11 +128,7 @@ export class ServerProcess {
 
   /** The OS_* variables of the first admin. */
   async environment(): Promise<Record<string, string>> {
-    const script = await readFile(join(this.dataDir, 'openrc', 'admin.sh'), 'utf8')
-    const lines = script.matchAll(/^export (OS_[A-Z_]+)=(?:'([^']*)'|"([^"]*)"|(\S*))$/gm)
-    return Object.fromEntries(
-      [...lines].map(([, name, ...values]) => [name, values.find((value) => value !== undefined)]),
-    )
+    return adminOf(this.dataDir)
   }
 
   async status(): Promise<StatusReport> {
@@ -166,6 +162,15 @@ export class ServerProcess {
       socket.on('connect', () => socket.destroy())
     })
   }
+}
+
+/** The OS_* variables of the first admin. */
+export async function adminOf(dataDir: string): Promise<Record<string, string>> {
+  const script = await readFile(join(dataDir, 'openrc', 'admin.sh'), 'utf8')
+  const lines = script.matchAll(/^export (OS_[A-Z_]+)=(?:'([^']*)'|"([^"]*)"|(\S*))$/gm)
+  return Object.fromEntries(
+    [...lines].map(([, name, ...values]) => [name, values.find((value) => value !== undefined)]),
+  )
 }
 
 /** `atoll` with these arguments. Never rejects: tests look at the exit status. */
