@@ -51,6 +51,7 @@ Task<void> Connection::run() {
   const bool chosen = co_await negotiate();
   if (chosen) {
     transmitting_ = true;
+    enter_export();
     const bool disconnected = co_await transmit();
     abandoned_ = !disconnected;
     reader_waits();
@@ -68,8 +69,21 @@ Task<void> Connection::finish() {
   if (tls_ != nullptr) co_await say_goodbye();
   input_ = Buffer{};
   rules_.contexts.clear();
+  leave_export();
   open_.reset();  // on its home, where we have been since it was opened
   ::shutdown(fd_, SHUT_RDWR);
+}
+
+/// On the device's home, where the connection stays.
+void Connection::enter_export() {
+  label_ = !open_->label.empty() ? open_->label : !open_->canonical_name.empty() ? open_->canonical_name : open_name_;
+  counters_ = state_->exports.enter(door_, label_, loop());
+}
+
+void Connection::leave_export() {
+  if (counters_ == nullptr) return;
+  counters_.reset();
+  state_->exports.leave(door_, label_, loop());
 }
 
 void Connection::wake_finish() {

@@ -87,6 +87,8 @@ class Connection final : public std::enable_shared_from_this<Connection> {
   Task<void> run();
   Task<void> finish();
   void obey();
+  void enter_export();
+  void leave_export();
   void linger_if_idle();
   void leave_if_idle(uint64_t now_ns);
   void cut();
@@ -134,6 +136,11 @@ class Connection final : public std::enable_shared_from_this<Connection> {
   Detached refuse(Request request, Verdict verdict);
   Task<bool> take_status_filter(Request& request, Verdict& verdict);
   void begin_request(const Request& request);
+  void count_request(Command command);
+  void count_read(uint64_t bytes);
+  void count_written(uint64_t bytes);
+  void queue_last(Reply& reply, const Request& request);
+  void answered(const Request& request);
   void end_request(uint64_t charge);
   Result<void> still_inside(uint64_t offset, uint64_t length) const;
   void error_reply(Reply& reply, const Request& request, NbdError error, std::string_view message,
@@ -187,6 +194,8 @@ class Connection final : public std::enable_shared_from_this<Connection> {
   Handshake* handshake_ = nullptr;  // while it runs
   std::string open_name_;           // what open_ was asked for
   std::optional<OpenExport> open_;
+  std::string label_;                         // its name in the registry
+  std::shared_ptr<ExportCounters> counters_;  // while it is transmitting
   TransmissionRules rules_;
   std::unique_ptr<TlsSession> tls_;  // null: in the clear
 

@@ -19,7 +19,7 @@ Connection::Detached Connection::serve_plain(Request request) {
     device_error_reply(reply, request, result.error());
   else
     encode_done(reply.head, request);
-  queue(reply);
+  queue_last(reply, request);
   co_await sent(reply);
   end_request(request_charge);
 }
@@ -159,7 +159,7 @@ Connection::Detached Connection::serve_status(Request request, uint64_t charge) 
     reply.body = body;
   else
     device_error_reply(reply, request, told.error());
-  queue(reply);
+  queue_last(reply, request);
   co_await sent(reply);
   end_request(charge);
 }

@@ -61,7 +61,7 @@ Connection::Detached Connection::serve_read(Request request, Buffer buffer, uint
       buffer = Buffer{};
       zeroes.clear();
     } else {
-      home().counters.bytes_read.add(request.length);
+      count_read(request.length);
       if ((request.flags & cflag_df) != 0) fill_for_one_chunk(into, zeroes);
       if (!zeroes.empty()) {
         queue_content(chunks, request, request.offset, into, zeroes, true);
@@ -74,6 +74,7 @@ Connection::Detached Connection::serve_read(Request request, Buffer buffer, uint
       }
     }
   }
+  answered(request);
   if (chunks.empty()) queue(reply);
   co_await sent(chunks.empty() ? reply : chunks.back());
   buffer = Buffer{};
@@ -123,10 +124,11 @@ Connection::Detached Connection::serve_large_read(Request request) {
       queue(piece.chunks.back());
     } else {
       queue_content(piece.chunks, request, request.offset + at, into, zeroes, at + length == request.length);
-      home().counters.bytes_read.add(length);
+      count_read(length);
     }
     at += length;
   }
+  answered(request);
   for (uint32_t i = 0; i < 2; i++) {
     Piece& piece = pieces[(turn + i) % 2];
     if (piece.charge == 0) continue;

@@ -23,9 +23,10 @@ Task<bool> Connection::transmit() {
       Request request;
       if (!decode_request(input_.data() + begin_, rules_.extended, request)) co_return false;  // the stream is lost
       begin_ += header_bytes;
+      request.begun_ns = loop().now_ns();
       // "The server MUST handle all outstanding requests": finish() waits for them.
       if (request.command == Command::disconnect) {
-        home().counters.requests[static_cast<size_t>(Command::disconnect)].add(1);
+        count_request(Command::disconnect);
         co_return true;
       }
       while (in_flight_ >= state_->limits.connection_requests) {
@@ -129,8 +130,36 @@ void Connection::serve(const Request& request, uint64_t charge) {
 void Connection::begin_request(const Request& request) {
   in_flight_++;
   begun_++;
-  const auto kind = static_cast<size_t>(request.command);
-  if (kind < command_kinds) home().counters.requests[kind].add(1);
+  if (static_cast<size_t>(request.command) < command_kinds) count_request(request.command);
+}
+
+// ---- counting: for the loop and for the export ----
+
+void Connection::count_request(Command command) {
+  const auto kind = static_cast<size_t>(command);
+  home().counters.requests[kind].add(1);
+  counters_->requests[kind].add(1);
+}
+
+void Connection::count_read(uint64_t bytes) {
+  home().counters.bytes_read.add(bytes);
+  counters_->bytes_read.add(bytes);
+}
+
+void Connection::count_written(uint64_t bytes) {
+  home().counters.bytes_written.add(bytes);
+  counters_->bytes_written.add(bytes);
+}
+
+/// With its last reply.
+void Connection::answered(const Request& request) {
+  if (static_cast<size_t>(request.command) < command_kinds)
+    counters_->answered(request.command, loop().now_ns() - request.begun_ns);
+}
+
+void Connection::queue_last(Reply& reply, const Request& request) {
+  answered(request);
+  queue(reply);
 }
 
 void Connection::end_request(uint64_t charge) {
@@ -154,6 +183,7 @@ Result<void> Connection::still_inside(uint64_t offset, uint64_t length) const {
 void Connection::error_reply(Reply& reply, const Request& request, NbdError error, std::string_view message,
                              std::optional<uint64_t> offset) {
   home().counters.errors.add(1);
+  counters_->errors.add(1);
   if (!rules_.structured) {
     encode_simple(reply.head, request, error);
     reply.body = {};
@@ -182,7 +212,7 @@ void Connection::device_error_reply(Reply& reply, const Request& request, const 
 Connection::Detached Connection::refuse(Request request, Verdict verdict) {
   Reply reply;
   error_reply(reply, request, verdict.error, verdict.message);
-  queue(reply);
+  queue_last(reply, request);
   co_await sent(reply);
   end_request(0);
 }
@@ -233,9 +263,9 @@ Connection::Detached Connection::serve_write(Request request, Buffer buffer, uin
     if (!result)
       device_error_reply(reply, request, result.error());
     else
-      home().counters.bytes_written.add(request.length);
+      count_written(request.length);
   }
-  queue(reply);
+  queue_last(reply, request);
   co_await sent(reply);
   end_request(charge);
 }
@@ -292,8 +322,8 @@ Connection::Detached Connection::finish_large_write(std::shared_ptr<LargeWrite> 
   if (write->failure)
     device_error_reply(reply, request, *write->failure);
   else
-    home().counters.bytes_written.add(request.length);
-  queue(reply);
+    count_written(request.length);
+  queue_last(reply, request);
   co_await sent(reply);
   end_request(request_charge);
 }

@@ -38,6 +38,7 @@ struct OpenExport {
   std::shared_ptr<BlockDevice> device;
   bool read_only = false;      // in addition to what the device says
   std::string canonical_name;  // empty: the name that was asked for
+  std::string label;           // what counters call it, where names are secrets; empty: its canonical name
   std::string description;     // empty: none
   BlockSizes block_sizes{};
 };

@@ -26,6 +26,9 @@ struct NbdLimits {
   /// A connection that has nothing in flight and asks for nothing for so long is closed in order. 0: never.
   uint32_t idle_ms = 0;
 
+  /// Exports without a connection whose counters are kept (about 1 KiB each); who had one longest ago is forgotten first.
+  uint32_t idle_exports = 1'024;
+
   // ---- Transmission ----
   /// The largest READ or WRITE.
   uint32_t payload_bytes = 64u << 20;

@@ -113,6 +113,8 @@ NbdCounters NbdServer::counters() const {
   return sum;
 }
 
+std::vector<NbdExportCounters> NbdServer::export_counters() const { return state_->exports.read(); }
+
 const NbdLimits& NbdServer::limits() const { return state_->limits; }
 
 }  // namespace atl

@@ -12,6 +12,7 @@
 #include "base/task.h"
 #include "io/loop.h"
 #include "nbd/counters.h"
+#include "nbd/export_counters.h"
 #include "nbd/exports.h"
 #include "nbd/limits.h"
 #include "nbd/listener.h"
@@ -41,6 +42,8 @@ class NbdServer {
 
   /// Any thread.
   NbdCounters counters() const;
+  /// Any thread; no loop is asked or waits. Sorted by door and name.
+  std::vector<NbdExportCounters> export_counters() const;
   const NbdLimits& limits() const;
 
  private:

@@ -13,6 +13,7 @@
 #include "io/loop.h"
 #include "nbd/buffer_pool.h"
 #include "nbd/counters.h"
+#include "nbd/export_counters.h"
 #include "nbd/exports.h"
 #include "nbd/limits.h"
 #include "nbd/tls_credentials.h"
@@ -46,10 +47,12 @@ struct ServerLoop {
 };
 
 struct ServerState : std::enable_shared_from_this<ServerState> {
-  ServerState(const NbdLimits& with, ExportResolver& resolves) : limits(with), resolver(resolves) {}
+  ServerState(const NbdLimits& with, ExportResolver& resolves)
+      : limits(with), resolver(resolves), exports(with.idle_exports) {}
 
   const NbdLimits limits;
   ExportResolver& resolver;
+  ExportRegistry exports;  // has a mutex of its own
 
   /// The share of that loop; a device's home that no listener runs on gets one at its first connection.
   ServerLoop& loop_of(Executor& home);

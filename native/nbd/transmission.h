@@ -28,6 +28,7 @@ struct Request {
   uint64_t payload = 0;  // bytes that follow the header in the stream
   bool extended = false;
   uint32_t contexts = ~0u;  // BLOCK_STATUS: bit i: the i-th negotiated context is asked for
+  uint64_t begun_ns = 0;    // of the loop's clock; the reader's
 
   bool fua() const { return (flags & cflag_fua) != 0; }
 };

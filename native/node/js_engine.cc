@@ -58,6 +58,7 @@ Napi::Function JsEngine::define(Napi::Env env) {
   Napi::Function constructor = DefineClass(env, "Engine",
                                            {InstanceMethod<&JsEngine::info>("info"),
                                             InstanceMethod<&JsEngine::counters>("counters"),
+                                            InstanceMethod<&JsEngine::export_counters>("exportCounters"),
                                             InstanceMethod<&JsEngine::open>("open"),
                                             InstanceMethod<&JsEngine::close>("close"),
                                             InstanceMethod<&JsEngine::is_open>("isOpen"),

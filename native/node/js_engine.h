@@ -26,6 +26,7 @@ class JsEngine : public Napi::ObjectWrap<JsEngine> {
 
   Napi::Value info(Info info);
   Napi::Value counters(Info info);
+  Napi::Value export_counters(Info info);
   Napi::Value open(Info info);
   Napi::Value close(Info info);
   Napi::Value is_open(Info info);

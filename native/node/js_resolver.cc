@@ -7,8 +7,6 @@
 namespace atl::node {
 namespace {
 
-const char* door_name(Door door) { return door == Door::operator_door ? "operator" : "tenant"; }
-
 /// Calls a JavaScript function that answers a promise, and resumes the asking task on its own executor with what it became.
 template <class T>
 struct Ask : Job {
@@ -66,6 +64,7 @@ struct Answer {
   std::string resource_id;
   bool read_only = false;
   std::string description;
+  std::string label;
 };
 
 struct OfferedContext {
@@ -96,6 +95,8 @@ OfferedContext offered_context(const Napi::Value& value) {
 
 }  // namespace
 
+const char* door_name(Door door) { return door == Door::operator_door ? "operator" : "tenant"; }
+
 JsResolver::JsResolver(JsQueue& queue, Napi::Object callbacks)
     : queue_(queue),
       open_(Napi::Persistent(callbacks.Get("open").As<Napi::Function>())),
@@ -113,7 +114,7 @@ Task<Result<std::optional<OpenExport>>> JsResolver::open(Door door, std::string 
         if (value.IsNull() || value.IsUndefined()) return std::nullopt;
         const Napi::Object answer = object(value, "the answer of open()");
         return Answer{text(answer.Get("resourceId"), "resourceId"), truth(answer.Get("readOnly"), "readOnly"),
-                      text(answer.Get("description"), "description")};
+                      text(answer.Get("description"), "description"), text(answer.Get("label"), "label")};
       }};
   Result<std::optional<Answer>> answered = co_await ask;
   if (!answered) co_return answered.error();
@@ -123,6 +124,7 @@ Task<Result<std::optional<OpenExport>>> JsResolver::open(Door door, std::string 
   if (!opened.device) co_return Error{Code::not_found, "export: resource " + (*answered)->resource_id + " is not open"};
   opened.read_only = (*answered)->read_only;
   opened.description = (*answered)->description;
+  opened.label = (*answered)->label;
   co_return std::optional<OpenExport>{std::move(opened)};
 }
 

@@ -10,6 +10,9 @@
 
 namespace atl::node {
 
+/// What JavaScript calls it.
+const char* door_name(Door door);
+
 class JsResolver final : public ExportResolver {
  public:
   JsResolver(JsQueue& queue, Napi::Object callbacks);

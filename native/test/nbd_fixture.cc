@@ -30,6 +30,7 @@ Task<Result<std::optional<OpenExport>>> TestResolver::open(Door, std::string nam
                                                 [this, keep = at->second.device](BlockDevice*) { leases--; });
     found.read_only = at->second.read_only;
     found.canonical_name = at->second.canonical;
+    found.label = at->second.label;
   }
   found.description = "a test";
   std::optional<OpenExport> answer(std::move(found));

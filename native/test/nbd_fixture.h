@@ -30,6 +30,7 @@ class TestResolver final : public ExportResolver {
     bool read_only = false;
     std::string canonical;
     std::vector<MetaContext> contexts{};
+    std::string label{};
   };
   void add(const std::string& name, Export what) {
     const std::lock_guard lock(mutex_);

@@ -29,6 +29,8 @@ export interface StatusReport {
   startedAt: number
   engine: ReturnType<Store['engine']['info']>
   counters: ReturnType<Store['engine']['counters']>
+  /** NBD exports: by id at the operator's door, by VOLUME/ATTACHMENT at the tenants': an attachment's export name is a secret. */
+  exports: ReturnType<Store['engine']['exportCounters']>
   /** Layers that wait to be given back. */
   reaperBacklog: number
   counts: Record<string, number>
@@ -107,6 +109,7 @@ async function report({ store, doors, tls, startedAt }: ControlParts): Promise<S
     startedAt,
     engine: engine.info(),
     counters: engine.counters(),
+    exports: engine.exportCounters(),
     reaperBacklog: core.reaper.backlog,
     counts,
   }

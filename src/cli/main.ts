@@ -64,8 +64,9 @@ program
   .description('say how a running server does')
   .option('--data <dir>', `its data directory (default: ./data, or ${environmentName('data')})`)
   .option('--json', 'print everything as JSON')
+  .option('--exports', 'print a table of the NBD exports: requests, bytes, errors, latencies')
   .addHelpText('after', '\nExit status: 0 it runs, 1 it does not, 2 it could not be asked.')
-  .action(async (options: { data?: string; json?: boolean }) => {
+  .action(async (options: { data?: string; json?: boolean; exports?: boolean }) => {
     process.exitCode = await status({ ...options, data: dataOf(options) })
   })
 

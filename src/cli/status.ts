@@ -4,10 +4,12 @@ import { DataDirectory } from '../core/data_directory.js'
 import type { TlsMode } from '../lib/addresses.js'
 import { sizeInWords } from '../lib/units.js'
 import { askForStatus, type StatusReport } from './control.js'
+import { exportsInWords } from './exports_table.js'
 import type { NbdTlsReport } from './nbd_tls.js'
 
 /** Answers the exit status: 0 it runs, 1 it does not. */
-export async function status({ data, json = false }: { data: string; json?: boolean }): Promise<number> {
+export async function status(options: { data: string; json?: boolean; exports?: boolean }): Promise<number> {
+  const { data, json = false, exports = false } = options
   const directory = new DataDirectory(data)
   directory.mustExist()
   const report = await askForStatus(directory.controlSocket)
@@ -15,7 +17,7 @@ export async function status({ data, json = false }: { data: string; json?: bool
     console.log(json ? 'null' : `no server is running on ${directory.path}`)
     return 1
   }
-  console.log(json ? JSON.stringify(report, undefined, 2) : inWords(report))
+  console.log(json ? JSON.stringify(report, undefined, 2) : exports ? exportsInWords(report.exports) : inWords(report))
   return 0
 }
 

@@ -134,6 +134,7 @@ async function findAttachment(db: Reader, name: string): Promise<Target | null> 
       'volumes.read_only',
       'volumes.project_id',
       'attachments.mode',
+      'attachments.id as attachment_id',
     ])
     .where('export_name', '=', name)
     .executeTakeFirst()
@@ -143,6 +144,7 @@ async function findAttachment(db: Reader, name: string): Promise<Target | null> 
     projectId: row.project_id,
     readOnly: row.mode === 'ro' || row.read_only === 1,
     description: describe('volume', row.id, row.name),
+    label: `${row.id}/${row.attachment_id}`,
   }
 }
 
@@ -162,6 +164,7 @@ async function findById(db: Reader, id: string): Promise<Target | null> {
           projectId: null,
           readOnly: kind !== 'volume',
           description: describe(kind, id, row.name),
+          label: id,
         }
   const volume = await of('volumes')
   if (volume !== undefined) return target('volume', volume)

@@ -16,6 +16,7 @@ import type {
   NativeCounters,
   NativeEngine,
   NativeEngineInfo,
+  NativeExportCounters,
   NativeIngestResult,
   NativeNbdCallbacks,
   NativeNbdLimits,
@@ -33,6 +34,7 @@ export type {
   NativeCheckReport,
   NativeCounters,
   NativeEngineInfo,
+  NativeExportCounters,
   NativeFinding,
   NativeFindingKind,
   NativeIngestResult,
@@ -60,6 +62,8 @@ export interface ExportTarget {
   resourceId: ResourceId
   readOnly: boolean
   description: string
+  /** What counters and reports call it: its name may be a secret. */
+  label: string
 }
 
 /** What a client asks for: in a list `ns:` and `ns:kind:` are prefixes, and no name means everything; otherwise names are whole. */
@@ -114,6 +118,11 @@ export class Engine {
 
   counters(): NativeCounters {
     return this.#native.counters()
+  }
+
+  /** Of each NBD export that has connections, and of those that had one last. */
+  exportCounters(): NativeExportCounters[] {
+    return this.#native.exportCounters()
   }
 
   // ---- resources ----

@@ -72,6 +72,35 @@ export interface NativeCounters {
   garbageEntries: number
 }
 
+/**
+ * Of one NBD export since its first connection; all but `connections` only grow, until it is forgotten (docs/nbd.md "Counters").
+ * `name` is the label that its resolver gave it, never the secret by which it is found.
+ */
+export interface NativeExportCounters {
+  door: NbdDoor
+  name: string
+  connections: number
+  /** Connections in all. */
+  accepted: number
+  /** By command; refused ones included. */
+  requests: {
+    read: number
+    write: number
+    flush: number
+    trim: number
+    cache: number
+    writeZeroes: number
+    blockStatus: number
+    disconnect: number
+  }
+  /** Requests answered with an error. */
+  errors: number
+  bytesRead: number
+  bytesWritten: number
+  /** Numbers of requests: of under 1 µs, then of [2^(i-1), 2^i) µs in bucket i; the last of 24 buckets has no upper bound. */
+  latencyUs: { read: number[]; write: number[]; flush: number[]; other: number[] }
+}
+
 export interface NativeExtent {
   lengthBytes: number
   hole: boolean
@@ -108,6 +137,8 @@ export interface NativeExport {
   resourceId: string
   readOnly: boolean
   description: string
+  /** What counters call it. */
+  label: string
 }
 
 /** What a client asks for: with LIST_META_CONTEXT (`list`; no names: everything, `ns:` or `ns:kind:` as prefixes) or SET_META_CONTEXT. */
@@ -250,6 +281,8 @@ export interface NativeScrubResult {
 export interface NativeEngine {
   info(): NativeEngineInfo
   counters(): NativeCounters
+  /** Sorted by door and name. No reactor is asked or waits. */
+  exportCounters(): NativeExportCounters[]
 
   /**
    * Opens a resource, or takes one more lease of it when it is open (the spec of the first one holds then).
