@@ -71,7 +71,39 @@ Task<Result<void>> Engine::shutdown() { return run_on(registrar(), shutdown_here
 
 Task<Result<void>> Engine::recover() { return run_on(registrar(), recover_here()); }
 
+/// A client that carries on over our restart counts on all that it was answered (dirty_log.h).
+Task<Result<void>> Engine::recover_answered() {
+  if (stores_.dirty_logs == nullptr) co_return Result<void>{};
+  Result<std::vector<DirtyLogs::Left>> left = co_await stores_.dirty_logs->left();
+  if (!left) co_return left.error();
+  for (const DirtyLogs::Left& log : *left) {
+    RecordBatch batch;
+    const DataFileId file = data_file_of(log.layer);
+    for (const auto& [region, owned, zeroed] : log.regions) {
+      if (!owned.empty()) batch.push_back(AssignBlocks{log.layer, region, Source::private_data(file), owned});
+      if (!zeroed.empty()) batch.push_back(AssignBlocks{log.layer, region, Source::zero(), zeroed});
+    }
+    if (!batch.empty()) {
+      // I2: its bytes first.
+      Result<void> done = co_await trust(file);
+      if (!done && done.error().code == Code::io) {
+        // I6: the kernel says so once, and the next start would believe what is not there.
+        Result<void> dropped = co_await stores_.dirty_logs->remove(log.path);
+        if (!dropped) co_return dropped;
+      }
+      if (done) done = co_await stores_.records.commit(std::move(batch));
+      if (!done) co_return done;
+    }
+    Result<void> removed = co_await stores_.dirty_logs->remove(log.path);
+    if (!removed) co_return removed;
+  }
+  co_return Result<void>{};
+}
+
 Task<Result<void>> Engine::recover_here() {
+  // First: the files that it speaks of would be taken for such that nobody refers to.
+  Result<void> answered = co_await recover_answered();
+  if (!answered) co_return answered;
   Result<std::vector<DataFileId>> files = co_await stores_.records.garbage_files();
   if (!files) co_return files.error();
   RecordBatch done;

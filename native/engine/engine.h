@@ -39,7 +39,8 @@ class Engine {
   Engine(StoreAccess stores, JobSink& workers, std::vector<Executor*> homes);
   ~Engine();
 
-  /// Once, before the first open: removes the data files that the last run left without a record. Their layers may be live heads
+  /// Once, before the first open: commits what an earlier process of this boot and mount had answered and not flushed, and removes
+  /// the data files that the last run left without a record. Their layers may be live heads
   /// that are written to again, into a file of the same number: the reclaimer must not come across those later. The rest of the
   /// garbage goes in the background.
   Task<Result<void>> recover();
@@ -92,6 +93,7 @@ class Engine {
   };
 
   Task<Result<void>> recover_here();
+  Task<Result<void>> recover_answered();
   Task<Result<void>> open_here(ResourceSpec spec);
   Task<Result<void>> close_here(std::string id, bool all_leases);
   Task<Result<bool>> quiesce_here(std::string id);

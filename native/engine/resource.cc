@@ -9,7 +9,10 @@
 namespace atl {
 namespace {
 
-constexpr size_t dirty_regions_max = 16384;
+// Of the dirty log's slots: a flush in the background ends before the rest is used up, or writers wait for it.
+constexpr size_t dirty_regions_max = DirtyLog::slots / 4 * 3;
+// More than one change can touch at once (64 MiB).
+constexpr uint32_t change_regions_max = 64;
 
 constexpr RegionIndex region_of(uint64_t offset) { return RegionIndex{static_cast<uint32_t>(offset / region_bytes)}; }
 
@@ -234,17 +237,37 @@ Task<Result<void>> Resource::begin_change(uint64_t offset, uint64_t length) {
   if (failed_) co_return failed();
   if (Result<void> inside = within(offset, length); !inside) co_return inside;
   changes_in_flight_++;
-  if (!file_intended_ && !mutated(Mutation::forget_intent)) {
-    // Before the file can exist: a crash must not leave a file that nobody knows of.
-    RecordBatch intent{IntendFile{head_file()}};
-    Result<void> intended = co_await stores_.records.commit(std::move(intent));
-    if (!intended) {
+  if (!file_intended_) {
+    Result<void> prepared = co_await prepare_head();
+    if (!prepared) {
       end_change();
-      co_return intended;
+      co_return prepared;
     }
-    file_intended_ = true;
   }
   co_return Result<void>{};
+}
+
+Task<Result<void>> Resource::prepare_head() {
+  while (preparing_) co_await prepared_.wait();
+  if (file_intended_) co_return Result<void>{};
+  preparing_ = true;
+  // Before the file can exist: a crash must not leave a file that nobody knows of.
+  Result<void> prepared;
+  if (!mutated(Mutation::forget_intent)) {
+    RecordBatch intent{IntendFile{head_file()}};
+    prepared = co_await stores_.records.commit(std::move(intent));
+  }
+  if (prepared && stores_.dirty_logs != nullptr) {
+    Result<std::unique_ptr<DirtyLog>> log = co_await stores_.dirty_logs->create(head());
+    if (log)
+      log_ = std::move(*log);
+    else
+      prepared = log.error();
+  }
+  file_intended_ = prepared.ok();
+  preparing_ = false;
+  prepared_.wake_all();
+  co_return prepared;
 }
 
 void Resource::end_change() {
@@ -259,16 +282,36 @@ Task<Result<void>> Resource::end_with(Result<void> result, WriteFlags flags) {
 
 void Resource::own(RegionIndex region, BlockRange range) {
   map_.assign(region, range, Source::private_data(head_file()));
-  Unflushed& dirty = dirty_[region];
+  Dirty& dirty = dirty_at(region);
   dirty.owned.add(range);
   dirty.zeroed.remove(range);
+  if (dirty.slot != nullptr) {
+    dirty.slot->owned.add(range);
+    dirty.slot->zeroed.remove(range);
+  }
   // A client that never flushes must not make the list of dirty regions grow without bound.
   if (dirty_.size() >= dirty_regions_max && flushes_started_ == flushes_ended_) spawn(flush_in_background());
 }
 
-Task<void> Resource::flush_in_background() {
-  // Whoever is promised durability asks again; an error stays with the blocks (they stay dirty) or with the resource (I6).
-  (void)co_await flush();
+// ---- the dirty log ----
+
+bool Resource::has_room(uint64_t first, uint64_t end) const {
+  if (!log_ || log_->free_slots() >= change_regions_max) return true;
+  uint32_t wanted = 0;
+  for_regions(first, end, [&](RegionIndex region, BlockRange) { wanted += dirty_.contains(region) ? 0 : 1; });
+  return wanted <= log_->free_slots();
+}
+
+/// Also after an error: part of it may be there. I6: what such a disk took before is believed no more after the end of this process.
+void Resource::touched(const Result<void>& changed) {
+  unsynced_ = true;
+  if (!changed && changed.error().code == Code::io) drop_log();
+}
+
+Resource::Dirty& Resource::dirty_at(RegionIndex region) {
+  Dirty& dirty = dirty_[region];
+  if (log_ && dirty.slot == nullptr) dirty.slot = &log_->take(region);
+  return dirty;
 }
 
 Task<Result<void>> Resource::write(uint64_t offset, Bytes from, WriteFlags flags) {
@@ -306,8 +349,12 @@ Task<Result<void>> Resource::write_blocks(uint64_t offset, Bytes from) {
           if (source.kind == SourceKind::private_data) file = source.file;
         });
   Result<void> written = co_await stores_.data.write(file, offset, from);
-  unsynced_ = true;  // also after an error: part of it may be there
+  touched(written);
   if (!written || file != head_file()) co_return written;
+  if (!has_room(first, end)) {
+    Result<void> room = co_await make_room(first, end);
+    if (!room) co_return room;
+  }
   for_regions(first, end, [&](RegionIndex region, BlockRange range) {
     if (!map_.all_from(region, range, head_file())) own(region, range);
   });
@@ -328,7 +375,7 @@ Task<Result<void>> Resource::write_partial(uint64_t offset, Bytes from) {
   while (!locks_.try_acquire(claim)) co_await locks_.changed();
   if (aligned && map_.all_from(region, range, head_file())) {
     Result<void> written = co_await stores_.data.write(head_file(), offset, from);
-    unsynced_ = true;
+    touched(written);
     co_return written;
   }
   const AlignedBuffer whole{block_bytes};
@@ -337,8 +384,12 @@ Task<Result<void>> Resource::write_partial(uint64_t offset, Bytes from) {
   if (mutated(Mutation::partial_over_zeros)) std::memset(whole.data(), 0, block_bytes);
   std::memcpy(whole.data() + offset % block_bytes, from.data(), from.size());
   Result<void> written = co_await stores_.data.write(head_file(), block * block_bytes, whole.bytes());
-  unsynced_ = true;
+  touched(written);
   if (!written) co_return written;
+  if (!has_room(block, block + 1)) {
+    Result<void> room = co_await make_room(block, block + 1);
+    if (!room) co_return room;
+  }
   if (!map_.all_from(region, range, head_file())) own(region, range);
   co_return Result<void>{};
 }
@@ -353,8 +404,12 @@ Task<Result<void>> Resource::zero_region(RegionIndex region, BlockRange range, b
   while (!locks_.try_acquire(claim)) co_await locks_.changed();
   if (keep_allocated) {
     Result<void> zeroed = co_await stores_.data.write_zeroes(head_file(), offset, length);
-    unsynced_ = true;
+    touched(zeroed);
     if (!zeroed) co_return zeroed;
+    if (!has_room(first, first + range.count())) {
+      Result<void> room = co_await make_room(first, first + range.count());
+      if (!room) co_return room;
+    }
     if (!map_.all_from(region, range, head_file())) own(region, range);
     co_return Result<void>{};
   }
@@ -374,14 +429,22 @@ Task<Result<void>> Resource::zero_region(RegionIndex region, BlockRange range, b
   for (const BlockRange& run : runs) {
     const uint64_t at = uint64_t{number(region)} * region_bytes + uint64_t{run.first} * block_bytes;
     Result<void> punched = co_await stores_.data.punch(head_file(), at, uint64_t{run.count()} * block_bytes);
-    unsynced_ = true;
+    touched(punched);
     if (!punched) co_return punched;
   }
+  if (!has_room(first, first + range.count())) {
+    Result<void> room = co_await make_room(first, first + range.count());
+    if (!room) co_return room;
+  }
   gone.for_runs([&](BlockRange run) { map_.assign(region, run, Source::zero()); });
-  Unflushed& dirty = dirty_[region];
+  Dirty& dirty = dirty_at(region);
   dirty.owned -= gone;
   if (mutated(Mutation::trim_forgets_parent)) co_return Result<void>{};
   dirty.zeroed |= gone;
+  if (dirty.slot != nullptr) {
+    dirty.slot->zeroed |= gone;
+    dirty.slot->owned -= gone;
+  }
   co_return Result<void>{};
 }
 
@@ -436,92 +499,15 @@ Task<Result<void>> Resource::trim(uint64_t offset, uint64_t length, WriteFlags f
   co_return result;
 }
 
-// ---- making durable ----
-
-RecordBatch Resource::batch_of(const std::unordered_map<RegionIndex, Unflushed>& dirty) const {
-  RecordBatch batch;
-  // With no parent below there is nothing for a zero to hide: the block is given back instead.
-  const Source nothing = chain_->layers().size() == 1 ? Source::none() : Source::zero();
-  for (const auto& [region, blocks] : dirty) {
-    if (!blocks.owned.empty())
-      batch.push_back(AssignBlocks{head(), region, Source::private_data(head_file()), blocks.owned});
-    if (!blocks.zeroed.empty()) batch.push_back(AssignBlocks{head(), region, nothing, blocks.zeroed});
-  }
-  return batch;
-}
-
-Task<Result<void>> Resource::flush_once() {
-  if (failed_) co_return failed();
-  committing_ = std::exchange(dirty_, {});
-  Result<void> done;
-  if (mutated(Mutation::records_before_data) && !committing_.empty())
-    (void)co_await stores_.records.commit(batch_of(committing_));
-  if (std::exchange(unsynced_, false) && !mutated(Mutation::skip_data_sync)) {
-    done = co_await stores_.data.sync(head_file());
-    if (mutated(Mutation::ignore_failed_sync)) done = {};
-    if (!done) failed_ = true;
-  }
-  if (done && !committing_.empty()) {
-    const Durability durability = mutated(Mutation::answer_before_commit) ? Durability::lazy : Durability::durable;
-    done = co_await stores_.records.commit(batch_of(committing_), durability);
-    if (!done && done.error().code == Code::io) failed_ = true;
-  }
-  // Not durable, but not lost: the next flush tries again, and what was written meanwhile wins.
-  if (!done)
-    for (const auto& [region, old] : committing_) {
-      Unflushed& now = dirty_[region];
-      now.owned |= old.owned - now.zeroed;
-      now.zeroed |= old.zeroed - now.owned;
-    }
-  committing_.clear();
-  co_return done;
-}
-
-Task<Result<void>> Resource::flush() {
-  VERIFY(home_.on_thread());
-  if (read_only_) co_return Result<void>{};
-  // A flush that began before this call may have missed writes answered since; the next one covers them, for all who wait.
-  const uint64_t mine = flushes_started_ + 1;
-  while (flushes_ended_ < mine) {
-    if (flushes_started_ > flushes_ended_) {
-      co_await flushed_.wait();
-      continue;
-    }
-    flushes_started_++;
-    Result<void> flushed = co_await flush_once();
-    last_flush_ = std::move(flushed);
-    flushes_ended_++;
-    flushed_.wake_all();
-  }
-  co_return last_flush_;
-}
-
-Task<Result<void>> Resource::settle() {
-  VERIFY(home_.on_thread());
-  while (changes_in_flight_ > 0) co_await drained_.wait();
-  Result<void> flushed = co_await flush();
-  co_return flushed;
-}
-
-Task<Result<void>> Resource::quiesce() {
-  VERIFY(home_.on_thread());
-  if (held_) co_return Error{Code::busy, "resource " + id_ + ": is quiesced already"};
-  held_ = true;
-  if (mutated(Mutation::snapshot_before_flush)) {
-    while (changes_in_flight_ > 0) co_await drained_.wait();
-    co_return Result<void>{};
-  }
-  Result<void> flushed = co_await settle();
-  if (!flushed) {
-    held_ = false;
-    released_.wake_all();
-  }
-  co_return flushed;
-}
+// ---- a new head, a shorter chain ----
 
 void Resource::resume(uint64_t size_bytes, std::vector<ChainLayer> layers) {
   VERIFY(home_.on_thread() && held_ && !layers.empty() && changes_in_flight_ == 0);
-  if (layers.front().id != head()) file_intended_ = false;
+  if (layers.front().id != head()) {
+    VERIFY(dirty_.empty() || mutated(Mutation::snapshot_before_flush));
+    file_intended_ = false;
+    drop_log();
+  }
   if (size_bytes < size_bytes_ && !mutated(Mutation::stale_after_shrink)) {
     // What lay beyond the new end must not come back from the map when the resource grows again.
     const uint64_t regions = (size_bytes_ + region_bytes - 1) / region_bytes;

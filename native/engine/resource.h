@@ -5,6 +5,7 @@
 //       commits what it took from `dirty_`.
 //   I3  flush() answers after both. I4: block_locks.h. I5: RegionMap::all_from(head's file).
 //   I6  after a failed sync `failed_` is set: every later write and flush answers `io` until the resource is closed and reopened.
+//   I3' what is dirty is in the head's dirty log too (store/dirty_log.h), before its write is answered.
 //   I8  a block that is not the head's own is always written whole.
 // A write's head does not change under it: quiesce() waits for writes in flight.
 #pragma once
@@ -22,6 +23,7 @@
 #include "engine/region_map.h"
 #include "engine/status_runs.h"
 #include "store/data_store.h"
+#include "store/dirty_log.h"
 #include "store/record_store.h"
 
 namespace atl {
@@ -40,6 +42,8 @@ Result<void> judge(const ResourceSpec& spec);
 struct StoreAccess {
   DataStore& data;
   RecordStore& records;
+  /// Null: what was not flushed dies with the process (the stores of tests).
+  DirtyLogs* dirty_logs = nullptr;
 };
 
 class Resource final : public BlockDevice {
@@ -89,6 +93,9 @@ class Resource final : public BlockDevice {
 #endif
 
  private:
+  struct Dirty : Unflushed {
+    DirtyLog::Slot* slot = nullptr;  // says the same in the log, if there is one
+  };
   struct Segment {
     uint64_t offset;  // of the resource
     uint64_t length;
@@ -118,9 +125,19 @@ class Resource final : public BlockDevice {
   Task<Result<void>> zero_region(RegionIndex region, BlockRange range, bool keep_allocated);
   void own(RegionIndex region, BlockRange range);
 
+  /// Once for each head, before its first change.
+  Task<Result<void>> prepare_head();
+  /// Whether the dirty log can take the regions of blocks [first, end).
+  bool has_room(uint64_t first, uint64_t end) const;
+  /// Flushes until it can. Nothing may be awaited between its answer and the marks that it made room for.
+  Task<Result<void>> make_room(uint64_t first, uint64_t end);
+  Dirty& dirty_at(RegionIndex region);
+  void touched(const Result<void>& changed);
+  void drop_log();
+
   Task<void> flush_in_background();
   Task<Result<void>> flush_once();
-  RecordBatch batch_of(const std::unordered_map<RegionIndex, Unflushed>& dirty) const;
+  RecordBatch batch_of(const std::unordered_map<RegionIndex, Dirty>& dirty) const;
 
   UnflushedRegions unflushed(RegionSpan span) const;
   Task<Result<std::map<RegionIndex, BlockSet>>> survey_upper(size_t layers, RegionSpan span, const VisitDecided& visit);
@@ -139,10 +156,13 @@ class Resource final : public BlockDevice {
   std::unordered_map<RegionIndex, std::unique_ptr<Waiters>> resolving_;
   BlockLocks locks_;
 
-  std::unordered_map<RegionIndex, Unflushed> dirty_;
-  std::unordered_map<RegionIndex, Unflushed> committing_;  // taken out of dirty_, perhaps not in the records yet
-  bool unsynced_ = false;                                  // bytes went to the head's file since its last sync
-  bool file_intended_ = false;                             // the record store knows that the head's file may exist
+  std::unordered_map<RegionIndex, Dirty> dirty_;
+  std::unordered_map<RegionIndex, Dirty> committing_;  // taken out of dirty_, perhaps not in the records yet
+  std::unique_ptr<DirtyLog> log_;                      // of the head, from its first change on
+  bool unsynced_ = false;                              // bytes went to the head's file since its last sync
+  bool file_intended_ = false;                         // the record store knows that the head's file may exist
+  bool preparing_ = false;                             // prepare_head() runs
+  Waiters prepared_;
   bool failed_ = false;
 
   bool held_ = false;

@@ -46,7 +46,13 @@ Result<std::unique_ptr<Host>> Host::start(const HostOptions& options) {
     homes.push_back(&(*loop)->loop());
     host->loops_.push_back(std::move(*loop));
   }
-  host->engine_ = std::make_unique<Engine>(StoreAccess{*host->store_.data, *host->records_}, *host->workers_, homes);
+  if (options.purpose != Purpose::examine) {
+    Result<std::unique_ptr<DirtyLogs>> dirty_logs = DirtyLogs::open(options.store_dir, *host->workers_);
+    if (!dirty_logs) return dirty_logs.error();
+    host->dirty_logs_ = std::move(*dirty_logs);
+  }
+  const StoreAccess stores{*host->store_.data, *host->records_, host->dirty_logs_.get()};
+  host->engine_ = std::make_unique<Engine>(stores, *host->workers_, homes);
   if (options.purpose == Purpose::serve)
     if (Result<void> recovered = host->recover_and_wait(); !recovered) return recovered.error();
   return host;

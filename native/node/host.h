@@ -34,6 +34,8 @@ class Host {
   Engine& engine() { return *engine_; }
   RecordStore& records() { return *records_; }
   DataStore& data() { return *store_.data; }
+  /// Null when the store is only examined.
+  const DirtyLogs* dirty_logs() const { return dirty_logs_.get(); }
   /// A thread that steps back for all others.
   JobSink& patient() { return *patient_; }
   Loop& loop(size_t at) { return loops_[at]->loop(); }
@@ -63,6 +65,7 @@ class Host {
   std::unique_ptr<BlockingPool> patient_;
   std::vector<std::unique_ptr<LoopThread>> loops_;
   std::unique_ptr<RecordStore> records_;
+  std::unique_ptr<DirtyLogs> dirty_logs_;
   std::unique_ptr<Engine> engine_;
   std::unique_ptr<NbdServer> nbd_;
 };

@@ -172,6 +172,9 @@ Napi::Value JsEngine::info(Info info) {
   about.Set("cache", running.direct() ? "direct" : "buffered");
   about.Set("reactors", number_value(env, running.reactors()));
   about.Set("formatVersion", number_value(env, RecordStore::format_version));
+  const DirtyLogs* logs = running.dirty_logs();
+  about.Set("dirtyLogs", Napi::Boolean::New(env, logs != nullptr && logs->kept()));
+  about.Set("dirtyLogsDiscarded", number_value(env, logs == nullptr ? 0 : logs->discarded()));
   return about;
 }
 

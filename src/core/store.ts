@@ -36,6 +36,16 @@ export async function openStore({ dataDir, log, nbdLimits, ...options }: StoreOp
     undo.push(() => catalog.close())
     const engine = await Engine.open({ ...options, storeDir: directory.store })
     undo.push(() => engine.shutdown())
+    const { dirtyLogs, dirtyLogsDiscarded } = engine.info()
+    if (!dirtyLogs)
+      log.info(
+        'this kernel (before Linux 6.8) cannot tell mounts apart: what is not flushed is lost if this process is killed',
+      )
+    if (dirtyLogsDiscarded > 0)
+      log.info(
+        { volumes: dirtyLogsDiscarded },
+        'writes that were not flushed before the last boot or mount are thrown away',
+      )
     const core = await Core.open({ catalog, engine, log })
     engine.resolveExportsBy(core.exports, nbdLimits)
     undo.push(() => core.close())

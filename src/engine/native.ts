@@ -54,6 +54,10 @@ export interface NativeEngineInfo {
   cache: 'buffered' | 'direct'
   reactors: number
   formatVersion: number
+  /** Whether what is answered survives the end of the process: native/store/dirty_log.h. */
+  dirtyLogs: boolean
+  /** Of an earlier boot or mount: thrown away at the start. */
+  dirtyLogsDiscarded: number
 }
 
 /** Monotonic since start, except the gauges `openResources`, `connections` and `garbageEntries`. Bytes are numbers (below 2^53). */

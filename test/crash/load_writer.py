@@ -128,6 +128,8 @@ class Writer:
         """at: the state before stays as it is, for the next cut. Otherwise what is found is what is durable now."""
         model = self.model if at is None else self.model.at(at)
         judge = model.observe if at is None else model.possible
+        if at is None:
+            model.process_died()
         handle = connect(uri)
         bad = []
         checked = 0

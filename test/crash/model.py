@@ -1,7 +1,8 @@
 """What may be in each sector of a volume, given what was sent, answered and flushed.
 
 A write is known by its number; numbers grow. For each sector the model holds the number that is durable for certain
-and, in the order sent, those that came later. A crash may leave any of these and nothing else.
+and, in the order sent, those that came later. A power cut may leave any of these and nothing else; the end of a process
+leaves at least what was answered.
 """
 
 import struct
@@ -16,6 +17,7 @@ class Model:
         self.durable = {}  # sector -> number (absent: 0)
         self.later = {}  # sector -> numbers, oldest first
         self.answered = {}  # sector -> the newest of `later` that was answered
+        self.answered_last = {}  # likewise, by the run before
         self.busy = set()  # sectors with a write in flight: at most one at a time, so that "later" has a meaning
 
     def content(self, sector, number):
@@ -71,7 +73,14 @@ class Model:
     def restarted(self):
         """What was in flight will not be answered any more."""
         self.busy.clear()
-        self.answered.clear()
+        self.answered_last = self.answered
+        self.answered = {}
+
+    def process_died(self):
+        """Since then only the server's process went, not the kernel: what it had answered is there, flushed or not."""
+        for sector, number in self.answered_last.items():
+            self._settle(sector, number)
+        self.answered_last = {}
 
     def _settle(self, sector, number):
         later = self.later.get(sector, [])

@@ -1,5 +1,8 @@
 // Machines whose disk's server goes away and comes back, in order and by kill -9, while they write: QEMU's NBD client with
 // `reconnect-delay`, and the kernel's with atoll-attach.
+//
+// What a machine was answered must be there when it has reconnected, flushed or not: it goes on as if nothing had happened,
+// and its next flush speaks for all that it wrote before.
 
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -9,7 +12,7 @@ import { Api } from '../support/api.js'
 import { bootNbdGuest, guestUri } from '../support/guest/nbd_guest.js'
 import { qmp } from '../support/guest/qmp.js'
 import { WriteLoad } from '../support/guest/write_load.js'
-import { tool } from '../support/nbd_tools.js'
+import { nbdsh, tool } from '../support/nbd_tools.js'
 import { startServerProcess } from '../support/server_process.js'
 
 t.setTimeout(600_000)
@@ -28,6 +31,27 @@ const endings = [
   ['in order', () => server.stop()],
   ['by kill -9', () => server.kill()],
 ] as const
+
+t.test('what was answered survives a kill -9 of the server, flushed or not', async () => {
+  const uri = server.operatorUri(await api.createVolume({}))
+  // Killed by its client while that is connected: the end of the last connection would be a flush.
+  await nbdsh(
+    uri,
+    [
+      "h.pwrite(b'flushed!' * 4096, 0)",
+      'h.flush()',
+      "h.pwrite(b'answered' * 4096, 8 << 20)",
+      'h.trim(4096, 0)',
+      `import os\nos.kill(${server.pid}, 9)`,
+    ].join('\n'),
+  )
+  await server.kill()
+  await server.start()
+  await nbdsh(
+    uri,
+    "assert h.pread(32768, 8 << 20) == b'answered' * 4096\nassert h.pread(8192, 0) == bytes(4096) + b'flushed!' * 512",
+  )
+})
 
 t.test(
   'qemu-img with reconnect-delay keeps 64 writes in flight through restarts and kills, and none fails',
@@ -50,45 +74,48 @@ t.test(
   },
 )
 
-t.test('a guest writes on over restarts, by QEMU’s client and by the kernel’s, and sees its disks grow', async (t) => {
-  const [qemu, kernel] = await Promise.all([volume(), volume()])
-  const qmpSocket = join(server.scratchDir, 'qmp')
-  const guest = await bootNbdGuest({ disks: [qemu.uri], reconnectSeconds: 120, qmpSocket })
-  try {
-    await guest.run(`atoll-attach --connections 2 --timeout 3 --dead-timeout 120 ${guestUri(kernel.uri)} /dev/nbd0`)
-    const loads = [await WriteLoad.start(guest, '/dev/vda'), await WriteLoad.start(guest, '/dev/nbd0')]
-    for (const [how, end] of [endings[0], endings[0]]) {
-      for (const load of loads) await load.progress()
-      await sleep(Math.random() * 300) // into other work each time
-      await end()
+t.test(
+  'a guest writes on over restarts and kills, by QEMU’s client and by the kernel’s, and sees its disks grow',
+  async (t) => {
+    const [qemu, kernel] = await Promise.all([volume(), volume()])
+    const qmpSocket = join(server.scratchDir, 'qmp')
+    const guest = await bootNbdGuest({ disks: [qemu.uri], reconnectSeconds: 120, qmpSocket })
+    try {
+      await guest.run(`atoll-attach --connections 2 --timeout 3 --dead-timeout 120 ${guestUri(kernel.uri)} /dev/nbd0`)
+      const loads = [await WriteLoad.start(guest, '/dev/vda'), await WriteLoad.start(guest, '/dev/nbd0')]
+      for (const [how, end] of [...endings, ...endings]) {
+        for (const load of loads) await load.progress()
+        await sleep(Math.random() * 300) // into other work each time
+        await end()
+        await server.start()
+        for (const load of loads) await load.progress()
+        t.pass(`ended ${how} and started again`)
+      }
+      for (const load of loads) await load.verify()
+      t.notMatch(guest.console, /I\/O error|EXT4-fs error/i)
+
+      const growsTo = async (disk: string, bytes: number) => {
+        const size = `$(cat /sys/block/${disk}/size)`
+        await guest.run(`for i in $(seq 100); do test ${size} = ${bytes / 512} && break; sleep 0.1; done`)
+        t.equal((await guest.run(`echo ${size}`)).trim(), String(bytes / 512), `${disk} has grown in the guest`)
+        await guest.run(`dd if=/dev/urandom of=/dev/${disk} bs=1M count=1 seek=${bytes / MiB - 1} oflag=direct`)
+      }
+      for (const { id } of [qemu, kernel]) await api.extend(id, 2)
+      await guest.run('atoll-attach --resize /dev/nbd0')
+      await growsTo('nbd0', 2 * GiB)
+      // QEMU asks for the size when it connects, and at no other time. The kernel's keeper looks again then, too.
+      await api.extend(kernel.id, 3)
+      await server.stop()
       await server.start()
-      for (const load of loads) await load.progress()
-      t.pass(`ended ${how} and started again`)
-    }
-    for (const load of loads) await load.verify()
-    t.notMatch(guest.console, /I\/O error|EXT4-fs error/i)
+      await guest.run('dd if=/dev/vda of=/dev/null bs=4096 count=1 iflag=direct')
+      await qmp(qmpSocket, 'block_resize', { device: 'disk0', size: 2 * GiB })
+      await growsTo('vda', 2 * GiB)
+      await growsTo('nbd0', 3 * GiB)
 
-    const growsTo = async (disk: string, bytes: number) => {
-      const size = `$(cat /sys/block/${disk}/size)`
-      await guest.run(`for i in $(seq 100); do test ${size} = ${bytes / 512} && break; sleep 0.1; done`)
-      t.equal((await guest.run(`echo ${size}`)).trim(), String(bytes / 512), `${disk} has grown in the guest`)
-      await guest.run(`dd if=/dev/urandom of=/dev/${disk} bs=1M count=1 seek=${bytes / MiB - 1} oflag=direct`)
+      await guest.run('atoll-attach --detach /dev/nbd0')
+      await guest.powerOff()
+    } finally {
+      await guest.kill()
     }
-    for (const { id } of [qemu, kernel]) await api.extend(id, 2)
-    await guest.run('atoll-attach --resize /dev/nbd0')
-    await growsTo('nbd0', 2 * GiB)
-    // QEMU asks for the size when it connects, and at no other time. The kernel's keeper looks again then, too.
-    await api.extend(kernel.id, 3)
-    await server.stop()
-    await server.start()
-    await guest.run('dd if=/dev/vda of=/dev/null bs=4096 count=1 iflag=direct')
-    await qmp(qmpSocket, 'block_resize', { device: 'disk0', size: 2 * GiB })
-    await growsTo('vda', 2 * GiB)
-    await growsTo('nbd0', 3 * GiB)
-
-    await guest.run('atoll-attach --detach /dev/nbd0')
-    await guest.powerOff()
-  } finally {
-    await guest.kill()
-  }
-})
+  },
+)

@@ -1,0 +1,208 @@
+#include "store/dirty_log.h"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cinttypes>
+#include <cstdio>
+#include <cstring>
+#include <map>
+
+#include "store/local_directory.h"
+#include "store/on_pool.h"
+
+namespace atl {
+namespace {
+
+constexpr size_t header_bytes = 4096;
+constexpr size_t file_bytes = 1u << 20;
+constexpr char magic[8] = {'A', 'T', 'O', 'L', 'D', 'R', 'T', '2'};
+
+struct Header {
+  char magic[8];
+  char boot[64];   // the kernel's boot id, ends with NULs
+  uint64_t mount;  // its unique id, see mount_id()
+  uint64_t layer;
+};
+static_assert(sizeof(DirtyLog::Slot) == 272 && header_bytes + DirtyLog::slots * sizeof(DirtyLog::Slot) <= file_bytes);
+
+DirtyLog::Slot* slots_of(std::byte* mapped) { return reinterpret_cast<DirtyLog::Slot*>(mapped + header_bytes); }
+
+class File {
+ public:
+  explicit File(int fd) : fd_(fd) {}
+  File(const File&) = delete;
+  ~File() {
+    if (fd_ >= 0) ::close(fd_);
+  }
+  int fd() const { return fd_; }
+
+ private:
+  int fd_;
+};
+
+Result<std::string> boot_id() {
+  const char* path = "/proc/sys/kernel/random/boot_id";
+  const File file(::open(path, O_RDONLY | O_CLOEXEC));
+  char text[sizeof Header::boot - 1];
+  const ssize_t n = file.fd() < 0 ? -1 : ::read(file.fd(), text, sizeof text);
+  if (n <= 0) return Error::from_errno(errno, std::string("reading ") + path);
+  std::string id(text, static_cast<size_t>(n));
+  while (!id.empty() && id.back() == '\n') id.pop_back();
+  return id;
+}
+
+/// Never used twice while the kernel runs (Linux 6.8 on). 0: the kernel does not say.
+Result<uint64_t> mount_id(const std::string& directory) {
+  constexpr unsigned mount_id_unique = 0x4000;  // STATX_MNT_ID_UNIQUE, which older headers lack
+  struct statx found {};
+  if (::statx(AT_FDCWD, directory.c_str(), 0, mount_id_unique, &found) != 0)
+    return Error::from_errno(errno, "looking at " + directory);
+  return (found.stx_mask & mount_id_unique) != 0 ? found.stx_mnt_id : 0;
+}
+
+Result<void> write_all(int fd, const std::byte* data, size_t size, const std::string& path) {
+  for (size_t done = 0; done < size;) {
+    const ssize_t n = ::pwrite(fd, data + done, size - done, static_cast<off_t>(done));
+    if (n < 0 && errno == EINTR) continue;
+    if (n <= 0) return Error::from_errno(n < 0 ? errno : EIO, "writing " + path);
+    done += static_cast<size_t>(n);
+  }
+  return {};
+}
+
+}  // namespace
+
+DirtyLog::DirtyLog(std::string path, std::byte* mapped) : path_(std::move(path)), mapped_(mapped) {
+  free_.reserve(slots);
+  for (uint32_t i = slots; i > 0; i--) free_.push_back(i - 1);
+}
+
+DirtyLog::~DirtyLog() {
+  ::munmap(mapped_, file_bytes);
+  ::unlink(path_.c_str());
+}
+
+DirtyLog::Slot& DirtyLog::take(RegionIndex region) {
+  VERIFY(!free_.empty());
+  Slot& slot = slots_of(mapped_)[free_.back()];
+  free_.pop_back();
+  slot.region = number(region);
+  slot.owned = {};
+  slot.zeroed = {};
+  // Last: a process that dies in between leaves a free slot.
+  std::atomic_ref(slot.order).store(next_order_++, std::memory_order_release);
+  return slot;
+}
+
+void DirtyLog::free(Slot& slot) {
+  std::atomic_ref(slot.order).store(0, std::memory_order_release);
+  free_.push_back(static_cast<uint32_t>(&slot - slots_of(mapped_)));
+}
+
+Result<std::unique_ptr<DirtyLogs>> DirtyLogs::open(const std::string& store_directory, JobSink& pool) {
+  const std::string directory = store_directory + "/dirty";
+  if (Result<void> made = make_directory(directory); !made) return made.error();
+  Result<std::string> boot = boot_id();
+  if (!boot) return boot.error();
+  Result<uint64_t> mount = mount_id(directory);
+  if (!mount) return mount.error();
+  return std::unique_ptr<DirtyLogs>(new DirtyLogs(directory, std::move(*boot), *mount, pool));
+}
+
+Task<Result<std::unique_ptr<DirtyLog>>> DirtyLogs::create(LayerId layer) {
+  if (!kept()) co_return std::unique_ptr<DirtyLog>{};
+  const uint64_t turn = turn_++;
+  Result<std::unique_ptr<DirtyLog>> made =
+      co_await on_pool(pool_, [this, layer, turn] { return create_here(layer, turn); });
+  co_return made;
+}
+
+Result<std::unique_ptr<DirtyLog>> DirtyLogs::create_here(LayerId layer, uint64_t turn) {
+  char name[64];
+  std::snprintf(name, sizeof name, "/%016" PRIx64 ".%" PRIu64, number(layer), turn);
+  const std::string path = directory_ + name;
+  const File file(::open(path.c_str(), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
+  if (file.fd() < 0) return Error::from_errno(errno, "opening " + path);
+  std::vector<std::byte> content(file_bytes);
+  Header header{};
+  std::memcpy(header.magic, magic, sizeof magic);
+  boot_.copy(header.boot, sizeof header.boot - 1);
+  header.mount = mount_;
+  header.layer = number(layer);
+  std::memcpy(content.data(), &header, sizeof header);
+  Result<void> written = write_all(file.fd(), content.data(), content.size(), path);
+  void* mapped = MAP_FAILED;
+  if (written) {
+    mapped = ::mmap(nullptr, file_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, file.fd(), 0);
+    if (mapped == MAP_FAILED) written = Error::from_errno(errno, "mapping " + path);
+  }
+  if (!written) {
+    ::unlink(path.c_str());
+    return written.error();
+  }
+  return std::unique_ptr<DirtyLog>(new DirtyLog(path, static_cast<std::byte*>(mapped)));
+}
+
+Task<Result<std::vector<DirtyLogs::Left>>> DirtyLogs::left() {
+  Result<std::vector<Left>> found = co_await on_pool(pool_, [this] { return left_here(); });
+  co_return found;
+}
+
+Result<std::vector<DirtyLogs::Left>> DirtyLogs::left_here() {
+  std::vector<std::string> names;
+  Result<void> listed = list_directory(directory_, [&](std::string_view name) { names.emplace_back(name); });
+  if (!listed) return listed.error();
+  std::vector<Left> all;
+  std::vector<std::byte> content(file_bytes);
+  for (const std::string& name : names) {
+    const std::string path = directory_ + "/" + name;
+    const File file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+    if (file.fd() < 0) return Error::from_errno(errno, "opening " + path);
+    const ssize_t n = ::pread(file.fd(), content.data(), content.size(), 0);
+    if (n < 0) return Error::from_errno(errno, "reading " + path);
+    Header header;
+    std::memcpy(&header, content.data(), sizeof header);
+    const bool ours = n == static_cast<ssize_t>(file_bytes) && std::memcmp(header.magic, magic, sizeof magic) == 0 &&
+                      std::string_view(header.boot, ::strnlen(header.boot, sizeof header.boot)) == boot_ && kept() &&
+                      header.mount == mount_ && header.layer != 0;
+    if (!ours) {
+      if (::unlink(path.c_str()) != 0) return Error::from_errno(errno, "removing " + path);
+      discarded_++;
+      continue;
+    }
+    std::vector<const DirtyLog::Slot*> used;
+    for (uint32_t i = 0; i < DirtyLog::slots; i++)
+      if (const DirtyLog::Slot& slot = slots_of(content.data())[i]; slot.order != 0) used.push_back(&slot);
+    std::sort(used.begin(), used.end(), [](const auto* a, const auto* b) { return a->order < b->order; });
+    std::map<uint32_t, Left::Region> regions;
+    for (const DirtyLog::Slot* slot : used) {
+      Left::Region& region = regions[slot->region];
+      region.region = RegionIndex{slot->region};
+      // A process that died between the two marks of a block left both: its bytes are in the file, or were punched there.
+      const BlockSet zeroed = slot->zeroed - slot->owned;
+      region.owned = (region.owned - zeroed) | slot->owned;
+      region.zeroed = (region.zeroed - slot->owned) | zeroed;
+    }
+    Left left;
+    left.layer = LayerId{header.layer};
+    left.path = path;
+    for (const auto& [at, region] : regions) left.regions.push_back(region);
+    all.push_back(std::move(left));
+  }
+  return all;
+}
+
+Task<Result<void>> DirtyLogs::remove(std::string path) {
+  Result<void> removed = co_await on_pool(pool_, [&path]() -> Result<void> {
+    if (::unlink(path.c_str()) != 0 && errno != ENOENT) return Error::from_errno(errno, "removing " + path);
+    return {};
+  });
+  co_return removed;
+}
+
+}  // namespace atl
