@@ -28,9 +28,6 @@ Result<std::unique_ptr<Host>> Host::start(const HostOptions& options) {
   Result<std::unique_ptr<BlockingPool>> workers = BlockingPool::create("atoll-work", worker_threads);
   if (!workers) return workers.error();
   host->workers_ = std::move(*workers);
-  Result<std::unique_ptr<BlockingPool>> patient = BlockingPool::create("atoll-scrub", 1, 19);
-  if (!patient) return patient.error();
-  host->patient_ = std::move(*patient);
 
   host->records_ = std::make_unique<RecordStore>(*host->store_.kv, *host->committer_, *host->workers_);
 
@@ -95,7 +92,6 @@ Task<Result<void>> Host::shutdown() {
 Host::~Host() {
   // Threads first, in the order of who posts to whom; then what they used.
   workers_.reset();
-  patient_.reset();
   for (const auto& loop : loops_) loop->stop();
   for (const auto& loop : loops_) loop->join();
   committer_.reset();

@@ -83,7 +83,6 @@ Napi::Function JsEngine::define(Napi::Env env) {
                                             InstanceMethod<&JsEngine::check>("check"),
                                             InstanceMethod<&JsEngine::repair>("repair"),
                                             InstanceMethod<&JsEngine::recover>("recover"),
-                                            InstanceMethod<&JsEngine::scrub>("scrub"),
                                             InstanceMethod<&JsEngine::record_blocks>("recordBlocks"),
                                             InstanceMethod<&JsEngine::reclaimed>("reclaimed"),
                                             InstanceMethod<&JsEngine::nbd_callbacks>("nbdCallbacks"),

@@ -1,7 +1,6 @@
-// js_health.cc: check, repair and scrub, as JavaScript sees them.
+// js_health.cc: check and repair, as JavaScript sees them.
 #include "engine/check.h"
 #include "engine/repair.h"
-#include "engine/scrub.h"
 #include "node/js_engine.h"
 #include "node/js_values.h"
 
@@ -84,31 +83,6 @@ Napi::Value JsEngine::repair(Info info) {
 Napi::Value JsEngine::recover(Info info) {
   Host& running = host(info.Env());
   return promise_of(info.Env(), *queue_, running.engine().registrar(), running.recover());
-}
-
-Napi::Value JsEngine::scrub(Info info) {
-  Host& running = host(info.Env());
-  const Napi::Object given = object(info[0], "step");
-  ScrubStep step;
-  step.max_chunks =
-      static_cast<uint32_t>(std::clamp<uint64_t>(whole_number(given.Get("maxChunks"), "maxChunks"), 1, 64));
-  step.from_start = !given.Get("after").IsString();
-  if (!step.from_start) {
-    const std::optional<Digest> after = Digest::parse(text(given.Get("after"), "after"));
-    if (!after) throw Napi::TypeError::New(info.Env(), "Expected a digest of 64 hexadecimal digits for after");
-    step.after = *after;
-  }
-  return promise_of<ScrubResult>(info.Env(), *queue_, running.engine().registrar(),
-                                 atl::scrub(running.engine().stores(), running.patient(), step),
-                                 [](Napi::Env env, const ScrubResult& result) -> Napi::Value {
-                                   Napi::Object object = Napi::Object::New(env);
-                                   object.Set("end", result.end);
-                                   if (!result.end) object.Set("last", result.last.hex());
-                                   object.Set("chunks", number_value(env, result.chunks));
-                                   object.Set("bytes", number_value(env, result.bytes));
-                                   object.Set("bad", finding_array(env, result.bad));
-                                   return object;
-                                 });
 }
 
 Napi::Value JsEngine::record_blocks(Info info) {

@@ -8,7 +8,6 @@
  *   openrc/admin.sh   how to log in
  *   nbd.sock          the operator's NBD door (by default)
  *   control.sock      what `atoll status` asks
- *   scrub.json        how far the scrub of content chunks is
  *
  * Only its owner can enter it (mode 0700).
  *
@@ -64,10 +63,6 @@ export class DataDirectory {
   }
   get nbdSocket(): string {
     return join(this.path, 'nbd.sock')
-  }
-  /** Where the scrub of content chunks is. */
-  get scrubState(): string {
-    return join(this.path, 'scrub.json')
   }
   get controlSocket(): string {
     return join(this.path, 'control.sock')

@@ -20,7 +20,6 @@ import type {
   NativeIngestResult,
   NativeNbdCallbacks,
   NativeNbdLimits,
-  NativeScrubResult,
   NativeTlsFailure,
   NativeTlsMaterial,
   NativeUsage,
@@ -40,7 +39,6 @@ export type {
   NativeIngestResult,
   NativeNbdLimits,
   NativePlace,
-  NativeScrubResult,
   NativeTlsFailure,
   NativeTlsMaterial,
   NativeUsage,
@@ -211,11 +209,6 @@ export class Engine {
   /** Tidies up what an interrupted run left, and what `repair` marked as garbage. Of an engine opened to `repair`. */
   recover(): Promise<void> {
     return native(() => this.#native.recover())
-  }
-
-  /** Verifies the next content chunks after this digest (null: from the start). Must not be under way at `shutdown`. */
-  scrub(step: { after: string | null; maxChunks: number }): Promise<NativeScrubResult> {
-    return native(() => this.#native.scrub(step))
   }
 
   /** Which blocks of the region the layer supplies itself. */

@@ -272,16 +272,6 @@ export interface NativeCheckReport {
   chunksVerified: number
 }
 
-export interface NativeScrubResult {
-  /** There was no further chunk. */
-  end: boolean
-  /** The digest of the last chunk that was read; absent at the end. */
-  last?: string
-  chunks: number
-  bytes: number
-  bad: NativeFinding[]
-}
-
 export interface NativeEngine {
   info(): NativeEngineInfo
   counters(): NativeCounters
@@ -357,8 +347,6 @@ export interface NativeEngine {
   repair(): Promise<string[]>
   /** What an interrupted run left is tidied up. Only for an engine opened to `repair`; to `serve` does it by itself. */
   recover(): Promise<void>
-  /** Reads up to `maxChunks` content chunks past `after` (a digest; null: from the start) and compares them with their digests. */
-  scrub(step: { after: string | null; maxChunks: number }): Promise<NativeScrubResult>
   /** The blocks that the layer's own record supplies in the region. */
   recordBlocks(layer: number, region: number): Promise<NativeBlocks[]>
   /** Resolves when no garbage is left to give back (for tests, and for `du`). */
