@@ -4,7 +4,6 @@
 // is shown when the test that owns it fails to start or stop it.
 
 import { mkdtemp, readFile, rm } from 'node:fs/promises'
-import { createConnection, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -12,6 +11,7 @@ import { fileURLToPath } from 'node:url'
 import { execa } from 'execa'
 import type { StatusReport } from '../../src/cli/control.js'
 import type { NativeCounters } from '../../src/engine/engine.js'
+import { answers, freePort } from './ports.js'
 
 /** `atoll`, for node. */
 export const program = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url))
@@ -156,11 +156,7 @@ export class ServerProcess {
   async #answers(): Promise<boolean> {
     const health = await fetch(`${this.url}/healthcheck`).catch(() => undefined)
     if (!health?.ok) return false
-    return new Promise((resolve) => {
-      const socket = createConnection(this.nbdSocket)
-      socket.on('connect', () => resolve(true)).on('error', () => resolve(false))
-      socket.on('connect', () => socket.destroy())
-    })
+    return answers({ path: this.nbdSocket })
   }
 }
 
@@ -187,14 +183,4 @@ function spawn(args: string[], env: Record<string, string>) {
 /** The end of a log, for an error's message. */
 function tail(log: string | undefined): string {
   return (log ?? '').split('\n').slice(-15).join('\n')
-}
-
-/** A port that nobody listens on now. */
-async function freePort(): Promise<number> {
-  const listener = createServer()
-  await new Promise<void>((resolve) => listener.listen(0, '127.0.0.1', resolve))
-  const address = listener.address()
-  await new Promise((resolve) => listener.close(resolve))
-  if (address === null || typeof address === 'string') throw new Error('no port')
-  return address.port
 }

@@ -5,7 +5,8 @@
 
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { answers, freePort, socketPath, startDaemon, startInBackground } from './daemon.js'
+import { answers, freePort } from '../../../../test/support/ports.js'
+import { socketPath, startDaemon, startInBackground } from './daemon.js'
 
 export type Transport = 'unix' | 'tcp'
 export type CacheMode = 'buffered' | 'direct'

@@ -5,8 +5,9 @@ import { mkdir, writeFile } from 'node:fs/promises'
 import { userInfo } from 'node:os'
 import { join } from 'node:path'
 import { execa } from 'execa'
+import { answers, freePort } from '../../../../test/support/ports.js'
 import type { ObjectStore } from '../http_load.js'
-import { answers, type Daemon, freePort, startDaemon } from './daemon.js'
+import { type Daemon, startDaemon } from './daemon.js'
 
 export interface ObjectServer extends ObjectStore {
   pid: number

@@ -5,10 +5,11 @@ import { truncate, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { execa } from 'execa'
 import { GiB, MiB } from '../../../../src/lib/units.js'
+import { answers } from '../../../../test/support/ports.js'
 import { fill, patternFile, verifyAllocated } from '../fill.js'
 import type { Case, Contender, Room, Stage } from '../plan.js'
 import { startAtoll } from '../servers/atoll.js'
-import { answers, socketPath, startDaemon } from '../servers/daemon.js'
+import { socketPath, startDaemon } from '../servers/daemon.js'
 
 const areaBytes = GiB
 const user = 'bench'
