@@ -1,5 +1,6 @@
-// nbd_transmission.cc: any 28 bytes as a request, judged for any export. What is accepted lies within the export and asks for what was
-// offered; the heads of replies are as long as they say.
+// nbd_transmission.cc: any bytes as a request, with short headers or extended ones, judged for any export. What is accepted lies within
+// the export and asks for what was offered; a filter of contexts chooses among those negotiated; the heads of replies are as long as
+// they say.
 #include "fuzz/target.h"
 #include "nbd/handshake.h"
 #include "nbd/transmission.h"
@@ -12,28 +13,39 @@ void check_heads(const nbd::Request& request, uint32_t length) {
   const auto structured = [&] {
     EXPECT(head.size <= nbd::reply_head_bytes);
     nbd::WireReader reader{Bytes{head.bytes}.first(head.size)};
-    EXPECT(reader.number<uint32_t>() == nbd::structured_reply_magic);
+    EXPECT(reader.number<uint32_t>() == (request.extended ? nbd::extended_reply_magic : nbd::structured_reply_magic));
     reader.number<uint16_t>();
     reader.number<uint16_t>();
     EXPECT(reader.number<uint64_t>() == request.cookie);
-    return std::pair{reader.number<uint32_t>(), static_cast<uint32_t>(reader.left())};
+    if (request.extended) EXPECT(reader.number<uint64_t>() == request.offset);
+    const uint64_t says = request.extended ? reader.number<uint64_t>() : reader.number<uint32_t>();
+    return std::pair{says, uint64_t{reader.left()}};
   };
-  nbd::encode_data_chunk(head, request.cookie, request.offset, length, true);
+  nbd::encode_data_chunk(head, request, request.offset, length, true);
   auto [says, has] = structured();
   EXPECT(says == has + length);
-  nbd::encode_none_chunk(head, request.cookie);
-  EXPECT(structured() == std::pair(0u, 0u));
-  const uint32_t descriptors = 1 + length % 4096;
-  nbd::encode_status_chunk(head, request.cookie, 1, descriptors, true);
+  nbd::encode_hole_chunk(head, request, request.offset, length, true);
   std::tie(says, has) = structured();
-  EXPECT(says == has + descriptors * 8);
+  EXPECT(says == has);
+  nbd::encode_none_chunk(head, request);
+  EXPECT(structured() == std::pair(uint64_t{0}, uint64_t{0}));
+  const uint32_t descriptors = 1 + length % 4096;
+  nbd::encode_status_chunk(head, request, 1, descriptors, true);
+  std::tie(says, has) = structured();
+  EXPECT(says == has + descriptors * (request.extended ? 16 : 8));
   const auto message = static_cast<uint16_t>(length % 4097);
-  nbd::encode_error_chunk(head, request.cookie, nbd::NbdError::io, message);
+  nbd::encode_error_chunk(head, request, nbd::NbdError::io, message);
   std::tie(says, has) = structured();
   EXPECT(says == has + message);
-  nbd::encode_error_offset_chunk(head, request.cookie, nbd::NbdError::io, message);
+  nbd::encode_error_offset_chunk(head, request, nbd::NbdError::io, message);
   std::tie(says, has) = structured();
   EXPECT(says == has + message + 8);
+}
+
+void check_filter(nbd::Request request, const nbd::TransmissionRules& rules, Bytes payload) {
+  const nbd::Verdict verdict = nbd::read_status_filter(payload, rules, request);
+  if (!verdict.accepted()) return;
+  EXPECT(request.contexts != 0 && request.contexts >> rules.contexts.size() == 0);
 }
 
 }  // namespace
@@ -42,17 +54,19 @@ void run(Bytes input) {
   Input in{input};
   nbd::TransmissionRules rules;
   const uint8_t choice = in.u8();
-  rules.structured = (choice & 1) != 0;
+  rules.extended = (choice & 16) != 0;
+  rules.structured = rules.extended || (choice & 1) != 0;
   rules.read_only = (choice & 2) != 0;
   if ((choice & 4) != 0) rules.contexts.push_back({});
   if ((choice & 8) != 0) rules.block_sizes.minimum = 4096;
   const uint64_t size_bytes = in.u64() % (max_resource_bytes + 1);
-  std::array<std::byte, nbd::request_bytes> bytes{};
-  const Bytes given = in.take(bytes.size());
+  std::array<std::byte, nbd::extended_request_bytes> bytes{};
+  const Bytes given = in.take(rules.extended ? nbd::extended_request_bytes : nbd::request_bytes);
   std::copy(given.begin(), given.end(), bytes.begin());
   nbd::Request request;
-  if (!nbd::decode_request(bytes.data(), request)) return;
-  check_heads(request, std::max(1u, request.length % (64u << 20)));
+  if (!nbd::decode_request(bytes.data(), rules.extended, request)) return;
+  check_heads(request, std::max(1u, static_cast<uint32_t>(request.length % (64u << 20))));
+  check_filter(request, rules, in.rest());
   const nbd::Verdict verdict = nbd::judge(request, rules, size_bytes);
   if (!verdict.accepted()) {
     EXPECT(verdict.message != nullptr);
@@ -84,6 +98,16 @@ std::vector<std::string> seeds() {
       nbd::append_be(bytes, uint64_t{4096});
       nbd::append_be(bytes, uint32_t{8192});
       all.push_back(std::string{"\5\0\0\20\0\0\0\0\0", 9} + std::string{text_of(bytes)});
+      bytes.clear();
+      nbd::append_be(bytes, nbd::extended_request_magic);
+      nbd::append_be(bytes, flags);
+      nbd::append_be(bytes, command);
+      nbd::append_be(bytes, uint64_t{77});
+      nbd::append_be(bytes, uint64_t{4096});
+      nbd::append_be(bytes, uint64_t{8192});
+      nbd::append_be(bytes, uint64_t{4096});  // and a filter
+      nbd::append_be(bytes, uint32_t{0});
+      all.push_back(std::string{"\24\0\0\20\0\0\0\0\0", 9} + std::string{text_of(bytes)});
     }
   return all;
 }
