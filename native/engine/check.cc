@@ -3,8 +3,8 @@
 #include <algorithm>
 
 #include "base/aligned_buffer.h"
+#include "engine/reread_chunk.h"
 #include "engine/store_scan.h"
-#include "store/hashing.h"
 
 namespace atl {
 namespace {
@@ -169,16 +169,17 @@ class Checker {
       report_.chunks++;
       report_.chunk_bytes += chunk.length;
       if (!there.contains(digest)) {
-        bad_chunk(FindingKind::chunk_missing, digest, " is missing");
+        bad_chunk(digest, {FindingKind::chunk_missing, chunk_name(digest) + " is missing"});
         seen_.trusted = false;
         continue;
       }
       Result<uint64_t> length = co_await stores_.data.content_bytes(digest);
       if (!length) co_return length.error();
       if (*length != chunk.length) {
-        bad_chunk(FindingKind::chunk_corrupt, digest,
-                  " does not have the bytes of its digest: it is " + std::to_string(*length) +
-                      " bytes long, its records say " + std::to_string(chunk.length));
+        bad_chunk(digest,
+                  {FindingKind::chunk_corrupt, chunk_name(digest) + " does not have the bytes of its digest: it is " +
+                                                   std::to_string(*length) + " bytes long, its records say " +
+                                                   std::to_string(chunk.length)});
         continue;
       }
       if (options_.data) {
@@ -190,24 +191,16 @@ class Checker {
   }
 
   Task<Result<void>> verify(const Digest& digest) {
-    Result<uint64_t> read = co_await stores_.data.reread_content(digest, buffer_.bytes());
-    if (!read) {
-      bad_chunk(FindingKind::chunk_unreadable, digest, " cannot be read: " + read.error().message);
-      co_return Result<void>{};
-    }
-    Executor& home = Executor::here();
-    co_await stores_.records.readers().schedule();
-    Result<Digest> hashed = sha256_of(buffer_.bytes().first(*read));
-    co_await home.schedule();
-    if (!hashed) co_return hashed.error();
-    report_.chunks_verified++;
-    if (!(*hashed == digest)) bad_chunk(FindingKind::chunk_corrupt, digest, " does not have the bytes of its digest");
+    Result<RereadChunk> read = co_await reread_chunk(stores_.data, stores_.records.readers(), digest, buffer_.bytes());
+    if (!read) co_return read.error();
+    if (!read->fault || read->fault->kind == FindingKind::chunk_corrupt) report_.chunks_verified++;
+    if (read->fault) bad_chunk(digest, std::move(*read->fault));
     co_return Result<void>{};
   }
 
-  void bad_chunk(FindingKind kind, const Digest& digest, const std::string& words) {
+  void bad_chunk(const Digest& digest, ChunkFault fault) {
     bad_chunks_[digest] = at_finding();
-    found_.fatal(kind, chunk_name(digest) + words);
+    found_.fatal(fault.kind, std::move(fault.message));
   }
 
   /// The place in the list of the finding that comes next (past its end when the list is full).

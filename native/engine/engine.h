@@ -16,6 +16,7 @@
 #include "engine/ingest.h"
 #include "engine/reclaimer.h"
 #include "engine/resource.h"
+#include "engine/scrub.h"
 
 namespace atl {
 
@@ -77,6 +78,10 @@ class Engine {
   Task<Result<Usage>> usage(ResourceSpec spec);
   Reclaimer& reclaimer() { return reclaimer_; }
   Task<Result<void>> reclaimed();
+  /// On the registrar. Must not be under way at shutdown().
+  Task<Result<ScrubStep>> scrub(JobSink& threads, ScrubFrom from) {
+    return atl::scrub(stores_, pins_, reclaimer_, threads, from);
+  }
 
   StoreAccess stores() const { return stores_; }
   size_t open_resources() const;

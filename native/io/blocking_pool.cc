@@ -1,17 +1,23 @@
 #include "io/blocking_pool.h"
 
+#include <sys/resource.h>
+#include <unistd.h>
+
 #include "io/thread.h"
 
 namespace atl {
 
-Result<std::unique_ptr<BlockingPool>> BlockingPool::create(const std::string& name, uint32_t threads) {
+Result<std::unique_ptr<BlockingPool>> BlockingPool::create(const std::string& name, uint32_t threads, int nice) {
   VERIFY(threads >= 1);
   std::unique_ptr<BlockingPool> pool{new BlockingPool};
   for (uint32_t i = 0; i < threads; i++) {
     // The number must survive the kernel's limit of 15 bytes, or all threads of a pool look alike.
     const std::string suffix = "-" + std::to_string(i);
-    Result<std::thread> thread =
-        start_thread(name.substr(0, 15 - suffix.size()) + suffix, [raw = pool.get()] { raw->work(); });
+    Result<std::thread> thread = start_thread(name.substr(0, 15 - suffix.size()) + suffix, [raw = pool.get(), nice] {
+      // Of this thread alone, as Linux has it. Where it is refused the work is done all the same.
+      if (nice > 0) (void)::setpriority(PRIO_PROCESS, static_cast<id_t>(::gettid()), nice);
+      raw->work();
+    });
     if (!thread) return std::move(thread.error());
     pool->threads_.push_back(std::move(*thread));
   }

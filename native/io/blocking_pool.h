@@ -23,7 +23,8 @@ namespace atl {
 class BlockingPool final : public JobSink {
  public:
   /// `threads` >= 1; each is named "<name>-<n>" (15 bytes are shown). `busy` when the system gives out no more threads.
-  static Result<std::unique_ptr<BlockingPool>> create(const std::string& name, uint32_t threads);
+  /// `nice`: how far its threads step back for others, 0..19 (nice(2)).
+  static Result<std::unique_ptr<BlockingPool>> create(const std::string& name, uint32_t threads, int nice = 0);
   ~BlockingPool() override;
 
   void post(Job& job) override;

@@ -77,6 +77,15 @@ Result<void> Host::recover_and_wait() {
   return recovered.get();
 }
 
+Result<JobSink*> Host::patient() {
+  if (!patient_) {
+    Result<std::unique_ptr<BlockingPool>> started = BlockingPool::create("atoll-scrub", 1, 19);
+    if (!started) return started.error();
+    patient_ = std::move(*started);
+  }
+  return patient_.get();
+}
+
 void Host::start_nbd(ExportResolver& resolver, const NbdLimits& limits) {
   std::vector<Loop*> loops;
   for (const auto& thread : loops_) loops.push_back(&thread->loop());
@@ -92,6 +101,7 @@ Task<Result<void>> Host::shutdown() {
 Host::~Host() {
   // Threads first, in the order of who posts to whom; then what they used.
   workers_.reset();
+  patient_.reset();
   for (const auto& loop : loops_) loop->stop();
   for (const auto& loop : loops_) loop->join();
   committer_.reset();

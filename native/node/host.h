@@ -36,6 +36,8 @@ class Host {
   DataStore& data() { return *store_.data; }
   /// Null when the store is only examined.
   const DirtyLogs* dirty_logs() const { return dirty_logs_.get(); }
+  /// A thread that steps back for all others; it is started when it is first asked for, on the JavaScript thread.
+  Result<JobSink*> patient();
   Loop& loop(size_t at) { return loops_[at]->loop(); }
   size_t reactors() const { return loops_.size(); }
   IoKind io_kind() { return loops_.front()->loop().kind(); }
@@ -60,6 +62,7 @@ class Host {
   LocalStore store_;
   std::unique_ptr<BlockingPool> committer_;
   std::unique_ptr<BlockingPool> workers_;
+  std::unique_ptr<BlockingPool> patient_;
   std::vector<std::unique_ptr<LoopThread>> loops_;
   std::unique_ptr<RecordStore> records_;
   std::unique_ptr<DirtyLogs> dirty_logs_;

@@ -83,6 +83,8 @@ Napi::Function JsEngine::define(Napi::Env env) {
                                             InstanceMethod<&JsEngine::check>("check"),
                                             InstanceMethod<&JsEngine::repair>("repair"),
                                             InstanceMethod<&JsEngine::recover>("recover"),
+                                            InstanceMethod<&JsEngine::scrub>("scrub"),
+                                            InstanceMethod<&JsEngine::chunk_places>("chunkPlaces"),
                                             InstanceMethod<&JsEngine::record_blocks>("recordBlocks"),
                                             InstanceMethod<&JsEngine::reclaimed>("reclaimed"),
                                             InstanceMethod<&JsEngine::nbd_callbacks>("nbdCallbacks"),

@@ -51,6 +51,8 @@ class JsEngine : public Napi::ObjectWrap<JsEngine> {
   Napi::Value check(Info info);
   Napi::Value repair(Info info);
   Napi::Value recover(Info info);
+  Napi::Value scrub(Info info);
+  Napi::Value chunk_places(Info info);
   Napi::Value record_blocks(Info info);
   Napi::Value reclaimed(Info info);
   Napi::Value nbd_callbacks(Info info);

@@ -1,4 +1,4 @@
-// js_health.cc: check and repair, as JavaScript sees them.
+// js_health.cc: check, repair and scrub, as JavaScript sees them.
 #include "engine/check.h"
 #include "engine/repair.h"
 #include "node/js_engine.h"
@@ -19,21 +19,25 @@ Napi::Array ranges(Napi::Env env, const BlockSet& blocks) {
   return list;
 }
 
+Napi::Array place_array(Napi::Env env, const std::vector<Place>& places) {
+  Napi::Array list = Napi::Array::New(env, places.size());
+  for (uint32_t i = 0; i < places.size(); i++) {
+    Napi::Object place = Napi::Object::New(env);
+    place.Set("layer", number_value(env, number(places[i].layer)));
+    place.Set("region", number_value(env, number(places[i].region)));
+    place.Set("blocks", ranges(env, places[i].blocks));
+    list.Set(i, place);
+  }
+  return list;
+}
+
 Napi::Object finding_object(Napi::Env env, const Finding& finding) {
   Napi::Object object = Napi::Object::New(env);
   object.Set("kind", kind_name(finding.kind));
   object.Set("fatal", finding.fatal);
   object.Set("message", finding.message);
   if (finding.layer != LayerId::none) object.Set("layer", number_value(env, number(finding.layer)));
-  Napi::Array places = Napi::Array::New(env, finding.places.size());
-  for (uint32_t i = 0; i < finding.places.size(); i++) {
-    Napi::Object place = Napi::Object::New(env);
-    place.Set("layer", number_value(env, number(finding.places[i].layer)));
-    place.Set("region", number_value(env, number(finding.places[i].region)));
-    place.Set("blocks", ranges(env, finding.places[i].blocks));
-    places.Set(i, place);
-  }
-  object.Set("places", places);
+  object.Set("places", place_array(env, finding.places));
   return object;
 }
 
@@ -42,6 +46,34 @@ Napi::Array finding_array(Napi::Env env, const std::vector<Finding>& findings) {
   for (uint32_t i = 0; i < findings.size(); i++) list.Set(i, finding_object(env, findings[i]));
   return list;
 }
+
+Napi::Object step_object(Napi::Env env, const ScrubStep& step) {
+  Napi::Object object = Napi::Object::New(env);
+  object.Set("end", step.end);
+  if (step.last) object.Set("last", step.last->hex());
+  object.Set("chunks", number_value(env, step.chunks));
+  object.Set("bytes", number_value(env, step.bytes));
+  Napi::Array bad = Napi::Array::New(env, step.bad.size());
+  for (uint32_t i = 0; i < step.bad.size(); i++) {
+    Napi::Object chunk = Napi::Object::New(env);
+    chunk.Set("chunk", step.bad[i].digest.hex());
+    chunk.Set("kind", kind_name(step.bad[i].fault.kind));
+    chunk.Set("message", step.bad[i].fault.message);
+    bad.Set(i, chunk);
+  }
+  object.Set("bad", bad);
+  return object;
+}
+
+Digest digest(const Napi::Value& value, const char* name) {
+  const std::optional<Digest> parsed = Digest::parse(text(value, name));
+  if (!parsed)
+    throw Napi::TypeError::New(value.Env(),
+                               std::string("Expected a digest of 64 lower-case hexadecimal digits for ") + name);
+  return *parsed;
+}
+
+constexpr uint64_t chunks_per_step_max = 1024;
 
 }  // namespace
 
@@ -83,6 +115,28 @@ Napi::Value JsEngine::repair(Info info) {
 Napi::Value JsEngine::recover(Info info) {
   Host& running = host(info.Env());
   return promise_of(info.Env(), *queue_, running.engine().registrar(), running.recover());
+}
+
+Napi::Value JsEngine::scrub(Info info) {
+  Host& running = host(info.Env());
+  const Napi::Object given = object(info[0], "from");
+  ScrubFrom from;
+  from.max_chunks = static_cast<uint32_t>(
+      std::clamp<uint64_t>(whole_number(given.Get("maxChunks"), "maxChunks"), 1, chunks_per_step_max));
+  if (!given.Get("after").IsNull()) from.after = digest(given.Get("after"), "after");
+  Result<JobSink*> threads = running.patient();
+  if (!threads) throw to_js_error(info.Env(), threads.error());
+  return promise_of<ScrubStep>(info.Env(), *queue_, running.engine().registrar(),
+                               running.engine().scrub(**threads, from), step_object);
+}
+
+Napi::Value JsEngine::chunk_places(Info info) {
+  Host& running = host(info.Env());
+  const Digest chunk = digest(info[0], "chunk");
+  Result<JobSink*> threads = running.patient();
+  if (!threads) throw to_js_error(info.Env(), threads.error());
+  return promise_of<std::vector<Place>>(info.Env(), *queue_, running.engine().registrar(),
+                                        places_of_chunk(running.engine().stores(), **threads, chunk), place_array);
 }
 
 Napi::Value JsEngine::record_blocks(Info info) {

@@ -208,7 +208,7 @@ Task<Result<void>> SimDataStore::read_content(const Digest& digest, uint64_t off
   co_return Result<void>{};
 }
 
-Task<Result<uint64_t>> SimDataStore::reread_content(const Digest& digest, MutableBytes into) {
+Task<Result<uint64_t>> SimDataStore::reread_content(const Digest& digest, MutableBytes into, JobSink&) {
   const Digest name = digest;
   Result<uint64_t> bytes = co_await content_bytes(name);
   if (!bytes) co_return bytes;

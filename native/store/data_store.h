@@ -11,6 +11,7 @@
 #include "base/result.h"
 #include "base/task.h"
 #include "base/types.h"
+#include "io/executor.h"
 
 namespace atl {
 
@@ -56,10 +57,10 @@ class DataStore {
   virtual Task<Result<void>> put_content(const Digest& digest, Bytes bytes) = 0;
   /// Fills `into` from `offset` of the chunk; what lies past its end is zeros. `not_found` when there is no such chunk.
   virtual Task<Result<void>> read_content(const Digest& digest, uint64_t offset, MutableBytes into) = 0;
-  /// For check: the chunk as the device has it, past all caches where the platform can do that, at low priority. Fills `into`
-  /// (aligned to block_bytes; at least region_bytes + block_bytes) from the chunk's start and answers how many bytes there were, up to
-  /// into.size(). `not_found` when there is no such chunk.
-  virtual Task<Result<uint64_t>> reread_content(const Digest& digest, MutableBytes into) = 0;
+  /// For check and scrub: the chunk as the device has it, past all caches where the platform can do that, at low priority, by one of
+  /// `threads`. Fills `into` (aligned to block_bytes; at least region_bytes + block_bytes) from the chunk's start and answers how many
+  /// bytes there were, up to into.size(). `not_found` when there is no such chunk.
+  virtual Task<Result<uint64_t>> reread_content(const Digest& digest, MutableBytes into, JobSink& threads) = 0;
   /// One that is not there is no error. Not durable before sync_drops(): after a power cut a dropped chunk may be back.
   virtual Task<Result<void>> drop_content(const Digest& digest) = 0;
   /// All chunks dropped before this call stay away, whatever happens: one call for many drops.

@@ -191,10 +191,10 @@ Result<uint64_t> LocalDataStore::reread(const Digest& digest, MutableBytes into)
   return have;
 }
 
-Task<Result<uint64_t>> LocalDataStore::reread_content(const Digest& digest, MutableBytes into) {
+Task<Result<uint64_t>> LocalDataStore::reread_content(const Digest& digest, MutableBytes into, JobSink& threads) {
   VERIFY(into.size() >= region_bytes + block_bytes && into.size() % block_bytes == 0);
   const auto work = [this, digest, into] { return reread(digest, into); };
-  Result<uint64_t> bytes = co_await on_pool(*pool_, work);
+  Result<uint64_t> bytes = co_await on_pool(threads, work);
   co_return bytes;
 }
 

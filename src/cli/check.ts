@@ -1,11 +1,10 @@
 /** `atoll check`: words about a stopped store, and with `--repair` what can be put right. */
 
-import type { Affected } from '../core/affected.js'
-import { type CheckReport, examine, type Finding } from '../core/check.js'
-import { damages } from '../core/damage.js'
+import { type CheckReport, examine } from '../core/check.js'
 import { DataDirectory } from '../core/data_directory.js'
 import { repair } from '../core/repair.js'
 import { sizeInWords } from '../lib/units.js'
+import { findingInWords } from './findings.js'
 
 export interface CheckOptions {
   data: string
@@ -43,12 +42,9 @@ export async function checkStore({
   }
 }
 
-const affectedShown = 20
-const rangesShown = 8
-
 function inWords({ data, layers, findings, notes, surplus, space, repaired }: CheckResult, putRight: boolean): string {
   const lines = repaired.map((words) => `repaired: ${words}`)
-  for (const finding of findings) lines.push(...findingInWords(finding, putRight))
+  for (const finding of findings) lines.push(...findingInWords(finding, { putRight }))
   lines.push(...[...notes, ...surplus].map((note) => `note: ${note}`))
   if (space !== undefined) {
     const { dataBytesMentioned, dataBytesAllocated, chunks, chunkBytes, chunksVerified } = space
@@ -61,23 +57,4 @@ function inWords({ data, layers, findings, notes, surplus, space, repaired }: Ch
   const verdict = findings.length === 0 ? 'clean' : `${findings.length} findings`
   lines.push(`${data}: ${verdict} (${layers} layers)`)
   return lines.join('\n')
-}
-
-function findingInWords({ kind, severity, message, affected }: Finding, putRight: boolean): string[] {
-  const { repair: repairs, todo } = damages[kind]
-  const lines = [`${severity === 'damaged' ? 'DAMAGED' : 'wrong'}: ${message} [${kind}]`]
-  lines.push(...affected.slice(0, affectedShown).map((thing) => `  affects ${thingInWords(thing)}`))
-  if (affected.length > affectedShown)
-    lines.push(`  affects ${affected.length - affectedShown} more (--json shows all)`)
-  if (repairs !== undefined) lines.push(putRight ? '  --repair could not put this right' : `  --repair: ${repairs}`)
-  if (todo !== undefined) lines.push(`  to do: ${todo}`)
-  return lines
-}
-
-export function thingInWords({ kind, id, name, ranges }: Affected): string {
-  const named = name === null ? `${kind} ${id}` : `${kind} ${id} (${name})`
-  if (ranges.length === 0) return named
-  const shown = ranges.slice(0, rangesShown).map(({ offset, length }) => `${offset}+${length}`)
-  const more = ranges.length > rangesShown ? ` and ${ranges.length - rangesShown} more ranges` : ''
-  return `${named}: bytes ${shown.join(', ')}${more}`
 }

@@ -6,6 +6,7 @@
 import { chmodSync, closeSync, openSync, rmSync } from 'node:fs'
 import { createServer, request } from 'node:http'
 import { basename, dirname } from 'node:path'
+import type { ScrubReport } from '../core/scrub.js'
 import type { Store } from '../core/store.js'
 import { formatHostPort, type TlsMode } from '../lib/addresses.js'
 import { asError } from '../lib/errors.js'
@@ -33,6 +34,7 @@ export interface StatusReport {
   exports: ReturnType<Store['engine']['exportCounters']>
   /** Layers that wait to be given back. */
   reaperBacklog: number
+  scrub: ScrubReport
   counts: Record<string, number>
 }
 
@@ -111,6 +113,7 @@ async function report({ store, doors, tls, startedAt }: ControlParts): Promise<S
     counters: engine.counters(),
     exports: engine.exportCounters(),
     reaperBacklog: core.reaper.backlog,
+    scrub: core.scrub.report(),
     counts,
   }
 }

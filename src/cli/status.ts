@@ -6,6 +6,7 @@ import { sizeInWords } from '../lib/units.js'
 import { askForStatus, type StatusReport } from './control.js'
 import { exportsInWords } from './exports_table.js'
 import type { NbdTlsReport } from './nbd_tls.js'
+import { scrubInWords } from './scrub_words.js'
 
 /** Answers the exit status: 0 it runs, 1 it does not. */
 export async function status(options: { data: string; json?: boolean; exports?: boolean }): Promise<number> {
@@ -36,6 +37,7 @@ function inWords(report: StatusReport): string {
   ]
   const pending = report.reaperBacklog + counters.garbageEntries
   lines.push(pending === 0 ? '  freeing  nothing is waiting' : `  freeing  ${pending} pieces are being given back`)
+  lines.push(...scrubInWords(report.scrub))
   return lines.join('\n')
 }
 

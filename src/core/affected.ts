@@ -31,44 +31,30 @@ interface Layer {
 
 const blocksPerRegion = regionBytes / blockBytes
 
-/** Reads the tree once; then answers from memory. About 300 bytes for each layer and resource. */
+/** Asks the catalog for what it needs of the tree, and keeps it: for one finding of a running server, or all of a stopped store. */
 export class AffectedFinder {
   readonly #db: Reader
   readonly #blocksOf: (layer: LayerId, region: number) => Promise<NativeBlocks[]>
   readonly #known = new Map<string, Promise<NativeBlocks[]>>()
-  readonly #layers = new Map<LayerId, Layer>()
-  readonly #children = new Map<LayerId, LayerId[]>()
-  readonly #byHead = new Map<LayerId, Resource[]>()
+  readonly #layers = new Map<LayerId, Layer | undefined>()
 
-  private constructor(db: Reader, blocksOf: (layer: LayerId, region: number) => Promise<NativeBlocks[]>) {
+  /** `blocksOf`: which blocks a layer supplies itself, so that what a nearer layer covers is not called damaged. */
+  constructor(db: Reader, blocksOf: (layer: LayerId, region: number) => Promise<NativeBlocks[]>) {
     this.#db = db
     this.#blocksOf = blocksOf
   }
 
-  /** `blocksOf`: which blocks a layer supplies itself, so that what a nearer layer covers is not called damaged. */
-  static async open(
-    db: Reader,
-    blocksOf: (layer: LayerId, region: number) => Promise<NativeBlocks[]>,
-  ): Promise<AffectedFinder> {
-    const finder = new AffectedFinder(db, blocksOf)
-    const layers = await db.selectFrom('layers').select(['id', 'parent', 'parent_limit_blocks']).execute()
-    for (const { id, parent, parent_limit_blocks } of layers) {
-      finder.#layers.set(id, { parent, parentLimitBlocks: parent_limit_blocks })
-      if (parent !== null) push(finder.#children, parent, id)
-    }
-    const resources = await db.selectFrom('resources').select(['id', 'size_bytes', 'head_layer']).execute()
-    for (const { id, size_bytes, head_layer } of resources)
-      push(finder.#byHead, head_layer, { id, sizeBytes: size_bytes, head: head_layer })
-    return finder
-  }
-
-  /** Those who see the places, with the ranges that they see. */
-  async byPlaces(places: readonly NativePlace[]): Promise<Affected[]> {
+  /** Those who see the places, with the ranges that they see. `resourcesMax`: it stops looking at so many resources. */
+  async byPlaces(
+    places: readonly NativePlace[],
+    { resourcesMax = Number.POSITIVE_INFINITY }: { resourcesMax?: number } = {},
+  ): Promise<Affected[]> {
     const ranges = new Map<ResourceId, Range[]>()
     for (const place of places) {
-      for (const resource of this.#over(place.layer as LayerId)) {
+      for await (const resource of this.#over(place.layer as LayerId)) {
         const seen = await this.#seen(resource, place)
         for (const range of seen) push(ranges, resource.id, range)
+        if (ranges.size >= resourcesMax) break
       }
     }
     const affected: Affected[] = []
@@ -79,7 +65,7 @@ export class AffectedFinder {
   /** Those who have the layer in their chain. */
   async byLayer(layer: LayerId): Promise<Affected[]> {
     const affected: Affected[] = []
-    for (const resource of this.#over(layer)) affected.push(...(await this.#things(resource.id, [])))
+    for await (const resource of this.#over(layer)) affected.push(...(await this.#things(resource.id, [])))
     return affected
   }
 
@@ -88,17 +74,21 @@ export class AffectedFinder {
   }
 
   /** Resources on the layer or on a descendant of it. */
-  #over(layer: LayerId): Resource[] {
-    const found: Resource[] = []
+  async *#over(layer: LayerId): AsyncGenerator<Resource> {
     const visited = new Set<LayerId>()
     const todo = [layer]
     for (let at = todo.pop(); at !== undefined; at = todo.pop()) {
       if (visited.has(at)) continue // a damaged tree may have a cycle
       visited.add(at)
-      found.push(...(this.#byHead.get(at) ?? []))
-      todo.push(...(this.#children.get(at) ?? []))
+      const resources = await this.#db
+        .selectFrom('resources')
+        .select(['id', 'size_bytes', 'head_layer'])
+        .where('head_layer', '=', at)
+        .execute()
+      for (const { id, size_bytes, head_layer } of resources) yield { id, sizeBytes: size_bytes, head: head_layer }
+      const children = await this.#db.selectFrom('layers').select('id').where('parent', '=', at).execute()
+      todo.push(...children.map(({ id }) => id))
     }
-    return found
   }
 
   /** What the resource sees of the place: not what a nearer layer supplies, nor what lies beyond a limit or its end. */
@@ -110,7 +100,7 @@ export class AffectedFinder {
     for (let at: LayerId | null = resource.head; at !== null && at !== place.layer && !visited.has(at); ) {
       visited.add(at)
       left = without(left, await this.#supplied(at, place.region))
-      const layer: Layer | undefined = this.#layers.get(at)
+      const layer: Layer | undefined = await this.#layer(at)
       if (layer === undefined) return []
       limit = Math.min(limit, layer.parentLimitBlocks)
       at = layer.parent
@@ -123,6 +113,18 @@ export class AffectedFinder {
       }))
       .filter(({ from, to }) => from < to)
       .map(({ from, to }) => ({ offset: from, length: to - from }))
+  }
+
+  async #layer(id: LayerId): Promise<Layer | undefined> {
+    if (this.#layers.has(id)) return this.#layers.get(id)
+    const row = await this.#db
+      .selectFrom('layers')
+      .select(['parent', 'parent_limit_blocks'])
+      .where('id', '=', id)
+      .executeTakeFirst()
+    const layer = row && { parent: row.parent, parentLimitBlocks: row.parent_limit_blocks }
+    this.#layers.set(id, layer)
+    return layer
   }
 
   #supplied(layer: LayerId, region: number): Promise<NativeBlocks[]> {
@@ -181,4 +183,14 @@ function merged(ranges: readonly Range[]): Range[] {
     else result.push({ offset, length })
   }
   return result
+}
+
+const rangesShown = 8
+
+export function thingInWords({ kind, id, name, ranges }: Affected): string {
+  const named = name === null ? `${kind} ${id}` : `${kind} ${id} (${name})`
+  if (ranges.length === 0) return named
+  const shown = ranges.slice(0, rangesShown).map(({ offset, length }) => `${offset}+${length}`)
+  const more = ranges.length > rangesShown ? ` and ${ranges.length - rangesShown} more ranges` : ''
+  return `${named}: bytes ${shown.join(', ')}${more}`
 }

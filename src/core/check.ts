@@ -80,10 +80,7 @@ export async function examine(directory: DataDirectory, options: ExamineOptions)
     let orphans: LayerId[] = []
     try {
       const affected = catalog
-        ? await AffectedFinder.open(
-            catalog.db,
-            async (layer, region) => (await engine?.recordBlocks(layer, region)) ?? [],
-          )
+        ? new AffectedFinder(catalog.db, async (layer, region) => (await engine?.recordBlocks(layer, region)) ?? [])
         : undefined
       for (const finding of ofCatalog) add(finding.kind, finding.message, await whom(finding, affected))
       const engineReport = await checkEngine(engine, catalog ? [...known] : null, options.content, (words) =>

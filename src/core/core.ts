@@ -23,6 +23,7 @@ import { LayerIds } from './layer_ids.js'
 import { Objects } from './objects.js'
 import { Passwords } from './passwords.js'
 import { Reaper } from './reaper.js'
+import { Scrub, type ScrubSettings } from './scrub.js'
 import { Sessions } from './sessions.js'
 import { Snapshots } from './snapshots.js'
 import { settle, sweep } from './sweep.js'
@@ -33,6 +34,7 @@ export interface CoreParts {
   catalog: Catalog
   engine: Engine
   log: Logger
+  scrub: ScrubSettings & { statePath: string }
 }
 
 const purgeEveryMs = 3600_000
@@ -52,6 +54,7 @@ export class Core {
   /** Below the services; not for the HTTP doors. */
   readonly tree: Tree
   readonly reaper: Reaper
+  readonly scrub: Scrub
   readonly engine: Engine
   readonly catalog: Catalog
   readonly #log: Logger
@@ -59,7 +62,7 @@ export class Core {
   #sweeping: Promise<void> | undefined
   #purge: NodeJS.Timeout | undefined
 
-  private constructor({ catalog, engine, log }: CoreParts, layerIds: LayerIds) {
+  private constructor({ catalog, engine, log, scrub }: CoreParts, layerIds: LayerIds) {
     const grace = new GracePeriods()
     const locks = new KeyedMutex<ResourceId>()
     const passwords = new Passwords()
@@ -68,6 +71,7 @@ export class Core {
     this.#log = log
     this.#layerIds = layerIds
     this.reaper = new Reaper({ catalog, engine, log, grace, locks })
+    this.scrub = new Scrub({ catalog, engine, log, ...scrub })
     const consider: Reaper['consider'] = (layer, deleted) => this.reaper.consider(layer, deleted)
     this.tree = new Tree({ catalog, engine, log, grace, locks, layerIds, consider })
     this.exports = new Exports({ catalog, engine, tree: this.tree, log })
@@ -93,10 +97,11 @@ export class Core {
     return new Core(parts, layerIds)
   }
 
-  /** Begins the work beside the service: the sweep, and the purge of expired tokens. */
+  /** Begins the work beside the service: the sweep, the purge of expired tokens, and the scrub. */
   startBackground(): void {
     this.#sweeping ??= this.#sweep()
     this.#purge ??= setInterval(() => void this.#purgeTokens(), purgeEveryMs).unref()
+    this.scrub.start()
   }
 
   /** Resolves when the sweep has found all there is, and the reaper has freed it (for tests, and for `du`). */
@@ -109,7 +114,7 @@ export class Core {
   /** Ends the background work. The engine and the catalog are closed by the one who opened them. */
   async close(): Promise<void> {
     clearInterval(this.#purge)
-    await this.reaper.stop()
+    await Promise.all([this.reaper.stop(), this.scrub.stop()])
     await this.#sweeping
   }
 

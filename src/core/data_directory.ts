@@ -8,6 +8,7 @@
  *   openrc/admin.sh   how to log in
  *   nbd.sock          the operator's NBD door (by default)
  *   control.sock      what `atoll status` asks
+ *   scrub.json        how far the scrub of content chunks is, and what it found
  *
  * Only its owner can enter it (mode 0700).
  *
@@ -63,6 +64,9 @@ export class DataDirectory {
   }
   get nbdSocket(): string {
     return join(this.path, 'nbd.sock')
+  }
+  get scrubState(): string {
+    return join(this.path, 'scrub.json')
   }
   get controlSocket(): string {
     return join(this.path, 'control.sock')

@@ -5,11 +5,14 @@ import { Engine, type EngineOptions, type NativeNbdLimits } from '../engine/engi
 import type { Logger } from '../lib/log.js'
 import { Core } from './core.js'
 import { DataDirectory } from './data_directory.js'
+import type { ScrubSettings } from './scrub.js'
 
 export interface StoreOptions extends Omit<EngineOptions, 'storeDir'> {
   dataDir: string
   log: Logger
   nbdLimits?: NativeNbdLimits
+  /** Default: none. */
+  scrub?: ScrubSettings
 }
 
 export interface Store {
@@ -21,8 +24,16 @@ export interface Store {
   close(): Promise<void>
 }
 
+const noScrub: ScrubSettings = { bytesPerSecond: 0, intervalMs: 0 }
+
 /** Call `core.startBackground()` once the doors are open. */
-export async function openStore({ dataDir, log, nbdLimits, ...options }: StoreOptions): Promise<Store> {
+export async function openStore({
+  dataDir,
+  log,
+  nbdLimits,
+  scrub = noScrub,
+  ...options
+}: StoreOptions): Promise<Store> {
   const undo: (() => unknown)[] = []
   // The last opened is closed first.
   const closeAll = async () => {
@@ -46,7 +57,7 @@ export async function openStore({ dataDir, log, nbdLimits, ...options }: StoreOp
         { volumes: dirtyLogsDiscarded },
         'writes that were not flushed before the last boot or mount are thrown away',
       )
-    const core = await Core.open({ catalog, engine, log })
+    const core = await Core.open({ catalog, engine, log, scrub: { ...scrub, statePath: directory.scrubState } })
     engine.resolveExportsBy(core.exports, nbdLimits)
     undo.push(() => core.close())
     let closing: Promise<void> | undefined

@@ -20,6 +20,8 @@ import type {
   NativeIngestResult,
   NativeNbdCallbacks,
   NativeNbdLimits,
+  NativePlace,
+  NativeScrubStep,
   NativeTlsFailure,
   NativeTlsMaterial,
   NativeUsage,
@@ -29,6 +31,7 @@ import type {
 import type { Chain, ResourceSpec } from './spec.js'
 
 export type {
+  NativeBadChunk,
   NativeBlocks,
   NativeCheckReport,
   NativeCounters,
@@ -209,6 +212,16 @@ export class Engine {
   /** Tidies up what an interrupted run left, and what `repair` marked as garbage. Of an engine opened to `repair`. */
   recover(): Promise<void> {
     return native(() => this.#native.recover())
+  }
+
+  /** Verifies the next content chunks behind this digest (null: from the first). Must not be under way at `shutdown`. */
+  scrub(from: { after: string | null; maxChunks: number }): Promise<NativeScrubStep> {
+    return native(() => this.#native.scrub(from))
+  }
+
+  /** Which layers' records mention the content chunk. Reads all records; must not be under way at `shutdown`. */
+  chunkPlaces(chunk: string): Promise<NativePlace[]> {
+    return native(() => this.#native.chunkPlaces(chunk))
   }
 
   /** Which blocks of the region the layer supplies itself. */

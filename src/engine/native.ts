@@ -272,6 +272,24 @@ export interface NativeCheckReport {
   chunksVerified: number
 }
 
+export interface NativeBadChunk {
+  /** Its digest. */
+  chunk: string
+  kind: 'chunk_missing' | 'chunk_corrupt' | 'chunk_unreadable'
+  message: string
+}
+
+export interface NativeScrubStep {
+  /** No further chunk is there. */
+  end: boolean
+  /** The digest of the last chunk that was read; absent when there was none. */
+  last?: string
+  chunks: number
+  bytes: number
+  /** In the order of their digests. */
+  bad: NativeBadChunk[]
+}
+
 export interface NativeEngine {
   info(): NativeEngineInfo
   counters(): NativeCounters
@@ -347,6 +365,13 @@ export interface NativeEngine {
   repair(): Promise<string[]>
   /** What an interrupted run left is tidied up. Only for an engine opened to `repair`; to `serve` does it by itself. */
   recover(): Promise<void>
+  /**
+   * Reads the next content chunks behind `after` (a digest; null: from the first) and compares them with their digests; at most
+   * `maxChunks`, and about 4 MiB. On a thread of low priority that the first call starts.
+   */
+  scrub(from: { after: string | null; maxChunks: number }): Promise<NativeScrubStep>
+  /** Where records mention the chunk (the first 256 places). Reads all records, on that thread. */
+  chunkPlaces(chunk: string): Promise<NativePlace[]>
   /** The blocks that the layer's own record supplies in the region. */
   recordBlocks(layer: number, region: number): Promise<NativeBlocks[]>
   /** Resolves when no garbage is left to give back (for tests, and for `du`). */

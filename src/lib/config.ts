@@ -21,6 +21,7 @@ import {
 } from './addresses.js'
 import { asError, defineError } from './errors.js'
 import { type LogLevel, logLevels } from './log.js'
+import { KiB, MiB, parseSize } from './units.js'
 
 export const BadSetting = defineError('bad_setting', 400, '%s: %s')
 export const ConfigUnreadable = defineError('config_unreadable', 400, 'the configuration file %s cannot be read: %s')
@@ -43,6 +44,8 @@ export interface ServeSettings {
   nbdInsecureAllowRemote: boolean
   nbdTls: NbdTlsSettings
   nbdLimits: { connections: number; handshakeSeconds: number; idleSeconds: number }
+  /** Of stored content. 0 bytes a second: none. */
+  scrub: { bytesPerSecond: number; intervalMs: number }
 }
 
 export interface NbdTlsSettings {
@@ -85,6 +88,8 @@ export type SettingName =
   | 'nbd-tls-verify-peer'
   | 'nbd-tls-psk'
   | 'nbd-tls-priority'
+  | 'scrub-rate'
+  | 'scrub-interval'
 
 export interface Setting {
   name: SettingName
@@ -185,6 +190,18 @@ export const settings: readonly Setting[] = [
     argument: 'string',
     words: 'which algorithms, as a GnuTLS priority string (default: with forward secrecy and authenticated encryption)',
   },
+  {
+    name: 'scrub-rate',
+    argument: 'size',
+    words:
+      'how many bytes of stored content to read and verify a second, beside all else: a number, or one with K, M, G or T ' +
+      'behind it; 0: none (default: 16M)',
+  },
+  {
+    name: 'scrub-interval',
+    argument: 'days',
+    words: 'verify all content once in so many days, up to 3650; 0: over and over (default: 7)',
+  },
 ]
 
 export type Given = Partial<Record<SettingName, unknown>>
@@ -226,6 +243,10 @@ export function resolveSettings(
       handshakeSeconds: values.get('nbd-handshake-timeout', wholeNumber(1, 3600), 10),
       idleSeconds: values.get('nbd-idle-timeout', wholeNumber(0, 86_400), 0),
     },
+    scrub: {
+      bytesPerSecond: values.get('scrub-rate', rate, 16 * MiB),
+      intervalMs: values.get('scrub-interval', wholeNumber(0, 3650), 7) * dayMs,
+    },
     nbdTls: {
       mode: values.get('nbd-tls', oneOf(...tlsModes), 'off'),
       cert: values.get('nbd-tls-cert', text, undefined),
@@ -237,6 +258,8 @@ export function resolveSettings(
     },
   }
 }
+
+const dayMs = 24 * 3600_000
 
 const defaultNbd = (data: string): ListenAddress[] => [
   { kind: 'tcp', host: '127.0.0.1', port: 10809 },
@@ -328,6 +351,15 @@ function wholeNumber(least: number, most: number): (value: unknown) => number {
     }
     return number
   }
+}
+
+/** Bytes a second. */
+function rate(value: unknown): number {
+  const bytes = typeof value === 'number' ? value : parseSize(text(value))
+  // A region may take a quarter of an hour, not a day.
+  if (bytes === undefined || !Number.isSafeInteger(bytes) || bytes < 0 || (bytes > 0 && bytes < 4 * KiB))
+    throw new Error(`expected 0, or a size of 4K or more such as 16M, but received ${JSON.stringify(value)}`)
+  return bytes
 }
 
 function yes(value: unknown): boolean {

@@ -19,6 +19,14 @@ export const blocksOf = (bytes: number): number => Math.ceil(bytes / blockBytes)
 /** How many whole GiB hold so many bytes. */
 export const gibOf = (bytes: number): number => Math.ceil(bytes / GiB)
 
+/** `16M`, `16 MiB`, `1.5g`, `4096`: powers of 1024. undefined: it is no size (16 MB would be 10^6 to some). */
+export function parseSize(text: string): number | undefined {
+  const match = /^(\d{1,15}(?:\.\d{1,6})?) ?(?:([KMGT])(?:iB)?)?$/i.exec(text)
+  if (match === null) return undefined
+  const [, number = '', unit] = match
+  return Math.round(Number(number) * 1024 ** (unit === undefined ? 0 : 'KMGT'.indexOf(unit.toUpperCase()) + 1))
+}
+
 const units = ['bytes', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB']
 
 /** For people: `1.5 GiB`. */

@@ -2,6 +2,7 @@ import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { resolveSettings } from '../../src/lib/config.js'
+import { KiB, MiB, TiB } from '../../src/lib/units.js'
 
 function config(t: { testdir(): string }, text: string): string {
   const path = join(t.testdir(), 'atoll.yaml')
@@ -22,6 +23,7 @@ t.test('the defaults are what the documentation says', async (t) => {
     logLevel: 'info',
     nbdInsecureAllowRemote: false,
     nbdLimits: { connections: 4096, handshakeSeconds: 10, idleSeconds: 0 },
+    scrub: { bytesPerSecond: 16 * MiB, intervalMs: 7 * 86_400_000 },
   })
 })
 
@@ -70,6 +72,25 @@ t.test('limits are whole numbers within their bounds', async (t) => {
     t.throws(() => resolveSettings({ 'nbd-max-connections': wrong }, {}, undefined), {
       message: /^--nbd-max-connections: expected a whole number from 1 to 100000/,
     })
+})
+
+t.test('the rate of the scrub is a size as people write it, or 0', async (t) => {
+  const rateOf = (given: unknown) => resolveSettings({ 'scrub-rate': given }, {}, undefined).scrub.bytesPerSecond
+  for (const [given, bytes] of [
+    ['0', 0],
+    [0, 0],
+    ['4096', 4096],
+    [4096, 4096],
+    ['4K', 4 * KiB],
+    ['16m', 16 * MiB],
+    ['1.5MiB', 1.5 * MiB],
+    ['2 TiB', 2 * TiB],
+  ] as const)
+    t.equal(rateOf(given), bytes, String(given))
+  for (const wrong of ['', '-1', '16MB', '16 M B', 'M', '1e6', '4095', 1, 0.5, Number.NaN, true, '99999999999999T'])
+    t.throws(() => rateOf(wrong), { message: /^--scrub-rate: expected / }, String(wrong))
+  t.equal(resolveSettings({}, { ATOLL_SCRUB_INTERVAL: '1' }, undefined).scrub.intervalMs, 86_400_000)
+  t.throws(() => resolveSettings({ 'scrub-interval': '3651' }, {}, undefined), { message: /^--scrub-interval: / })
 })
 
 t.test('a setting that does not exist is refused', async (t) => {

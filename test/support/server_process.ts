@@ -53,6 +53,7 @@ export class ServerProcess {
   readonly #arguments: string[]
   readonly #environment: Record<string, string>
   #process: ReturnType<typeof spawn> | undefined
+  #log = ''
 
   constructor(
     /** For files of the test. */
@@ -84,11 +85,11 @@ export class ServerProcess {
     const begin = performance.now()
     const server = spawn(this.#arguments, this.#environment)
     this.#process = server
-    let log = ''
+    this.#log = ''
     server.stdout.on('data', (text) => {
-      log += text
+      this.#log += text
     })
-    while (!log.includes('"msg":"serving"') || !(await this.#answers())) {
+    while (!this.#log.includes('"msg":"serving"') || !(await this.#answers())) {
       if (server.exitCode !== null || server.signalCode !== null)
         throw new Error(`the server ended:\n${tail((await server).all)}`)
       if (performance.now() - begin > startLimitMs)
@@ -96,6 +97,22 @@ export class ServerProcess {
       await sleep(5)
     }
     return performance.now() - begin
+  }
+
+  /** Resolves with the first line of its log (since its start) that matches; rejects when it ends before. */
+  async says(words: RegExp): Promise<string> {
+    const stdout = this.#process?.stdout
+    if (stdout === undefined) throw new Error('no server runs')
+    for (;;) {
+      const whole = this.#log.split('\n').slice(0, -1)
+      const line = whole.find((text) => words.test(text))
+      if (line !== undefined) return line
+      if (stdout.readableEnded) throw new Error(`it ended without saying ${words}:\n${tail(this.#log)}`)
+      await new Promise<void>((resolve) => {
+        stdout.once('data', () => resolve())
+        stdout.once('end', () => resolve())
+      })
+    }
   }
 
   /** Of the process that runs now. */
