@@ -12,7 +12,7 @@ set_up() {
   if wants e2e || wants crash; then
     need_packages "${packages_e2e[@]}" "${packages_power_cuts[@]}"
     # The kernel of the guests is downloaded by its exact version, which old lists get wrong.
-    [[ -d .cache/guest/kernel ]] || ! command -v apt-get >/dev/null || apt_update
+    [[ -d .cache/guest/kernel-2 ]] || ! command -v apt-get >/dev/null || apt_update
   fi
   need_node
   need_npm_packages

@@ -18,19 +18,26 @@ export interface GuestKernel {
   modules: string[]
 }
 
-/** What a guest needs for its disks, its network and the kernel's own NBD client. */
-const wanted = ['virtio_pci', 'virtio_blk', 'virtio_net', 'virtio_rng', 'nbd']
+/** What every guest needs for its disks, its network and the kernel's own NBD client. */
+const usual = ['virtio_pci', 'virtio_blk', 'virtio_net', 'virtio_rng', 'nbd']
+/** What some guests load in addition: it is large. */
+const extra = ['xfs']
+export type ExtraModule = 'xfs'
+/** Another name where it holds other files. */
+const cacheName = 'kernel-2'
 
 /** Packages whose first dependency is a kernel image, by distribution. */
 const metaPackages = ['linux-image-cloud-amd64', 'linux-image-virtual']
 
-export async function guestKernel(): Promise<GuestKernel> {
-  const dir = await cached('kernel', fetchKernel)
-  const modules = (await readFile(join(dir, 'modules.order'), 'utf8')).split('\n').filter(Boolean)
+export async function guestKernel({ extraModules = [] }: { extraModules?: ExtraModule[] } = {}): Promise<GuestKernel> {
+  const dir = await cached(cacheName, fetchKernel)
+  const lists = ['usual', ...extraModules].map((name) => readFile(join(dir, `${name}.order`), 'utf8'))
+  // An extra one's list may begin with what others loaded before it.
+  const modules = new Set((await Promise.all(lists)).flatMap((list) => list.split('\n').filter(Boolean)))
   return {
     version: (await readFile(join(dir, 'version'), 'utf8')).trim(),
     image: join(dir, 'vmlinuz'),
-    modules: modules.map((name) => join(dir, 'modules', name)),
+    modules: [...modules].map((name) => join(dir, 'modules', name)),
   }
 }
 
@@ -52,7 +59,12 @@ async function fetchKernel(dir: string): Promise<void> {
   const version = image.slice('vmlinuz-'.length)
   await cp(join(unpacked, 'boot', image), join(dir, 'vmlinuz'))
   await writeFile(join(dir, 'version'), version)
-  await writeFile(join(dir, 'modules.order'), await collectModules(unpacked, version, join(dir, 'modules')))
+  await mkdir(join(dir, 'modules'))
+  const paths = await modulePaths(unpacked, version)
+  const collect = async (list: string, names: string[]) =>
+    writeFile(join(dir, `${list}.order`), await collectModules(paths, names, join(dir, 'modules')))
+  await collect('usual', usual)
+  for (const name of extra) await collect(name, [name])
   await rm(unpacked, { recursive: true })
   for (const name of await readdir(dir)) if (name.endsWith('.deb')) await rm(join(dir, name))
 }
@@ -70,9 +82,8 @@ async function packageNames(): Promise<string[]> {
   throw new Error(`apt-cache knows none of ${metaPackages.join(', ')} (run apt-get update once)`)
 }
 
-/** Copies the wanted modules and what they depend on; answers their names, one a line, dependencies first. */
-async function collectModules(unpacked: string, version: string, target: string): Promise<string> {
-  await mkdir(target)
+/** Where the package has each module. */
+async function modulePaths(unpacked: string, version: string): Promise<Map<string, string>> {
   const roots = ['lib/modules', 'usr/lib/modules'].map((path) => join(unpacked, path, version))
   const root = roots.find((path) => existsSync(path))
   if (!root) throw new Error(`the kernel package holds no modules of ${version}`)
@@ -81,7 +92,11 @@ async function collectModules(unpacked: string, version: string, target: string)
     const name = /^(.+)\.ko(\.xz|\.zst|\.gz)?$/.exec(basename(path))?.[1]
     if (name) paths.set(moduleName(name), join(root, path))
   }
+  return paths
+}
 
+/** Copies these modules and what they depend on; answers their names, one a line, dependencies first. */
+async function collectModules(paths: Map<string, string>, names: string[], target: string): Promise<string> {
   const order: string[] = []
   const collect = async (name: string): Promise<void> => {
     const path = paths.get(moduleName(name))
@@ -92,7 +107,7 @@ async function collectModules(unpacked: string, version: string, target: string)
     await writeFile(join(target, `${moduleName(name)}.ko`), code)
     order.push(`${moduleName(name)}.ko`)
   }
-  for (const name of wanted) await collect(name)
+  for (const name of names) await collect(name)
   return order.join('\n')
 }
 

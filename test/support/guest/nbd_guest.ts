@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { initramfs } from './initramfs.js'
-import { guestKernel } from './kernel.js'
+import { type ExtraModule, guestKernel } from './kernel.js'
 import { Machine, type MachineOptions } from './machine.js'
 import { serialShell } from './serial_shell.js'
 
@@ -22,17 +22,24 @@ export function guestUri(uri: string): string {
 const network = `
 ip link set lo up; ip link set eth0 up; ip addr add 10.0.2.15/24 dev eth0; ip route add default via 10.0.2.2`
 
+export interface NbdGuestOptions extends Partial<Omit<MachineOptions, 'kernel'>> {
+  /** More programs of the host, by name or by path. */
+  programs?: string[]
+  extraModules?: ExtraModule[]
+}
+
 /** Resolves when the guest takes commands. It has a network, and the disks that it is given. */
-export async function bootNbdGuest(options: Partial<MachineOptions> = {}): Promise<Machine> {
-  const kernel = await guestKernel()
+export async function bootNbdGuest(options: NbdGuestOptions = {}): Promise<Machine> {
+  const { programs: more = [], extraModules = [], ...machine } = options
+  const kernel = await guestKernel({ extraModules })
   const dir = await mkdtemp(join(tmpdir(), 'atoll-nbd-guest-'))
   try {
     const image = join(dir, 'initramfs')
-    const programs = ['nbd-client', attachProgram, 'mkfs.ext4', 'e2fsck']
+    const programs = ['nbd-client', attachProgram, 'mkfs.ext4', 'e2fsck', ...more]
     const files = ['/etc/mke2fs.conf']
     await writeFile(image, await initramfs({ kernel, programs, files, init: `${network}\n${serialShell}` }))
     const booted = { image: kernel.image, initramfs: image }
-    return await Machine.boot({ disks: [], network: true, ...options, kernel: booted })
+    return await Machine.boot({ disks: [], network: true, ...machine, kernel: booted })
   } finally {
     await rm(dir, { recursive: true }) // QEMU has read it
   }
