@@ -12,16 +12,18 @@ Result<std::unique_ptr<Loop>> Loop::create(const LoopOptions& options) {
   return EpollLoop::create(options);
 }
 
-Loop::Op Loop::read(int fd, MutableBytes into, uint64_t offset) {
+Loop::Op Loop::read(int fd, MutableBytes into, uint64_t offset, Caching caching) {
   Op op{*this, Verb::read, fd};
+  op.caching = caching;
   op.buffer = into.data();
   op.length = into.size();
   op.offset = offset;
   return op;
 }
 
-Loop::Op Loop::write(int fd, Bytes from, uint64_t offset) {
+Loop::Op Loop::write(int fd, Bytes from, uint64_t offset, Caching caching) {
   Op op{*this, Verb::write, fd};
+  op.caching = caching;
   op.buffer = const_cast<std::byte*>(from.data());  // only ever read
   op.length = from.size();
   op.offset = offset;

@@ -49,9 +49,14 @@ class Loop : public Executor {
   struct Op : Job {
     Loop& loop;
     Verb verb;
+  /// How the descriptor was opened: `uncached` with O_DIRECT, O_SYNC or O_DSYNC. It is not asked again, which would be a system
+  /// call for each operation.
+  enum class Caching : uint8_t { page_cache, uncached };
+
     int fd;
     int flags = 0;           // fallocate: mode; recv, sendmsg: flags
     void* buffer = nullptr;  // read, write, recv
+    Caching caching = Caching::page_cache;  // read, write
     uint64_t length = 0;     // bytes; readv, writev: count of iov; fallocate: length
     uint64_t offset = 0;
     const iovec* iov = nullptr;  // readv, writev
@@ -85,8 +90,8 @@ class Loop : public Executor {
   virtual bool stopping() const = 0;
 
   // All only from the loop's own thread.
-  Op read(int fd, MutableBytes into, uint64_t offset);
-  Op write(int fd, Bytes from, uint64_t offset);
+  Op read(int fd, MutableBytes into, uint64_t offset, Caching caching = Caching::page_cache);
+  Op write(int fd, Bytes from, uint64_t offset, Caching caching = Caching::page_cache);
   Op readv(int fd, const iovec* iov, uint32_t count, uint64_t offset);
   Op writev(int fd, const iovec* iov, uint32_t count, uint64_t offset);
   Op fsync(int fd);

@@ -1,6 +1,5 @@
 #include "io/page_cache_io.h"
 
-#include <fcntl.h>
 #include <sys/uio.h>
 
 #include <algorithm>
@@ -33,11 +32,6 @@ struct Parts {
   Parts(const Parts&) = delete;
 };
 
-bool buffered(int fd) {
-  const int status = ::fcntl(fd, F_GETFL);
-  return status >= 0 && !(status & (O_DIRECT | O_DSYNC));  // O_SYNC has the bit of O_DSYNC
-}
-
 }  // namespace
 
 void Patience::waited(uint64_t before_ns, uint64_t after_ns) {
@@ -61,14 +55,14 @@ int32_t PageCacheIo::attempt(const Loop::Op& op) {
 
 int32_t PageCacheIo::read(const Loop::Op& op) {
   const Parts parts{op};
-  if (parts.bytes > bytes_max || !buffered(op.fd)) return not_here;
+  if (parts.bytes > bytes_max || op.caching == Loop::Caching::uncached) return not_here;
   const ssize_t got = ::preadv2(op.fd, parts.iov, parts.count, static_cast<off_t>(op.offset), RWF_NOWAIT);
   return got == static_cast<ssize_t>(parts.bytes) ? static_cast<int32_t>(got) : not_here;
 }
 
 int32_t PageCacheIo::write(const Loop::Op& op) {
   const Parts parts{op};
-  if (parts.bytes > bytes_max || !buffered(op.fd)) return not_here;
+  if (parts.bytes > bytes_max || op.caching == Loop::Caching::uncached) return not_here;
   if (refusals_ == 0) {
     const ssize_t put = ::pwritev2(op.fd, parts.iov, parts.count, static_cast<off_t>(op.offset), RWF_NOWAIT);
     if (put == static_cast<ssize_t>(parts.bytes)) return static_cast<int32_t>(put);

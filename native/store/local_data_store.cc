@@ -212,7 +212,7 @@ Task<Result<void>> LocalDataStore::punch(DataFileId file, uint64_t offset, uint6
         // Nothing to be zeroed past the end; rounded up, because direct I/O writes whole sectors.
         const uint64_t end = (static_cast<uint64_t>(now.st_size) + block_bytes - 1) / block_bytes * block_bytes;
         if (error == 0 && end > piece.offset)
-          error = co_await write_zeros(at->fd(), piece.offset, std::min(piece.length, end - piece.offset));
+          error = co_await write_zeros(at->fd(), piece.offset, std::min(piece.length, end - piece.offset), alignment_);
       }
       at->changed();
       if (error != 0) co_return io_error(error, file, "punch");
@@ -236,7 +236,7 @@ Task<Result<void>> LocalDataStore::write_zeroes(DataFileId file, uint64_t offset
       error = co_await allocate_range(at->fd(), FALLOC_FL_ZERO_RANGE, piece.offset, piece.length);
     if (error == EOPNOTSUPP) {
       can_zero_.store(false, std::memory_order_relaxed);
-      error = co_await write_zeros(at->fd(), piece.offset, piece.length);
+      error = co_await write_zeros(at->fd(), piece.offset, piece.length, alignment_);
     }
     at->changed();
     if (error != 0) co_return io_error(error, file, "write zeroes");

@@ -20,11 +20,16 @@ bool aligned(uint64_t offset, const void* memory, uint64_t length, uint32_t alig
   return ((offset | length | reinterpret_cast<uintptr_t>(memory)) & (alignment - 1)) == 0;
 }
 
+/// Only files opened for direct I/O want aligned memory.
+Loop::Caching caching_of(uint32_t alignment) {
+  return alignment > 1 ? Loop::Caching::uncached : Loop::Caching::page_cache;
+}
+
 /// Everything is aligned. `done`: how many bytes came before the end of the file.
 Task<int> read_to_end(int fd, uint64_t offset, MutableBytes into, uint32_t alignment, uint64_t& done) {
   done = 0;
   while (done < into.size()) {
-    const int32_t result = co_await Loop::here().read(fd, into.subspan(done), offset + done);
+    const int32_t result = co_await Loop::here().read(fd, into.subspan(done), offset + done, caching_of(alignment));
     if (result == -EINTR) continue;
     if (result < 0) co_return -result;
     done += static_cast<uint64_t>(result);
@@ -60,9 +65,9 @@ Task<int> read_bounced(int fd, uint64_t offset, MutableBytes into, uint32_t alig
   co_return 0;
 }
 
-Task<int> write_aligned(int fd, uint64_t offset, Bytes from) {
+Task<int> write_aligned(int fd, uint64_t offset, Bytes from, Loop::Caching caching) {
   while (!from.empty()) {
-    const int32_t result = co_await Loop::here().write(fd, from, offset);
+    const int32_t result = co_await Loop::here().write(fd, from, offset, caching);
     if (result == -EINTR) continue;
     if (result < 0) co_return -result;
     if (result == 0) co_return EIO;  // a regular file never says so; going on would not end
@@ -88,14 +93,14 @@ Task<int> read_fully(int fd, uint64_t offset, MutableBytes into, uint32_t alignm
 Task<int> write_fully(int fd, uint64_t offset, Bytes from, uint32_t alignment) {
   VERIFY(((offset | from.size()) & (alignment - 1)) == 0);
   if (aligned(offset, from.data(), from.size(), alignment)) {
-    const int error = co_await write_aligned(fd, offset, from);
+    const int error = co_await write_aligned(fd, offset, from, caching_of(alignment));
     co_return error;
   }
   AlignedBuffer bounce{std::min<uint64_t>(from.size(), bounce_bytes_max)};
   while (!from.empty()) {
     const MutableBytes piece = bounce.bytes().first(std::min(from.size(), bounce.size()));
     std::memcpy(piece.data(), from.data(), piece.size());
-    const int error = co_await write_aligned(fd, offset, piece);
+    const int error = co_await write_aligned(fd, offset, piece, caching_of(alignment));
     if (error != 0) co_return error;
     from = from.subspan(piece.size());
     offset += piece.size();
@@ -103,10 +108,10 @@ Task<int> write_fully(int fd, uint64_t offset, Bytes from, uint32_t alignment) {
   co_return 0;
 }
 
-Task<int> write_zeros(int fd, uint64_t offset, uint64_t length) {
+Task<int> write_zeros(int fd, uint64_t offset, uint64_t length, uint32_t alignment) {
   while (length > 0) {
     const Bytes piece{zeros, std::min(length, zeros_bytes)};
-    const int error = co_await write_aligned(fd, offset, piece);
+    const int error = co_await write_aligned(fd, offset, piece, caching_of(alignment));
     if (error != 0) co_return error;
     offset += piece.size();
     length -= piece.size();

@@ -17,7 +17,7 @@ Task<int> read_fully(int fd, uint64_t offset, MutableBytes into, uint32_t alignm
 /// Offset and length are multiples of the alignment.
 Task<int> write_fully(int fd, uint64_t offset, Bytes from, uint32_t alignment);
 /// Like write_fully, of zeros.
-Task<int> write_zeros(int fd, uint64_t offset, uint64_t length);
+Task<int> write_zeros(int fd, uint64_t offset, uint64_t length, uint32_t alignment);
 /// fallocate(2), repeated when interrupted.
 Task<int> allocate_range(int fd, int mode, uint64_t offset, uint64_t length);
 

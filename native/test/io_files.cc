@@ -115,6 +115,7 @@ TEST_CASE("loop: small, large, aligned and crooked pieces overlap in a file like
       constexpr uint64_t file_bytes = 4 << 20;
       std::string model;
       AlignedBuffer memory(1 << 20);
+      const Loop::Caching caching = direct ? Loop::Caching::uncached : Loop::Caching::page_cache;
       for (int step = 0; step < 300; step++) {
         // Sizes on both sides of every limit inside the loop, from one byte up to a megabyte.
         uint64_t length = (random() % 4096 + 1) << (random() % 9);
@@ -126,13 +127,13 @@ TEST_CASE("loop: small, large, aligned and crooked pieces overlap in a file like
         const MutableBytes piece = memory.bytes().first(length);
         if (random() % 2 == 0) {
           std::fill(piece.begin(), piece.end(), static_cast<std::byte>(random()));
-          const int32_t put = co_await loop.write(fd, piece, offset);
+          const int32_t put = co_await loop.write(fd, piece, offset, caching);
           REQUIRE(put == static_cast<int32_t>(length));
           if (model.size() < offset + length) model.resize(offset + length);
           std::memcpy(model.data() + offset, piece.data(), length);
         } else {
           std::fill(piece.begin(), piece.end(), std::byte{0xee});
-          const int32_t got = co_await loop.read(fd, piece, offset);
+          const int32_t got = co_await loop.read(fd, piece, offset, caching);
           const uint64_t there = offset < model.size() ? std::min(length, model.size() - offset) : 0;
           REQUIRE(got == static_cast<int32_t>(there));
           REQUIRE(std::memcmp(piece.data(), model.data() + std::min<uint64_t>(offset, model.size()), there) == 0);
