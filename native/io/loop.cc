@@ -7,7 +7,7 @@ namespace atl {
 
 Result<std::unique_ptr<Loop>> Loop::create(const LoopOptions& options) {
   if (options.kind == IoKind::threads) return EpollLoop::create(options);
-  Result<std::unique_ptr<Loop>> loop = UringLoop::create();
+  Result<std::unique_ptr<Loop>> loop = UringLoop::create(options);
   if (loop || options.kind == IoKind::uring) return loop;
   return EpollLoop::create(options);
 }

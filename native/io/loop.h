@@ -30,6 +30,7 @@
 
 #include "base/result.h"
 #include "base/types.h"
+#include "io/busy_poll.h"
 #include "io/executor.h"
 
 namespace atl {
@@ -40,23 +41,25 @@ struct LoopOptions {
   IoKind kind = IoKind::automatic;
   std::string name = "atoll";  // of the thread, for ps and perf; at most 15 bytes are shown
   uint32_t file_threads = 4;   // of the fallback: how many file operations run at once
+  // io_uring: how long to look for an answer before sleeping, when that is likely to pay; 0: never (busy_poll.h)
+  uint64_t busy_poll_ns = BusyPoll::usual_window_ns;
 };
 
 class Loop : public Executor {
  public:
   enum class Verb : uint8_t { read, write, readv, writev, fsync, fdatasync, fallocate, accept, recv, sendmsg, poll_in };
 
-  struct Op : Job {
-    Loop& loop;
-    Verb verb;
   /// How the descriptor was opened: `uncached` with O_DIRECT, O_SYNC or O_DSYNC. It is not asked again, which would be a system
   /// call for each operation.
   enum class Caching : uint8_t { page_cache, uncached };
 
+  struct Op : Job {
+    Loop& loop;
+    Verb verb;
+    Caching caching = Caching::page_cache;  // read, write
     int fd;
     int flags = 0;           // fallocate: mode; recv, sendmsg: flags
     void* buffer = nullptr;  // read, write, recv
-    Caching caching = Caching::page_cache;  // read, write
     uint64_t length = 0;     // bytes; readv, writev: count of iov; fallocate: length
     uint64_t offset = 0;
     const iovec* iov = nullptr;  // readv, writev

@@ -77,13 +77,29 @@ Result<void> probe_ops(io_uring& ring) {
   return {};
 }
 
+/// Answered by a disk, not by a client or another thread.
+bool on_file(Loop::Verb verb) { return verb <= Loop::Verb::fallocate; }
+
 bool on_socket(Loop::Verb verb) {
   return verb == Loop::Verb::accept || verb == Loop::Verb::recv || verb == Loop::Verb::sendmsg;
 }
 
+/// EBUSY: answers must be taken first; EAGAIN: no memory just now. What was not taken stays in the ring for the next turn.
+bool may_try_again(int error) {
+  return error >= 0 || error == -ETIME || error == -EINTR || error == -EBUSY || error == -EAGAIN;
+}
+
+void pause_processor() {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  asm volatile("yield");
+#endif
+}
+
 }  // namespace
 
-Result<std::unique_ptr<Loop>> UringLoop::create() {
+Result<std::unique_ptr<Loop>> UringLoop::create(const LoopOptions& options) {
   io_uring ring;
   Result<unsigned> flags = open_ring(ring);
   if (!flags) return std::move(flags.error());
@@ -95,7 +111,7 @@ Result<std::unique_ptr<Loop>> UringLoop::create() {
     if (!probed) return std::move(probed.error());
     return Error::from_errno(error, "eventfd");
   }
-  return std::unique_ptr<Loop>{new UringLoop(wake_fd, ring, (*flags & IORING_SETUP_R_DISABLED) != 0)};
+  return std::unique_ptr<Loop>{new UringLoop(wake_fd, ring, (*flags & IORING_SETUP_R_DISABLED) != 0, options)};
 }
 
 UringLoop::~UringLoop() { io_uring_queue_exit(&ring_); }
@@ -108,6 +124,7 @@ void UringLoop::on_start() {
 
 void UringLoop::begin(Op& op) {
   op.result = plain;
+  files_in_flight_ += on_file(op.verb);
   if (!backlog_.empty() || !prepare(op)) backlog_.push(op);
 }
 
@@ -160,6 +177,32 @@ void UringLoop::poll(uint64_t wait_ns) {
   // Never wait with something left to hand over, nor deaf to posts.
   if (!backlog_.empty() || !wake_armed_) wait_ns = no_wait;
 
+  const bool watched = wait_ns != no_wait && busy_poll_.window_ns() > 0 && files_in_flight_ == 0;
+  const uint64_t before = watched ? now_ns() : 0;
+  const bool answered = watched && busy_poll_.worthwhile() && look_until(before + busy_poll_.window_ns());
+  if (!answered) wait(wait_ns);
+  if (watched) busy_poll_.waited(now_ns() - before);
+}
+
+/// Without sleeping; false: there was no answer by then.
+bool UringLoop::look_until(uint64_t until_ns) {
+  constexpr int looks = 32;  // between two looks at the clock
+  const int error = io_uring_submit_and_get_events(&ring_);
+  VERIFY(may_try_again(error));
+  if (reap() > 0) return true;
+  do {
+    for (int i = 0; i < looks; i++) {
+      // The kernel says here, without a system call, that it has something to tell.
+      const bool called = (io_uring_smp_load_acquire(ring_.sq.kflags) & IORING_SQ_TASKRUN) != 0;
+      if (called) VERIFY(may_try_again(io_uring_get_events(&ring_)));
+      if (io_uring_cq_ready(&ring_) > 0 && reap() > 0) return true;
+      pause_processor();
+    }
+  } while (now_ns() < until_ns);
+  return false;
+}
+
+void UringLoop::wait(uint64_t wait_ns) {
   int error;
   if (wait_ns == no_wait) {
     // No system call when there is nothing new and the kernel holds nothing back.
@@ -171,12 +214,11 @@ void UringLoop::poll(uint64_t wait_ns) {
     io_uring_cqe* first = nullptr;
     error = io_uring_submit_and_wait_timeout(&ring_, &first, 1, wait_ns == forever ? nullptr : &limit, nullptr);
   }
-  // EBUSY: answers must be taken first; EAGAIN: no memory just now. What was not taken stays in the ring for the next turn.
-  VERIFY(error >= 0 || error == -ETIME || error == -EINTR || error == -EBUSY || error == -EAGAIN);
+  VERIFY(may_try_again(error));
   reap();
 }
 
-void UringLoop::reap() {
+unsigned UringLoop::reap() {
   unsigned head;
   unsigned count = 0;
   io_uring_cqe* cqe;
@@ -185,6 +227,7 @@ void UringLoop::reap() {
     count++;
   }
   io_uring_cq_advance(&ring_, count);
+  return count;
 }
 
 void UringLoop::answered(uint64_t user_data, int32_t result) {
@@ -209,6 +252,7 @@ void UringLoop::answered(uint64_t user_data, int32_t result) {
     backlog_.push(op);
     return;
   }
+  files_in_flight_ -= on_file(op.verb);
   finish(op, result);
 }
 

@@ -8,6 +8,7 @@
 
 #include <liburing.h>
 
+#include "io/busy_poll.h"
 #include "io/reactor.h"
 
 namespace atl {
@@ -15,7 +16,7 @@ namespace atl {
 class UringLoop final : public Reactor {
  public:
   /// Asks the kernel for a ring and for every operation the loop needs; `unsupported` says what is missing.
-  static Result<std::unique_ptr<Loop>> create();
+  static Result<std::unique_ptr<Loop>> create(const LoopOptions& options);
   ~UringLoop() override;
 
   IoKind kind() const override { return IoKind::uring; }
@@ -26,17 +27,22 @@ class UringLoop final : public Reactor {
   void on_start() override;
 
  private:
-  UringLoop(int wake_fd, io_uring ring, bool disabled) : Reactor(wake_fd), ring_(ring), disabled_(disabled) {}
+  UringLoop(int wake_fd, io_uring ring, bool disabled, const LoopOptions& options)
+      : Reactor(wake_fd), ring_(ring), disabled_(disabled), busy_poll_(options.busy_poll_ns) {}
 
   bool prepare(Op& op);
   void arm_wake();
-  void reap();
+  bool look_until(uint64_t until_ns);
+  void wait(uint64_t wait_ns);
+  unsigned reap();
   void answered(uint64_t user_data, int32_t result);
 
   io_uring ring_;
   bool disabled_;  // until run(), whose thread becomes the ring's only issuer
   bool wake_armed_ = false;
   JobList backlog_;
+  uint64_t files_in_flight_ = 0;  // given to the kernel, or in backlog_
+  BusyPoll busy_poll_;
 };
 
 }  // namespace atl

@@ -37,6 +37,8 @@ Result<std::unique_ptr<Host>> Host::start(const HostOptions& options) {
   for (uint32_t i = 0; i < reactors; i++) {
     LoopOptions loop_options;
     loop_options.kind = options.io;
+    // On a single core it would keep away those who are waited for.
+    loop_options.busy_poll_ns = cores > 1 ? options.busy_poll_ns : 0;
     loop_options.name = "atoll-io-" + std::to_string(i);
     Result<std::unique_ptr<LoopThread>> loop = LoopThread::start(loop_options);
     if (!loop) return loop.error();

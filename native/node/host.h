@@ -23,6 +23,7 @@ struct HostOptions {
   bool direct = false;
   IoKind io = IoKind::automatic;
   uint32_t reactors = 0;  // 0: one for each core, at most 8
+  uint64_t busy_poll_ns = BusyPoll::usual_window_ns;
 };
 
 class Host {

@@ -109,6 +109,7 @@ Napi::Value JsEngine::open_engine(const Napi::CallbackInfo& info) {
   options.purpose = purpose == "examine" ? Purpose::examine : purpose == "repair" ? Purpose::repair : Purpose::serve;
   options.reactors =
       static_cast<uint32_t>(std::min<uint64_t>(whole_number(given.Get("reactors"), "reactors"), UINT32_MAX));
+  options.busy_poll_ns = whole_number(given.Get("busyPollMicroseconds"), "busyPollMicroseconds") * 1000;
 
   auto queue = std::make_shared<JsQueue>(env);
   const Napi::Promise::Deferred deferred = Napi::Promise::Deferred::New(env);

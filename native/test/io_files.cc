@@ -169,6 +169,20 @@ TEST_CASE("loop: a full device answers ENOSPC, for small writes and large ones")
       });
 }
 
+TEST_CASE("busy poll: looking is worthwhile as long as many waits are short, whether it is done or not") {
+  constexpr uint64_t us = 1000;
+  BusyPoll poll{50 * us};
+  CHECK(!poll.worthwhile());
+  for (int i = 0; i < 8; i++) poll.waited(20 * us);
+  CHECK(poll.worthwhile());
+  for (int i = 0; i < 100; i++) poll.waited(i % 2 == 0 ? 50 * us : 1000 * us);
+  CHECK(poll.worthwhile());
+  for (int i = 0; i < 20; i++) poll.waited(51 * us);
+  CHECK(!poll.worthwhile());
+  for (int i = 0; i < 1'000'000; i++) poll.waited(1);
+  CHECK(poll.worthwhile());
+}
+
 TEST_CASE("patience: a slow write makes the next ones go elsewhere, longer each time, until one is quick") {
   constexpr uint64_t ms = 1'000'000;
   Patience patience;

@@ -54,9 +54,9 @@ export interface Server {
 
 /** Throws what hinders it; everything that was opened by then is closed again. */
 export async function start(settings: ServeSettings, log: Logger): Promise<Server> {
-  const { data, cache, io, reactors, nbdLimits, scrub } = settings
+  const { data, cache, io, reactors, busyPollMicroseconds, nbdLimits, scrub } = settings
   const startedAt = Date.now()
-  const store = await openStore({ dataDir: data, log, cache, io, reactors, nbdLimits, scrub })
+  const store = await openStore({ dataDir: data, log, cache, io, reactors, busyPollMicroseconds, nbdLimits, scrub })
   let app: App | undefined
   let control: ControlServer | undefined
   let tls: NbdTls | undefined

@@ -57,6 +57,8 @@ export interface EngineOptions {
   io?: 'auto' | 'uring' | 'threads'
   /** Threads that serve NBD; 0: one for each core, at most 8. */
   reactors?: number
+  /** How long a reactor looks for its next answer before it sleeps, where that is likely to pay; 0: never. Default: 50. */
+  busyPollMicroseconds?: number
 }
 
 export interface ExportTarget {
@@ -109,8 +111,10 @@ export class Engine {
 
   /** Throws AddonMissing, AddonBroken, and the engine's own errors. */
   static async open(options: EngineOptions, addon: NativeAddon = loadAddon()): Promise<Engine> {
-    const { storeDir, purpose = 'serve', cache = 'buffered', io = 'auto', reactors = 0 } = options
-    return new Engine(await native(() => addon.openEngine({ storeDir, purpose, cache, io, reactors })))
+    const { storeDir, purpose = 'serve', cache = 'buffered', io = 'auto' } = options
+    const { reactors = 0, busyPollMicroseconds = 50 } = options
+    const given = { storeDir, purpose, cache, io, reactors, busyPollMicroseconds }
+    return new Engine(await native(() => addon.openEngine(given)))
   }
 
   info(): NativeEngineInfo {

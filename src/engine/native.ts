@@ -47,6 +47,8 @@ export interface NativeEngineOptions {
   io: 'auto' | 'uring' | 'threads'
   /** Threads that serve NBD and the block maps; 0: one for each core, at most 8. */
   reactors: number
+  /** How long a reactor looks for its next answer before it sleeps, when that is likely to pay: native/io/busy_poll.h. 0: never. */
+  busyPollMicroseconds: number
 }
 
 export interface NativeEngineInfo {

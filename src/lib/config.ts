@@ -34,6 +34,7 @@ export interface ServeSettings {
   cache: 'buffered' | 'direct'
   io: 'auto' | 'uring' | 'threads'
   reactors: number
+  busyPollMicroseconds: number
   logLevel: LogLevel
   log: 'auto' | 'pretty' | 'json'
   /** Under which URL clients see the HTTP server; undefined: what they asked for. */
@@ -72,6 +73,7 @@ export type SettingName =
   | 'cache'
   | 'io'
   | 'reactors'
+  | 'busy-poll'
   | 'log-level'
   | 'log'
   | 'public-url'
@@ -126,6 +128,13 @@ export const settings: readonly Setting[] = [
     name: 'reactors',
     argument: 'count',
     words: 'threads that serve NBD; 0: one for each core, at most 8 (default: 0)',
+  },
+  {
+    name: 'busy-poll',
+    argument: 'microseconds',
+    words:
+      'how long these threads look for the next request before they sleep, while most requests come within that time: ' +
+      'shorter waits for clients, more processor time; 0: never (default: 50)',
   },
   { name: 'log-level', argument: 'level', words: `one of ${logLevels.join(', ')} (default: info)` },
   { name: 'log', argument: 'form', words: 'json, pretty, or auto: pretty on a terminal (default: auto)' },
@@ -232,6 +241,7 @@ export function resolveSettings(
     cache: values.get('cache', oneOf('buffered', 'direct'), 'buffered'),
     io: values.get('io', oneOf('auto', 'uring', 'threads'), 'auto'),
     reactors: values.get('reactors', wholeNumber(0, 1024), 0),
+    busyPollMicroseconds: values.get('busy-poll', wholeNumber(0, 1000), 50),
     logLevel: values.get('log-level', oneOf(...logLevels), 'info'),
     log: values.get('log', oneOf('auto', 'pretty', 'json'), 'auto'),
     publicUrl: values.get('public-url', url, undefined),
