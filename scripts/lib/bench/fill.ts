@@ -17,6 +17,11 @@ export async function fill(uri: string, pattern: string): Promise<void> {
   await execa('nbdcopy', ['--flush', pattern, uri])
 }
 
+/** Reads all of it once: a machine may drop from its page cache what nobody has used for a while. */
+export async function warm(uri: string): Promise<void> {
+  await execa('nbdcopy', [uri, 'null:'])
+}
+
 /** Throws unless the file or folder takes up at least so much: what is read from it later is data. */
 export async function verifyAllocated(path: string, bytes: number): Promise<void> {
   const { stdout } = await execa('du', ['--summarize', '--block-size=1', path])

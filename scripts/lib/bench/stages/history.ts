@@ -1,7 +1,7 @@
 /** What a long history costs: reads behind many living snapshots, and writes while snapshots are taken. */
 
 import { join } from 'node:path'
-import { MiB, KiB } from '../../../../src/lib/units.js'
+import { KiB, MiB } from '../../../../src/lib/units.js'
 import { fill, patternFile } from '../fill.js'
 import { fio } from '../fio.js'
 import { nbdClient } from '../nbd_client.js'
@@ -12,8 +12,8 @@ const areaBytes = 256 * MiB
 
 // ---- reads by depth ----
 
-/** The URI of a disk behind so many snapshots. */
-type Depths = (depth: number) => string
+/** The URI of a disk behind so many snapshots, which are taken when they are first needed. */
+type Depths = (depth: number) => Promise<string>
 
 const depths = [1, 10, 100, 1000]
 
@@ -28,17 +28,18 @@ export const depthStage: Stage<Depths> = {
       better: 'more',
       quick: depth === 100,
       readsFrom: 'page cache',
+      prepare: async (uri) => void (await uri(depth)),
       targets: depth > 1 ? [{ kind: 'ratio', atLeast: 0.95, against: 'depth 1' }] : [],
       run: async (uri, { seconds }) => {
-        const report = await fio({ uri: uri(depth) }, { ...small, pattern: 'randread', seconds })
+        const report = await fio({ uri: await uri(depth) }, { ...small, pattern: 'randread', seconds })
         return { value: report.operationsPerS, operations: report.operations, bytesRead: report.bytes }
       },
     }),
   ),
   open: async (room) => {
     const atoll = await startAtoll(join(room.dir, 'atoll'))
-    const snapshots = await makeHistory(room, atoll)
-    const at = (depth: number) => atoll.uri(snapshots[depth - 1] ?? '')
+    const history = await makeHistory(room, atoll)
+    const at = async (depth: number) => atoll.uri(await history(depth))
     const common = { serverPid: () => atoll.pid }
     return [
       { ...common, name: 'atoll', role: 'atoll', subject: at, close: atoll.stop },
@@ -49,16 +50,18 @@ export const depthStage: Stage<Depths> = {
 
 const small = { blockBytes: 4 * KiB, depth: 16, areaBytes }
 
-/** A full volume, and 8 blocks written between one snapshot and the next. Answers the snapshots, oldest first. */
-async function makeHistory(room: Room, { api, uri }: AtollServer): Promise<string[]> {
+/** A full volume, and 8 blocks written between one snapshot and the next. Answers the id of the one at a depth; 1 is the oldest. */
+async function makeHistory(room: Room, { api, uri }: AtollServer): Promise<(depth: number) => Promise<string>> {
   const volumeId = await api.createVolume()
   await fill(uri(volumeId), await patternFile(room.dir, areaBytes))
   const snapshots: string[] = []
-  for (let depth = 1; depth <= (room.quick ? 100 : 1000); depth++) {
-    snapshots.push(await api.createSnapshot({ volumeId }))
-    await nbdClient(['stride', 'write', uri(volumeId), areaBytes / 8, 8])
+  return async (depth) => {
+    while (snapshots.length < depth) {
+      snapshots.push(await api.createSnapshot({ volumeId }))
+      await nbdClient(['stride', 'write', uri(volumeId), areaBytes / 8, 8])
+    }
+    return snapshots[depth - 1] ?? ''
   }
-  return snapshots
 }
 
 // ---- writes under snapshots ----

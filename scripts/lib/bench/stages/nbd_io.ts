@@ -3,7 +3,7 @@
 import { truncate, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { GiB, KiB, MiB, sizeInWords } from '../../../../src/lib/units.js'
-import { createQcow2, fill, patternFile, verifyAllocated } from '../fill.js'
+import { createQcow2, fill, patternFile, verifyAllocated, warm } from '../fill.js'
 import { type FioTarget, fio, type Load } from '../fio.js'
 import type { Case, Contender, Room, Sample, Stage, Target } from '../plan.js'
 import { startAtoll } from '../servers/atoll.js'
@@ -118,6 +118,9 @@ function caseOf(workload: Workload, cache: CacheMode, stage: string): Case<Disk>
     targets: [...workload.targets, ...ceiling],
     quick: quick === true && (stage === 'buffered-unix' || (stage === 'direct-unix' && name === 'randread-4k-d16-c1')),
     ...(reads && { readsFrom: cache === 'buffered' ? 'page cache' : 'disk' }),
+    prepare: async ({ target }) => {
+      if (reads && cache === 'buffered' && 'uri' in target) await warm(target.uri)
+    },
     run: async ({ target, areaBytes }, { seconds }): Promise<Sample> => {
       const report = await fio(target, { ...workload, areaBytes, seconds })
       return {
