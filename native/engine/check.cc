@@ -160,6 +160,7 @@ class Checker {
 
   Task<Result<void>> chunks() {
     std::set<Digest> there;
+    for (const auto& [digest, length] : seen_.small_chunks) there.insert(digest);
     Result<void> listed = co_await stores_.data.list_content([&there](const Digest& digest) { there.insert(digest); });
     if (!listed) co_return listed;
     for (const Digest& digest : there)
@@ -173,7 +174,12 @@ class Checker {
         seen_.trusted = false;
         continue;
       }
-      Result<uint64_t> length = co_await stores_.data.content_bytes(digest);
+      const auto small = seen_.small_chunks.find(digest);
+      Result<uint64_t> length = uint64_t{0};
+      if (small != seen_.small_chunks.end())
+        length = small->second;
+      else
+        length = co_await stores_.data.content_bytes(digest);
       if (!length) co_return length.error();
       if (*length != chunk.length) {
         bad_chunk(digest,
@@ -191,7 +197,7 @@ class Checker {
   }
 
   Task<Result<void>> verify(const Digest& digest) {
-    Result<RereadChunk> read = co_await reread_chunk(stores_.data, stores_.records.readers(), digest, buffer_.bytes());
+    Result<RereadChunk> read = co_await reread_chunk(stores_, stores_.records.readers(), digest, buffer_.bytes());
     if (!read) co_return read.error();
     if (!read->fault || read->fault->kind == FindingKind::chunk_corrupt) report_.chunks_verified++;
     if (read->fault) bad_chunk(digest, std::move(*read->fault));

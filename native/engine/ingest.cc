@@ -13,6 +13,8 @@ bool all_zero(Bytes bytes) {
          (bytes[0] == std::byte{0} && std::memcmp(bytes.data(), bytes.data() + 1, bytes.size() - 1) == 0);
 }
 
+std::string text_of(Bytes bytes) { return {reinterpret_cast<const char*>(bytes.data()), bytes.size()}; }
+
 BlockSet blocks_of(uint64_t bytes) {
   return BlockSet{BlockRange{0, static_cast<uint32_t>((bytes + block_bytes - 1) / block_bytes)}};
 }
@@ -62,6 +64,10 @@ Task<void> Ingest::process(std::unique_ptr<Chunk> chunk) {
 }
 
 Task<Result<void>> Ingest::process_chunk(Chunk& chunk) {
+  if (whole_in_one_) {
+    Result<void> done = co_await store_whole(chunk);
+    co_return done;
+  }
   std::vector<Task<Result<void>>> both;
   both.push_back(hash_in_order(chunk));
   both.push_back(store_chunk(chunk));
@@ -82,24 +88,49 @@ Task<Result<void>> Ingest::hash_in_order(Chunk& chunk) {
   co_return hashed;
 }
 
+/// All of the stream lies in this chunk: one SHA-256 is its name and the stream's.
+Task<Result<void>> Ingest::store_whole(Chunk& chunk) {
+  Executor& home = Executor::here();
+  const Bytes bytes = chunk.bytes.bytes().first(chunk.length);
+  co_await hashers_.schedule();
+  const bool zero = all_zero(bytes);
+  Result<void> hashed = md5_.update(bytes);
+  Result<Digest> digest = sha256_of(bytes);
+  co_await home.schedule();
+  if (!hashed) co_return hashed;
+  if (!digest) co_return digest.error();
+  whole_sha256_ = digest->hex();
+  if (zero) co_return Result<void>{};
+  if (bytes.size() <= inline_bytes_max) {
+    stored_.push_back({RegionIndex{0}, Source::inlined(text_of(bytes))});
+    co_return Result<void>{};
+  }
+  Result<void> there = co_await keep(RegionIndex{0}, *digest, bytes);
+  co_return there;
+}
+
 Task<Result<void>> Ingest::store_chunk(Chunk& chunk) {
   Executor& home = Executor::here();
   const Bytes bytes = chunk.bytes.bytes().first(chunk.length);
-  const RegionIndex region{static_cast<uint32_t>(chunk.index)};
-  if (whole_in_one_ && chunk.length <= inline_bytes_max && !all_zero(bytes)) {
-    stored_.push_back(
-        {region, Source::inlined(std::string(reinterpret_cast<const char*>(bytes.data()), bytes.size())), false});
-    co_return Result<void>{};
-  }
   co_await hashers_.schedule();
   const bool zero = all_zero(bytes);
   Result<Digest> digest = zero ? Result<Digest>{Digest{}} : sha256_of(bytes);
   co_await home.schedule();
   if (!digest) co_return digest.error();
   if (zero) co_return Result<void>{};
-  co_await pins_.pin(*digest);
-  stored_.push_back({region, Source::content(*digest, chunk.length), true});
-  Result<void> there = co_await put(*digest, bytes);
+  Result<void> there = co_await keep(RegionIndex{static_cast<uint32_t>(chunk.index)}, *digest, bytes);
+  co_return there;
+}
+
+Task<Result<void>> Ingest::keep(RegionIndex region, const Digest digest, Bytes bytes) {
+  const Source source = Source::content(digest, static_cast<uint32_t>(bytes.size()));
+  if (bytes.size() <= small_content_max) {
+    stored_.push_back({region, source, false, text_of(bytes)});
+    co_return Result<void>{};
+  }
+  co_await pins_.pin(digest);
+  stored_.push_back({region, source, true});
+  Result<void> there = co_await put(digest, bytes);
   co_return there;
 }
 
@@ -126,7 +157,7 @@ Task<Result<void>> Ingest::drain() {
 
 Task<Result<IngestResult>> Ingest::finish() {
   if (filling_ && failure_) {
-    whole_in_one_ = filling_->index == 0;
+    whole_in_one_ = filling_->index == 0 && filling_->length > 0;
     spawn(process(std::move(filling_)));
   }
   Result<void> done = co_await drain();
@@ -135,6 +166,8 @@ Task<Result<IngestResult>> Ingest::finish() {
     for (; at < stored_.size() && batch.size() < records_per_commit; at++) {
       const uint64_t first = uint64_t{number(stored_[at].region)} * region_bytes;
       const uint64_t length = std::min<uint64_t>(size_bytes_ - first, region_bytes);
+      if (!stored_[at].small.empty())
+        batch.push_back(StoreContent{stored_[at].source.digest, std::move(stored_[at].small)});
       batch.push_back(AssignBlocks{layer_, stored_[at].region, stored_[at].source, blocks_of(length)});
     }
     // The last write's sync covers the earlier ones: they are in the same log before it.
@@ -148,7 +181,7 @@ Task<Result<IngestResult>> Ingest::finish() {
   unpin_all();
   Result<std::string> md5 = md5_.finish_hex();
   if (!md5) co_return md5.error();
-  Result<std::string> sha256 = sha256_.finish_hex();
+  Result<std::string> sha256 = whole_in_one_ ? Result<std::string>{std::move(whole_sha256_)} : sha256_.finish_hex();
   if (!sha256) co_return sha256.error();
   co_return IngestResult{size_bytes_, *md5, *sha256, new_chunks_};
 }

@@ -1,10 +1,11 @@
 // ingest.h: a stream of bytes becomes a read-only layer of content chunks.
 //
 // Each 4 MiB of the stream is hashed (SHA-256, its name), looked up, and written when it is new; zeros take no space; a small
-// whole object goes into its record. At most `chunks_in_flight` chunks are held in memory: write() waits for a free one.
+// chunk (source.h) is written together with the records, a very small whole object goes into its record. At most
+// `chunks_in_flight` chunks are held in memory: write() waits for a free one.
 //
 // Order (I7): intents, then chunks (durable), then records; the caller makes the catalog's row last. Until records refer to a
-// chunk it is pinned (content_pins.h). A crash or abort leaves garbage that is collected, never a record without data.
+// chunk with a file it is pinned (content_pins.h). A crash or abort leaves garbage that is collected, never a record without data.
 #pragma once
 
 #include <memory>
@@ -21,9 +22,9 @@ namespace atl {
 
 struct IngestResult {
   uint64_t size_bytes = 0;
-  std::string md5;     // hexadecimal, of all bytes
-  std::string sha256;  // likewise
-  uint64_t new_chunks = 0;
+  std::string md5;          // hexadecimal, of all bytes
+  std::string sha256;       // likewise
+  uint64_t new_chunks = 0;  // files written: small chunks do not count
 };
 
 /// Lives on one executor. One call at a time, except that abort() may follow a failed one.
@@ -51,13 +52,16 @@ class Ingest {
   struct Stored {
     RegionIndex region;
     Source source;
-    bool pinned;
+    bool pinned = false;
+    std::string small{};  // the bytes of a small chunk
   };
 
   Task<void> process(std::unique_ptr<Chunk> chunk);
   Task<Result<void>> process_chunk(Chunk& chunk);
   Task<Result<void>> hash_in_order(Chunk& chunk);
   Task<Result<void>> store_chunk(Chunk& chunk);
+  Task<Result<void>> store_whole(Chunk& chunk);
+  Task<Result<void>> keep(RegionIndex region, const Digest digest, Bytes bytes);
   Task<Result<void>> put(const Digest digest, Bytes bytes);
   Task<Result<void>> drain();
   void unpin_all();
@@ -72,7 +76,8 @@ class Ingest {
   uint64_t next_index_ = 0;
   uint64_t hashed_ = 0;  // chunks that went through the running hashes: they go in order
   uint32_t in_flight_ = 0;
-  bool whole_in_one_ = false;  // finishing a stream that fits one chunk: it may be inlined
+  bool whole_in_one_ = false;  // finishing a stream that fits one chunk: that is hashed once, and may be inlined
+  std::string whole_sha256_;   // then
   Waiters changed_;
   Result<void> failure_;
   RunningHash md5_;

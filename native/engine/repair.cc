@@ -92,14 +92,19 @@ class Repairer {
     }
   }
 
+  bool in_use_as_file(const Digest& digest) const {
+    return seen_.chunks.contains(digest) && !seen_.small_chunks.contains(digest);
+  }
+
   Task<Result<void>> look_for_missing() {
     size_t files = 0;
     size_t chunks = 0;
+    for (const auto& [digest, length] : seen_.small_chunks) chunks += seen_.chunks.contains(digest) ? 1 : 0;
     Result<void> listed =
         co_await stores_.data.list_files([&](DataFileId file) { files += seen_.files.contains(file) ? 1 : 0; });
     if (!listed) co_return listed;
-    listed = co_await stores_.data.list_content(
-        [&](const Digest& digest) { chunks += seen_.chunks.contains(digest) ? 1 : 0; });
+    listed =
+        co_await stores_.data.list_content([&](const Digest& digest) { chunks += in_use_as_file(digest) ? 1 : 0; });
     if (files != seen_.files.size() || chunks != seen_.chunks.size()) seen_.trusted = false;
     co_return listed;
   }
@@ -111,11 +116,13 @@ class Repairer {
       did_.push_back(file_name(file) + ", which no record mentions, is removed");
     });
     if (!listed) co_return listed;
-    listed = co_await stores_.data.list_content([this](const Digest& digest) {
+    const auto mark = [this](const Digest& digest) {
       if (seen_.chunks.contains(digest) || seen_.may_be_there(digest)) return;
       put(keys::garbage_content(digest), "");
       did_.push_back(chunk_name(digest) + ", which no record mentions, is removed");
-    });
+    };
+    for (const auto& [digest, length] : seen_.small_chunks) mark(digest);
+    listed = co_await stores_.data.list_content(mark);
     co_return listed;
   }
 

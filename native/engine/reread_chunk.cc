@@ -6,9 +6,23 @@
 
 namespace atl {
 
-Task<Result<RereadChunk>> reread_chunk(DataStore& data, JobSink& threads, Digest digest, MutableBytes buffer) {
+Task<Result<RereadChunk>> reread_chunk(StoreAccess stores, JobSink& threads, Digest digest, MutableBytes buffer) {
   RereadChunk result;
-  Result<uint64_t> read = co_await data.reread_content(digest, buffer, threads);
+  Result<std::optional<std::string>> small = co_await stores.records.small_content(digest);
+  if (small && *small) {
+    result.bytes = (*small)->size();
+    co_return std::move(result);
+  }
+  if (!small) {
+    if (small.error().code == Code::corrupt)
+      result.fault =
+          ChunkFault{FindingKind::chunk_corrupt, chunk_name(digest) + " does not have the bytes of its digest"};
+    else
+      result.fault =
+          ChunkFault{FindingKind::chunk_unreadable, chunk_name(digest) + " cannot be read: " + small.error().message};
+    co_return std::move(result);
+  }
+  Result<uint64_t> read = co_await stores.data.reread_content(digest, buffer, threads);
   if (!read) {
     if (read.error().code == Code::not_found)
       result.fault = ChunkFault{FindingKind::chunk_missing, chunk_name(digest) + " is missing"};

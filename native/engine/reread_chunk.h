@@ -6,7 +6,7 @@
 
 #include "base/task.h"
 #include "engine/findings.h"
-#include "store/data_store.h"
+#include "engine/resource.h"
 
 namespace atl {
 
@@ -20,8 +20,8 @@ struct RereadChunk {
   std::optional<ChunkFault> fault;  // none: the chunk is good
 };
 
-/// Reads the chunk and computes its digest, on one of `threads`. `buffer`: as for DataStore::reread_content. An error: the digest could
+/// Reads the chunk and computes its digest, on one of `threads` (a small chunk: on the record store's readers). `buffer`: as for DataStore::reread_content. An error: the digest could
 /// not be computed; what is wrong with the chunk is no error.
-Task<Result<RereadChunk>> reread_chunk(DataStore& data, JobSink& threads, Digest digest, MutableBytes buffer);
+Task<Result<RereadChunk>> reread_chunk(StoreAccess stores, JobSink& threads, Digest digest, MutableBytes buffer);
 
 }  // namespace atl

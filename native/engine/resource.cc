@@ -29,6 +29,14 @@ void for_regions(uint64_t first, uint64_t end, Visit visit) {
   }
 }
 
+/// Fills `into` from `offset` of `bytes`; what lies past their end is zeros.
+void copy_out(const std::string& bytes, uint64_t offset, MutableBytes into) {
+  const uint64_t from = std::min<uint64_t>(offset, bytes.size());
+  const uint64_t have = std::min<uint64_t>(bytes.size() - from, into.size());
+  std::memcpy(into.data(), bytes.data() + from, have);
+  std::memset(into.data() + have, 0, into.size() - have);
+}
+
 }  // namespace
 
 Result<void> judge(const ResourceSpec& spec) {
@@ -126,15 +134,19 @@ Task<Result<void>> Resource::read_segment(const Segment& segment, MutableBytes i
     }
     case SourceKind::content: {
       const Digest digest = segment.source.digest;
+      if (segment.source.length <= small_content_max) {
+        Result<std::optional<std::string>> small = co_await stores_.records.small_content(digest);
+        if (!small) co_return small.error();
+        if (*small) {
+          copy_out(**small, segment.offset % region_bytes, into);
+          co_return Result<void>{};
+        }
+      }
       Result<void> read = co_await stores_.data.read_content(digest, segment.offset % region_bytes, into);
       co_return read;
     }
     case SourceKind::inline_bytes: {
-      const std::string& bytes = segment.source.inline_bytes;
-      const uint64_t from = std::min<uint64_t>(segment.offset % region_bytes, bytes.size());
-      const uint64_t have = std::min<uint64_t>(bytes.size() - from, into.size());
-      std::memcpy(into.data(), bytes.data() + from, have);
-      std::memset(into.data() + have, 0, into.size() - have);
+      copy_out(segment.source.inline_bytes, segment.offset % region_bytes, into);
       break;
     }
   }

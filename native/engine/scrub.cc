@@ -69,7 +69,7 @@ class Scrubber {
     if (*references == 0) co_return std::optional<ChunkFault>{};  // dropped since it was listed
     std::optional<ChunkFault> fault;
     for (int readings = 0; readings == 0 || (fault && readings < 2); readings++) {
-      Result<RereadChunk> read = co_await reread_chunk(stores_.data, threads_, digest, buffer_.bytes());
+      Result<RereadChunk> read = co_await reread_chunk(stores_, threads_, digest, buffer_.bytes());
       if (!read) co_return read.error();
       step_.bytes += read->bytes;
       fault = std::move(read->fault);

@@ -2,7 +2,8 @@
 // damage on the disk is found while a copy may still be at hand.
 //
 // A step at a time; how fast is the caller's business (src/core/scrub.ts). All that blocks, and the digests, is done on the threads that
-// the caller gives; the bytes are read past the page cache (DataStore::reread_content).
+// the caller gives; the bytes are read past the page cache (DataStore::reread_content), those
+// of small chunks from the record store.
 //
 // Invariants
 //   1. Only chunks that a committed record mentions are looked at, and a finding is told only of one that still is at its end.

@@ -29,6 +29,8 @@ class Scanner {
       seen_.chunk_counts[*digest] = count;
       if (!count)
         found_.fatal(FindingKind::count_unreadable, chunk_name(*digest) + ": its reference count is not a number");
+    } else if (auto small = keys::parse_digest("s", key)) {
+      seen_.small_chunks[*small] = static_cast<uint32_t>(value.size());
     } else if (auto punch = keys::parse_garbage_punch(key)) {
       if (auto blocks = keys::decode_blocks(value)) {
         seen_.punches.push_back({punch->file, punch->region, *blocks});

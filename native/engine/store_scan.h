@@ -27,6 +27,7 @@ struct StoreScan {
   std::set<LayerId> layers;                                       // those with records
   std::map<DataFileId, std::optional<uint64_t>> file_counts;      // nothing: not a number
   std::map<Digest, std::optional<uint64_t>> chunk_counts;
+  std::map<Digest, uint32_t> small_chunks;  // those whose bytes are in the record store: their length there
   std::set<DataFileId> garbage_files;
   std::set<DataFileId> intended_files;
   std::set<Digest> garbage_chunks;

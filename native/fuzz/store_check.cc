@@ -22,7 +22,7 @@ std::string draw_key(Input& in) {
   const DataFileId file{in.u8() % 4 + 1u};
   const Digest digest = digest_of(in.u8() % 3);
   const RegionIndex region{in.u8() % 2u};
-  switch (in.u8() % 10) {
+  switch (in.u8() % 11) {
     case 0:
     case 1:
     case 2: return keys::record(LayerId{number(file)}, region);
@@ -32,6 +32,7 @@ std::string draw_key(Input& in) {
     case 6: return keys::garbage_file(file);
     case 7: return keys::garbage_content(digest);
     case 8: return in.u8() % 2 == 0 ? keys::intent_file(file) : keys::intent_content(digest);
+    case 9: return keys::small_content(digest);
     default: return std::string{text_of(in.take(in.u8() % 16))};
   }
 }
@@ -139,8 +140,12 @@ std::vector<std::string> seeds() {
   const std::string record{"\0\0\0\0\2\1\0\0\10\0\0\4\0\1\1", 15};
   const std::string count{"\0\0\0\3\0\1", 6};
   const std::string garbage{"\0\0\0\6\3\0", 6};
-  return {record + count, record + garbage, record + record + count + garbage, std::string{"\0\0\0\5\1\0\0\20\0", 9},
-          std::string{"\0\0\0\11\4zzzz\3\4abcd", 15}};
+  return {record + count,
+          record + garbage,
+          record + record + count + garbage,
+          std::string{"\0\0\0\5\1\0\0\20\0", 9},
+          std::string{"\0\0\0\11\3\7chunk 0", 13},
+          std::string{"\0\0\0\12\4zzzz\3\4abcd", 15}};
 }
 
 }  // namespace atl::fuzz

@@ -42,6 +42,7 @@ std::vector<std::string> seeds() {
   return {keys::record(LayerId{5}, RegionIndex{6}),
           keys::file_refs(file),
           keys::content_refs(digest),
+          keys::small_content(digest),
           keys::garbage_punch(file, RegionIndex{7}),
           keys::garbage_file(file),
           keys::garbage_content(digest),

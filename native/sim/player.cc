@@ -7,6 +7,7 @@
 #include <iostream>
 
 #include "engine/check.h"
+#include "store/record_keys.h"
 
 namespace atl::sim {
 namespace {
@@ -280,6 +281,7 @@ void Player::settle() {
 void Player::count_space() {
   std::set<std::pair<uint64_t, uint64_t>> mentioned;
   std::map<Digest, uint64_t> chunks;
+  std::map<Digest, uint64_t> small_chunks;
   std::set<uint64_t> heads;
   for (const auto& [id, volume] : tree_.volumes) heads.insert(volume->head);
   for (const auto& [id, layer] : tree_.layers.layers)
@@ -293,7 +295,8 @@ void Player::count_space() {
           for (uint32_t at = run.first; at < run.end && source.kind == SourceKind::private_data; at++)
             mentioned.emplace(number(source.file), base + at);
         });
-        if (source.kind == SourceKind::content) chunks[source.digest] = source.length;
+        if (source.kind != SourceKind::content) continue;
+        (source.length > small_content_max ? chunks : small_chunks)[source.digest] = source.length;
       }
     };
     must(host_.stores().records.visit_records(LayerId{id}, visit), "reading records");
@@ -313,6 +316,15 @@ void Player::count_space() {
   if (content_bytes != host_.disk().content_bytes())
     wrong("leaked: chunks take " + std::to_string(host_.disk().content_bytes()) + " bytes, records mention " +
           std::to_string(content_bytes));
+  std::map<Digest, uint64_t> kept;
+  const auto keep = [&kept](std::string_view key, std::string_view bytes) {
+    if (auto digest = keys::parse_digest("s", key)) kept[*digest] = bytes.size();
+    return true;
+  };
+  must(host_.stores().records.kv().scan("s", keys::after("s"), nullptr, keep), "reading small chunks");
+  if (kept != small_chunks)
+    wrong("the record store keeps " + std::to_string(kept.size()) + " small chunks, records mention " +
+          std::to_string(small_chunks.size()) + ", or of another length");
 }
 
 void Player::end() {

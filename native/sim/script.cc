@@ -11,8 +11,8 @@ namespace {
 constexpr uint64_t windows[] = {0, 0, 0, 1016, 1016, 2040};
 constexpr uint64_t window_blocks[] = {3, 6, 14};
 constexpr uint64_t sizes[] = {4, 9, 20, 30, 1024, 1028, 1030, 2044, 2054, 2060};
-// Few, so that the same chunks are uploaded again and again. The first is small enough for a record.
-constexpr uint64_t upload_cells[] = {5, 40, 200};
+// Few, so that the same chunks are uploaded again and again. The first is small enough for a region record, the second for the record store.
+constexpr uint64_t upload_cells[] = {5, 40, 100, 200};
 constexpr uint64_t lengths[] = {1, 1, 2, 3, 8, 15, 16, 16, 16, 16, 17, 32, 33, 48, 80, 160};
 
 template <class T, size_t n>

@@ -33,6 +33,20 @@ Result<void> CommitPlan::apply_one(const AssignBlocks& change) {
   return book(change.region, change.layer, {&before}, {*record}, Reason::live_head);
 }
 
+Result<void> CommitPlan::apply_one(const StoreContent& change) {
+  VERIFY(!change.bytes.empty() && change.bytes.size() <= small_content_max);
+  const std::string key = keys::small_content(change.digest);
+  auto kept = small_.find(key);
+  if (kept == small_.end()) {
+    auto stored = kv_.get(key, nullptr);
+    if (!stored) return stored.error();
+    if (*stored == change.bytes) return {};
+    kept = small_.emplace(key, std::nullopt).first;
+  }
+  kept->second = change.bytes;
+  return {};
+}
+
 Result<void> CommitPlan::apply_one(const AbsorbRegion& change) {
   Result<RegionRecord*> parent = record({change.parent, change.region});
   if (!parent) return parent.error();
@@ -112,6 +126,9 @@ Result<void> CommitPlan::apply_one(const Reclaimed& change) {
     }
   } else if (const auto* content = std::get_if<GarbageContent>(&change.garbage)) {
     marks_[keys::garbage_content(content->digest)] = false;
+    Result<uint64_t*> refs = count(keys::content_refs(content->digest));
+    if (!refs) return refs.error();
+    if (**refs == 0) small_[keys::small_content(content->digest)] = std::nullopt;
   }
   return {};
 }
@@ -225,7 +242,7 @@ Result<void> CommitPlan::mention(const Source& source, bool added, LayerId layer
 
 std::vector<KvMutation> CommitPlan::mutations() const {
   std::vector<KvMutation> all;
-  all.reserve(records_.size() + counts_.size() + garbage_.size() + marks_.size());
+  all.reserve(records_.size() + counts_.size() + garbage_.size() + marks_.size() + small_.size());
   for (const auto& [at, record] : records_)
     all.push_back({keys::record(at.first, at.second),
                    record.empty() ? std::optional<std::string>{} : std::optional{record.encode()}});
@@ -239,6 +256,7 @@ std::vector<KvMutation> CommitPlan::mutations() const {
                                                                    : std::optional{keys::encode_blocks(blocks.now)}});
   for (const auto& [key, present] : marks_)
     all.push_back({key, present ? std::optional<std::string>{""} : std::optional<std::string>{}});
+  for (const auto& [key, bytes] : small_) all.push_back({key, bytes});
   return all;
 }
 

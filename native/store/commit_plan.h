@@ -6,9 +6,12 @@
 //   3. Whatever stops being mentioned becomes garbage in the same write (I9), except the blocks of a live head's own file:
 //      the head punches those in place itself, and may be writing there again already.
 //   4. What a new record mentions is no garbage any more.
+//   5. The bytes of a small chunk are there as long as records mention it or it is garbage (open resources may still be reading it).
 #pragma once
 
 #include <map>
+#include <optional>
+#include <string>
 #include <vector>
 
 #include "base/result.h"
@@ -35,6 +38,7 @@ class CommitPlan {
   using BlocksAt = std::pair<DataFileId, RegionIndex>;
 
   Result<void> apply_one(const AssignBlocks& change);
+  Result<void> apply_one(const StoreContent& change);
   Result<void> apply_one(const AbsorbRegion& change);
   Result<void> apply_one(const DropRegion& change);
   Result<void> apply_one(const IntendFile& change);
@@ -63,6 +67,7 @@ class CommitPlan {
   std::map<std::string, Edited<uint64_t>> counts_;
   std::map<BlocksAt, Edited<BlockSet>> garbage_;
   std::map<std::string, bool> marks_;  // gf, gc, if, ic: present or not
+  std::map<std::string, std::optional<std::string>> small_;
   bool makes_garbage_ = false;
 };
 

@@ -4,6 +4,7 @@
 // that same head commute, and neither has to know what the other holds in memory.
 #pragma once
 
+#include <string>
 #include <variant>
 #include <vector>
 
@@ -17,6 +18,12 @@ struct AssignBlocks {
   RegionIndex region;
   Source source;
   BlockSet blocks;
+};
+
+/// The bytes of a chunk of at most small_content_max, for records of the same batch that mention it. What was damaged is right again.
+struct StoreContent {
+  Digest digest;
+  std::string bytes;
 };
 
 /// A merge of one region: the child takes what it does not supply itself; the parent's record goes.
@@ -64,13 +71,13 @@ struct GarbageContent {
 };
 using Garbage = std::variant<GarbagePunch, GarbageFile, GarbageContent>;
 
-/// The space was given back: the entry goes (a chunk's reference count with it).
+/// The space was given back: the entry goes (of a chunk also the bytes that the record store holds, unless records mention it again).
 struct Reclaimed {
   Garbage garbage;
 };
 
-using RecordChange = std::variant<AssignBlocks, AbsorbRegion, DropRegion, IntendFile, IntendContent, RetireFile,
-                                  RetireContent, Reclaimed>;
+using RecordChange = std::variant<AssignBlocks, StoreContent, AbsorbRegion, DropRegion, IntendFile, IntendContent,
+                                  RetireFile, RetireContent, Reclaimed>;
 using RecordBatch = std::vector<RecordChange>;
 
 }  // namespace atl

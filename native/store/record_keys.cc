@@ -39,6 +39,7 @@ std::string record(LayerId layer, RegionIndex region) {
 }
 std::string file_refs(DataFileId file) { return with_file("f", file); }
 std::string content_refs(const Digest& digest) { return with_digest("c", digest); }
+std::string small_content(const Digest& digest) { return with_digest("s", digest); }
 std::string garbage_punch(DataFileId file, RegionIndex region) {
   std::string key = with_file("gp", file);
   put_big(key, number(region));

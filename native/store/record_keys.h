@@ -4,6 +4,7 @@
 //   r <layer:8> <region:4>   region record
 //   f <file:8>               how many records mention the data file (u64, little-endian)
 //   c <digest:32>            the same for a content chunk
+//   s <digest:32>            the bytes of a small content chunk (source.h, small_content_max)
 //   gp <file:8> <region:4>   garbage: blocks of the file to punch (bitmap, 128 bytes)
 //   gf <file:8>              garbage: file to remove
 //   gc <digest:32>           garbage: chunk to drop
@@ -23,6 +24,7 @@ namespace atl::keys {
 std::string record(LayerId layer, RegionIndex region);
 std::string file_refs(DataFileId file);
 std::string content_refs(const Digest& digest);
+std::string small_content(const Digest& digest);
 std::string garbage_punch(DataFileId file, RegionIndex region);
 std::string garbage_file(DataFileId file);
 std::string garbage_content(const Digest& digest);

@@ -1,9 +1,11 @@
 #include "store/record_store.h"
 
 #include <algorithm>
+#include <span>
 
 #include "base/mutation.h"
 #include "store/commit_plan.h"
+#include "store/hashing.h"
 #include "store/record_keys.h"
 
 namespace atl {
@@ -47,6 +49,10 @@ Result<void> RecordStore::recover() {
   if (*stored > format_version)
     return Error{Code::unsupported, "record store: written by a newer Atoll (format " + std::to_string(*stored) +
                                         ", this one reads up to " + std::to_string(format_version) + ")"};
+
+  if (*stored < format_version)
+    if (Result<void> raised = kv_.write({{keys::version(), keys::encode_count(format_version)}}, true); !raised)
+      return raised;
 
   RecordBatch batch;
   Result<void> scanned = kv_.scan("i", keys::after("i"), nullptr, [&](std::string_view key, std::string_view) {
@@ -205,6 +211,20 @@ Task<Result<uint64_t>> RecordStore::content_references(Digest digest) {
   const auto refs = keys::decode_count(**value);
   if (!refs) co_return Error{Code::corrupt, "record store: a reference count is not a number"};
   co_return *refs;
+}
+
+Task<Result<std::optional<std::string>>> RecordStore::small_content(Digest digest) {
+  Executor& home = Executor::here();
+  co_await readers_.schedule();
+  auto value = kv_.get(keys::small_content(digest), nullptr);
+  Result<Digest> found{digest};
+  if (value && value->has_value()) found = sha256_of(std::as_bytes(std::span{**value}));
+  co_await home.schedule();
+  if (!value) co_return value.error();
+  if (!found) co_return found.error();
+  if (!(*found == digest))
+    co_return Error{Code::corrupt, "content " + digest.hex() + ": does not have the bytes of its digest"};
+  co_return std::move(*value);
 }
 
 Task<Result<std::vector<Garbage>>> RecordStore::garbage(uint32_t max) {

@@ -8,6 +8,8 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
+#include <string>
 #include <vector>
 
 #include "base/result.h"
@@ -44,7 +46,8 @@ enum class Durability : uint8_t { durable, lazy };
 
 class RecordStore {
  public:
-  static constexpr uint32_t format_version = 1;
+  /// 2: small content chunks are kept here; 1 is read, and becomes 2 at the first start.
+  static constexpr uint32_t format_version = 2;
 
   /// `committer` runs one job at a time; `readers` may run several.
   RecordStore(Kv& kv, JobSink& committer, JobSink& readers);
@@ -61,6 +64,9 @@ class RecordStore {
   /// Regions >= from for which the layer has records, at most `max`, in order.
   Task<Result<std::vector<RegionIndex>>> regions(LayerId layer, RegionIndex from, uint32_t max);
   Task<Result<uint64_t>> content_references(Digest digest);
+  /// The bytes of a small chunk, as long as its digest says and verified against it (`corrupt`). Nothing: it is not kept here, and a
+  /// file of the data store's if it is anywhere.
+  Task<Result<std::optional<std::string>>> small_content(Digest digest);
   Task<Result<std::vector<Garbage>>> garbage(uint32_t max);
   Task<Result<std::vector<DataFileId>>> garbage_files();
   /// Layers >= from that have records or left a data file behind, in order, each once; at most `max`.

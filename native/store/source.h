@@ -55,6 +55,10 @@ struct Source {
 /// An object this small is kept in its record; a file of its own would cost a 4 KiB block and an inode.
 constexpr uint32_t inline_bytes_max = 2048;
 
+/// A chunk this small is kept in the record store and not in a file of its own: it becomes durable with the record that refers to it,
+/// in one shared write, where a file costs two syncs and an inode. Larger ones would be copied too often by compactions.
+constexpr uint32_t small_content_max = 16 << 10;
+
 struct SourcedBlocks {
   Source source;
   BlockSet blocks;
