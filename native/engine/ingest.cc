@@ -60,6 +60,7 @@ Task<void> Ingest::process(std::unique_ptr<Chunk> chunk) {
   if (!processed && failure_) failure_ = std::move(processed);
   spare_.push_back(std::move(chunk));
   in_flight_--;
+  if (in_flight_ == 0) spare_.clear();  // the stream is slower than we are, and may stand still for long
   changed_.wake_all();
 }
 
