@@ -72,8 +72,8 @@ export async function start(settings: ServeSettings, log: Logger): Promise<Serve
     const nbd: string[] = []
     for (const address of settings.nbd) nbd.push(await listenNbd(store, settings, address, tls))
     const nbdTls = settings.nbd.map((address) => tlsModeOf(address, settings))
-    const { publicUrl, trustProxy } = settings
-    app = await createApp({ core, log, urls: { publicUrl, trustProxy } })
+    const { publicUrl, trustProxy, httpLimits } = settings
+    app = await createApp({ core, log, urls: { publicUrl, trustProxy }, limits: httpLimits })
     const http = settings.http && (await listenHttp(app, settings.http))
     // Without HTTP now: where a later start has it by default.
     const reached = reachable(http ?? { host: '127.0.0.1', port: 8780 }, '127.0.0.1')

@@ -5,10 +5,10 @@
  *
  * Each API is an encapsulated plugin with its own error handler, not-found answer and format of errors. What they share
  * lies beside this file: auth.ts (who calls), base_url.ts, body.ts (bodies; none is read for a handler that does not ask),
- * request_id.ts, errors.ts, query.ts, work_in_flight.ts (what must end before the server does).
+ * uploads.ts (those without end), request_id.ts, errors.ts, query.ts, work_in_flight.ts (what must end before the server does).
  *
  * To add an API: a plugin with `ApiOptions`, registered in `createApp`. It finds `request.caller`, calls
- * `requireProject(request)` where a project is needed, reads bodies by `readJson` or `bodyChunks`, and sets an error
+ * `requireProject(request)` where a project is needed, reads bodies by `readJson` or `uploads.receive`, and sets an error
  * handler that formats what `describeError` says.
  */
 
@@ -29,14 +29,27 @@ import { logRequests } from './request_log.js'
 import { cutStalledConnections } from './stalled.js'
 import { swift } from './swift/plugin.js'
 import { handleUnreadBodies } from './unread_body.js'
+import { limitUploads } from './uploads.js'
 import { waitForHandlers } from './work_in_flight.js'
+
+export interface HttpLimits {
+  /** At one time; further ones are closed unheard. */
+  connections: number
+  /** At one time: uploads.ts. */
+  uploads: number
+  /** Of an upload, in bytes a second; 0: any rate will do. */
+  uploadRate: number
+  /** After how long without a byte a client that owes us some is cut off. */
+  idleMs: number
+}
+
+const defaultLimits: HttpLimits = { connections: 4096, uploads: 128, uploadRate: 1024, idleMs: 60_000 }
 
 export interface AppOptions {
   core: Core
   log: Logger
   urls?: UrlSettings
-  /** After how long without a byte a client that owes us some is cut off. */
-  idleMs?: number
+  limits?: Partial<HttpLimits>
   /** How long a client may take to send the headers of a request. */
   headersMs?: number
   /** How long `close()` waits for requests that are being answered. */
@@ -49,7 +62,8 @@ const keepAliveMs = 65_000
 
 /** The server, ready to `listen`. `close()` ends it in order: no new connections, answers under way may finish. */
 export async function createApp(options: AppOptions): Promise<FastifyInstance> {
-  const { core, log, urls = {}, idleMs = 60_000, headersMs = 20_000, closeGraceMs = 10_000 } = options
+  const { core, log, urls = {}, headersMs = 20_000, closeGraceMs = 10_000 } = options
+  const limits = { ...defaultLimits, ...options.limits }
   const app: FastifyInstance = Fastify({
     loggerInstance: log as FastifyBaseLogger,
     logController: new LogController({ disableRequestLogging: true }), // request_log.ts does it
@@ -58,7 +72,7 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
     trustProxy: urls.trustProxy ?? false,
     // Node looks at the clock of the headers only so often.
     http: { maxHeaderSize: headerBytesMax, headersTimeout: headersMs, connectionsCheckingInterval: headersMs / 4 },
-    // An upload takes as long as it takes; cutStalledConnections ends the ones that stand still.
+    // An upload takes as long as it takes; uploads.ts and stalled.ts end the ones that hardly move.
     requestTimeout: 0,
     keepAliveTimeout: keepAliveMs,
     forceCloseConnections: 'idle',
@@ -73,8 +87,10 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
   takeBodiesAsStreams(app)
   waitForHandlers(app)
   ;(app.server as Server).maxHeadersCount = 0 // bounded by bytes; a count would drop headers in silence
+  ;(app.server as Server).maxConnections = limits.connections
   handleUnreadBodies(app)
-  cutStalledConnections(app, idleMs)
+  cutStalledConnections(app, limits.idleMs)
+  limitUploads(app, { count: limits.uploads, bytesPerSecond: limits.uploadRate, idleMs: limits.idleMs })
   logRequests(app)
   endSlowCloses(app, closeGraceMs)
 

@@ -25,17 +25,33 @@ export function contentLength(request: FastifyRequest): number | undefined {
   return Number(headers['content-length'])
 }
 
+/** How long a body may be waited for: see uploads.ts. */
+interface BodyPace {
+  wait<T>(next: Promise<T>): Promise<T>
+  arrived(bytes: number): void
+}
+
 /**
  * The body as it comes in. Nothing is read ahead of the consumer beyond the socket's buffers. Throws `ClientGone` when
- * the client disconnects before the body is complete; leaving the loop early leaves the rest unread.
+ * the client disconnects before the body is complete, `BodyTooSlow` when the pace says so; leaving the loop early leaves
+ * the rest unread.
  */
-export async function* bodyChunks(request: FastifyRequest): AsyncGenerator<Buffer> {
+export async function* bodyChunks(request: FastifyRequest, pace?: BodyPace): AsyncGenerator<Buffer> {
   const { raw } = request
   sendContinue(raw)
+  const chunks: AsyncIterator<Buffer> = raw.iterator({ destroyOnReturn: false })
   try {
-    for await (const chunk of raw.iterator({ destroyOnReturn: false })) yield chunk as Buffer
+    for (;;) {
+      const { done, value } = await (pace ? pace.wait(chunks.next()) : chunks.next())
+      if (done) break
+      pace?.arrived(value.length)
+      yield value
+    }
   } catch (error) {
     throw isDisconnect(error, raw) ? new ClientGone() : error
+  } finally {
+    // Not waited for: when the client was too slow, it answers only when the connection has ended.
+    void chunks.return?.().catch(() => undefined)
   }
   if (!raw.complete) throw new ClientGone()
 }

@@ -12,6 +12,7 @@ export const TokenNotFound = defineError('token_not_found', 404, 'Could not find
 export const DomainNotFound = defineError('domain_not_found', 404, 'there is no domain %s')
 export const BodyTooLarge = defineError('body_too_large', 413, 'the request body is longer than %s bytes')
 export const BodyTooSlow = defineError('body_too_slow', 408, 'the request body did not arrive in time')
+export const TooManyUploads = defineError('too_many_uploads', 503, 'too many uploads are running; try again')
 export const MalformedBody = defineError('malformed_body', 400, '%s')
 export const TooManyAttempts = defineError('too_many_attempts', 429, 'too many failed logins; wait a minute')
 /** Nobody is left to read the answer; the status is what the log shows. */

@@ -44,6 +44,7 @@ export interface ServeSettings {
   nbdPublic: HostPort | undefined
   nbdInsecureAllowRemote: boolean
   nbdTls: NbdTlsSettings
+  httpLimits: { connections: number; uploads: number; uploadRate: number; idleMs: number }
   nbdLimits: { connections: number; handshakeSeconds: number; idleSeconds: number }
   /** Of stored content. 0 bytes a second: none. */
   scrub: { bytesPerSecond: number; intervalMs: number }
@@ -80,6 +81,10 @@ export type SettingName =
   | 'trust-proxy'
   | 'nbd-public'
   | 'nbd-insecure-allow-remote'
+  | 'http-max-connections'
+  | 'http-max-uploads'
+  | 'http-min-upload-rate'
+  | 'http-idle-timeout'
   | 'nbd-max-connections'
   | 'nbd-handshake-timeout'
   | 'nbd-idle-timeout'
@@ -174,6 +179,29 @@ export const settings: readonly Setting[] = [
     words: "the CA of clients' certificates (PEM): those that clients show must be of it",
   },
   {
+    name: 'http-max-connections',
+    argument: 'count',
+    words: 'HTTP connections at one time, 1 to 100000; further ones are closed (default: 4096)',
+  },
+  {
+    name: 'http-max-uploads',
+    argument: 'count',
+    words:
+      'uploads at one time, 1 to 10000, half of them of one project at most; further ones are told to try again. Each may ' +
+      'hold 16 MiB of memory, and 4 MiB while it stands (default: 128)',
+  },
+  {
+    name: 'http-min-upload-rate',
+    argument: 'bytes',
+    words:
+      'bytes a second: uploads that bring less for as long as --http-idle-timeout are ended; 0: any rate will do (default: 1024)',
+  },
+  {
+    name: 'http-idle-timeout',
+    argument: 'seconds',
+    words: 'cut HTTP clients that stand still in the middle of a request or an answer, 1 to 3600 (default: 60)',
+  },
+  {
     name: 'nbd-max-connections',
     argument: 'count',
     words: 'NBD connections at one time, 1 to 100000 (default: 4096)',
@@ -248,6 +276,12 @@ export function resolveSettings(
     trustProxy: values.get('trust-proxy', yes, false),
     nbdPublic: values.get('nbd-public', (value) => parseHostPort(text(value)), undefined),
     nbdInsecureAllowRemote: values.get('nbd-insecure-allow-remote', yes, false),
+    httpLimits: {
+      connections: values.get('http-max-connections', wholeNumber(1, 100_000), 4096),
+      uploads: values.get('http-max-uploads', wholeNumber(1, 10_000), 128),
+      uploadRate: values.get('http-min-upload-rate', wholeNumber(0, 1 << 30), 1024),
+      idleMs: 1000 * values.get('http-idle-timeout', wholeNumber(1, 3600), 60),
+    },
     nbdLimits: {
       connections: values.get('nbd-max-connections', wholeNumber(1, 100_000), 4096),
       handshakeSeconds: values.get('nbd-handshake-timeout', wholeNumber(1, 3600), 10),

@@ -11,7 +11,7 @@ import { openStore } from '../../src/core/store.js'
 import type { ResourceId } from '../../src/lib/ids.js'
 import { silentLogger } from '../../src/lib/log.js'
 import { MiB } from '../../src/lib/units.js'
-import { collect, Dice, pieces, TestStore, type Teardown } from './support.js'
+import { collect, Dice, pieces, type Teardown, TestStore } from './support.js'
 
 /** Ids of what is in it, and the layers below. */
 export interface World {

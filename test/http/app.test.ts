@@ -17,7 +17,7 @@ t.test('a client that does not finish its headers is cut off, and one that says 
 })
 
 t.test('a body of JSON that never ends is cut off, and one that is too long refused', async (t) => {
-  const server = await startServer(t, { idleMs: 400 })
+  const server = await startServer(t, { limits: { idleMs: 400 } })
   const head = 'POST /v3/auth/tokens HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{"auth": '
   t.notMatch(await sendRaw(server.url, head, { quietMs: 30_000 }), /HTTP\/1.1 [23]/)
   const long = 'POST /v3/auth/tokens HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999\r\n\r\n'
@@ -28,7 +28,7 @@ t.test(
   'a body that is refused half-way is read to its end, and the next request on the connection is answered',
   async (t) => {
     const server = await startServer(t)
-    const body = Buffer.alloc(3 * MiB, '[') // of JSON: a third of it is too long
+    const body = Buffer.alloc(3 * MiB, '[') // of JSON: a part of it is too long
     const first = `POST /v3/auth/tokens HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n${body.length.toString(16)}\r\n`
     const next = '\r\n0\r\n\r\nGET /healthcheck HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n'
     const sent = Buffer.concat([Buffer.from(first), body, Buffer.from(next)])

@@ -168,7 +168,7 @@ function mutated(value: Json, dice: Dice): Json {
 t.test(`hostile requests (seed ${seed})`, async (t) => {
   const complaints: string[] = []
   const log = pino({ level: 'error' }, { write: (line) => complaints.push(line) })
-  const server = await startServer(t, { nbd: true, log, idleMs: 5_000 })
+  const server = await startServer(t, { nbd: true, log, limits: { idleMs: 5_000 } })
   const admin = await server.login()
   const bob = await server.login(await server.createUser({ name: 'bob' }))
   const volumes = `/volume/v3/${bob.projectId}`

@@ -22,6 +22,7 @@ t.test('the defaults are what the documentation says', async (t) => {
     io: 'auto',
     logLevel: 'info',
     nbdInsecureAllowRemote: false,
+    httpLimits: { connections: 4096, uploads: 128, uploadRate: 1024, idleMs: 60_000 },
     nbdLimits: { connections: 4096, handshakeSeconds: 10, idleSeconds: 0 },
     scrub: { bytesPerSecond: 16 * MiB, intervalMs: 7 * 86_400_000 },
   })
@@ -68,6 +69,13 @@ t.test('a wrong value is refused with the name of its source', async (t) => {
 t.test('limits are whole numbers within their bounds', async (t) => {
   const limits = resolveSettings({ 'nbd-max-connections': '7' }, { ATOLL_NBD_IDLE_TIMEOUT: '60' }, undefined).nbdLimits
   t.same(limits, { connections: 7, handshakeSeconds: 10, idleSeconds: 60 })
+  const given = { 'http-max-uploads': 3, 'http-min-upload-rate': '0', 'http-idle-timeout': '5' }
+  t.same(resolveSettings(given, {}, undefined).httpLimits, {
+    connections: 4096,
+    uploads: 3,
+    uploadRate: 0,
+    idleMs: 5000,
+  })
   for (const wrong of ['0', '-1', '1.5', 'many', ' ', '100001'])
     t.throws(() => resolveSettings({ 'nbd-max-connections': wrong }, {}, undefined), {
       message: /^--nbd-max-connections: expected a whole number from 1 to 100000/,

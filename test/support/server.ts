@@ -10,7 +10,7 @@ import { join } from 'node:path'
 import type { Core } from '../../src/core/core.js'
 import { openStore, type Store } from '../../src/core/store.js'
 import type { NativeCounters } from '../../src/engine/engine.js'
-import { createApp } from '../../src/http/app.js'
+import { createApp, type HttpLimits } from '../../src/http/app.js'
 import type { UrlSettings } from '../../src/http/base_url.js'
 import { type Logger, silentLogger } from '../../src/lib/log.js'
 import { type Answer, ask, type Question } from './http.js'
@@ -51,8 +51,7 @@ export interface Session {
 }
 
 export interface TestServerOptions {
-  /** After how long a client that stands still is cut off. */
-  idleMs?: number
+  limits?: Partial<HttpLimits>
   headersMs?: number
   closeGraceMs?: number
   /** With a TCP door for NBD on a free port. */

@@ -1,6 +1,6 @@
 /** The results as Markdown: what the machine was, a table for each stage, and every target that was missed. */
 
-import { atollOf, bestPeer, type CaseResult, formatNumber, judge, ratioTo, type Results } from './results.js'
+import { atollOf, bestPeer, type CaseResult, formatNumber, judge, type Results, ratioTo } from './results.js'
 
 export function toMarkdown(results: Results): string {
   return [machineTable(results), ...results.stages.map(stageSection), missedTable(results)].join('\n\n')

@@ -2,7 +2,7 @@
 
 import { parse, View } from 'vega'
 import { compile, type TopLevelSpec } from 'vega-lite'
-import { ratioTo, type Results } from './results.js'
+import { type Results, ratioTo } from './results.js'
 
 interface Point {
   stage: string

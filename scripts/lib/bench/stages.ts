@@ -1,6 +1,6 @@
 /** All that can be measured, in the order of the report. */
 
-import { runnable, type RunnableStage } from './runner.js'
+import { type RunnableStage, runnable } from './runner.js'
 import { cowStage } from './stages/cow.js'
 import { fuaStage } from './stages/fua.js'
 import { depthStage, snapshotsStage } from './stages/history.js'

@@ -4,7 +4,7 @@ import type { FastifyInstance } from 'fastify'
 import type { ByteRange } from '../../core/objects.js'
 import type { ApiOptions } from '../api.js'
 import { requireProject } from '../auth.js'
-import { bodyChunks, contentLength } from '../body.js'
+import { contentLength } from '../body.js'
 import { GlanceFault } from './faults.js'
 import { storeId } from './image_view.js'
 
@@ -24,10 +24,10 @@ export function dataRoutes(app: FastifyInstance, { core }: ApiOptions): void {
     const store = request.headers['x-image-meta-store']
     if (store !== undefined && store !== storeId)
       throw new GlanceFault(400, `There is no store ${String(store)}; there is only ${storeId}.`)
-    await core.images.upload(caller, request.params.imageId, {
-      body: bodyChunks(request),
-      lengthBytes: contentLength(request),
-    })
+    const lengthBytes = contentLength(request)
+    await request.server.uploads.receive(request, reply, (body) =>
+      core.images.upload(caller, request.params.imageId, { body, lengthBytes }),
+    )
     return reply.code(204).send()
   })
 

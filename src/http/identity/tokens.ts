@@ -12,9 +12,12 @@ import { defaultDomain, domainReference, listOf, projectBody } from './bodies.js
 import { parseLogin } from './login_request.js'
 import { serviceCatalog } from './service_catalog.js'
 
+/** Strangers may send one, on as many connections as there are. */
+const loginBytesMax = 64 << 10
+
 export function addTokens(app: FastifyInstance, { core, urls, logins }: ApiOptions): void {
   app.post('/auth/tokens', async (request, reply) => {
-    const wanted = parseLogin(await readJsonObject(request))
+    const wanted = parseLogin(await readJsonObject(request, loginBytesMax))
     const { token, session } =
       wanted.method === 'password' ? await logins.byPassword(request, wanted) : await core.sessions.loginByToken(wanted)
     return reply.code(201).headers({ 'x-subject-token': token, vary: 'X-Auth-Token' }).send(tokenBody(request, session))

@@ -2,7 +2,7 @@
 
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { Core } from '../../core/core.js'
-import { bodyChunks, contentLength } from '../body.js'
+import { contentLength } from '../body.js'
 import { checkPutConditionSyntax, normalizeEtag } from './conditional.js'
 import { SwiftError } from './errors.js'
 import { checkObjectName, limits } from './limits.js'
@@ -16,8 +16,7 @@ export async function putObject(core: Core, target: ObjectTarget, request: Fasti
   checkObjectName(target.object)
   if (request.headers['x-copy-from'] !== undefined) return copyInto(core, target, request, reply)
   checkPutConditionSyntax(request.headers)
-  const stored = await core.objects.put(target.caller, target, {
-    body: bodyChunks(request),
+  const promised = {
     lengthBytes: expectedLength(request),
     md5: expectedMd5(request),
     maxBytes: limits.objectBytes,
@@ -25,7 +24,10 @@ export async function putObject(core: Core, target: ObjectTarget, request: Fasti
     metadata: metadataChange(request.headers, 'object').set,
     headers: keptHeaders(request),
     onlyIfNew: request.headers['if-none-match'] !== undefined,
-  })
+  }
+  const stored = await request.server.uploads.receive(request, reply, (body) =>
+    core.objects.put(target.caller, target, { ...promised, body }),
+  )
   return reply
     .code(201)
     .headers({ etag: stored.md5, 'last-modified': lastModifiedHeader(stored.updatedAt) })

@@ -18,7 +18,7 @@ async function until(isSo: () => boolean | Promise<boolean>): Promise<void> {
 const openResources = (server: TestServer) => server.counters().openResources
 
 t.test('transfers', async (t) => {
-  const server = await startServer(t, { idleMs: 1500 })
+  const server = await startServer(t, { limits: { idleMs: 1500 } })
   const session = await server.login()
   const { ask } = session
   const box = new URL(`${session.storageUrl}/box`)

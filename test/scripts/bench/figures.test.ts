@@ -9,8 +9,8 @@ import {
   type CaseResult,
   formatNumber,
   judge,
-  ratioTo,
   type Results,
+  ratioTo,
 } from '../../../scripts/lib/bench/results.js'
 import { readsElsewhere } from '../../../scripts/lib/bench/runner.js'
 import { stages } from '../../../scripts/lib/bench/stages.js'
