@@ -56,7 +56,8 @@ export interface Server {
 export async function start(settings: ServeSettings, log: Logger): Promise<Server> {
   const { data, cache, io, reactors, busyPollMicroseconds, nbdLimits, scrub } = settings
   const startedAt = Date.now()
-  const store = await openStore({ dataDir: data, log, cache, io, reactors, busyPollMicroseconds, nbdLimits, scrub })
+  const engine = { cache, io, reactors, busyPollMicroseconds, nbdLimits }
+  const store = await openStore({ dataDir: data, log, ...engine, scrub, guard: false })
   let app: App | undefined
   let control: ControlServer | undefined
   let tls: NbdTls | undefined

@@ -13,6 +13,8 @@ export interface StoreOptions extends Omit<EngineOptions, 'storeDir'> {
   nbdLimits?: NativeNbdLimits
   /** Default: none. */
   scrub?: ScrubSettings
+  /** Of the catalog (CatalogOptions). */
+  guard?: boolean
 }
 
 export interface Store {
@@ -32,6 +34,7 @@ export async function openStore({
   log,
   nbdLimits,
   scrub = noScrub,
+  guard = true,
   ...options
 }: StoreOptions): Promise<Store> {
   const undo: (() => unknown)[] = []
@@ -43,7 +46,7 @@ export async function openStore({
     const { directory, unlock } = DataDirectory.open(dataDir)
     undo.push(unlock)
     // Before the engine: a catalog that is too new refuses the start before anything is touched.
-    const catalog = await Catalog.open({ path: directory.catalog })
+    const catalog = await Catalog.open({ path: directory.catalog, guard })
     undo.push(() => catalog.close())
     const engine = await Engine.open({ ...options, storeDir: directory.store })
     undo.push(() => engine.shutdown())

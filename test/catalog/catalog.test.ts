@@ -1,7 +1,8 @@
-import { readdirSync, readlinkSync, statSync } from 'node:fs'
+import { readdirSync, readFileSync, readlinkSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import Database from 'better-sqlite3'
+import { sql } from 'kysely'
 import t from 'tap'
 import { Catalog } from '../../src/catalog/catalog.js'
 import { schemaVersionNow } from '../../src/catalog/migrate.js'
@@ -140,6 +141,86 @@ t.test(
     t.same(await names(catalog), [], 'it goes on working')
   },
 )
+
+const insert = (catalog: Catalog, id: string) =>
+  catalog.transaction(({ db }) => db.insertInto('projects').values(project(id)).execute())
+
+/** Frames of the write-ahead log that end a transaction: the third word of a frame's header is not zero (sqlite.org/fileformat2.html, 4.1). */
+function commits(path: string): number {
+  const log = readFileSync(`${path}-wal`)
+  const frameBytes = 24 + log.readUInt32BE(8)
+  let count = 0
+  for (let at = 32; at + frameBytes <= log.length; at += frameBytes) if (log.readUInt32BE(at + 4) !== 0) count += 1
+  return count
+}
+
+t.test('transactions that wait together share one commit, and one that fails among them fails alone', async (t) => {
+  const { catalog, path } = await openCatalog(t)
+  await insert(catalog, 'before')
+  const before = commits(path)
+  const told: string[] = []
+  const failing = catalog.transaction(async (tx) => {
+    tx.afterCommit(() => void told.push('bad'))
+    await tx.db.insertInto('projects').values(project('bad')).execute()
+    await tx.db.insertInto('projects').values(project('before')).execute() // a name that is taken
+  })
+  const good = ['a', 'b', 'c'].map((id) =>
+    catalog.transaction(async (tx) => {
+      tx.afterCommit(() => void told.push(id))
+      await tx.db.insertInto('projects').values(project(id)).execute()
+    }),
+  )
+  await t.rejects(failing, { code: /^SQLITE_CONSTRAINT/ })
+  await Promise.all(good)
+  await insert(catalog, 'd')
+  t.equal(commits(path), before + 2, 'one commit for four, and one for the last')
+  t.same(await names(catalog), ['a', 'b', 'before', 'c', 'd'])
+  t.same(told, ['a', 'b', 'c'])
+})
+
+t.test('nobody of a group is answered before its commit, and all fail when that fails', async (t) => {
+  const { catalog, path } = await openCatalog(t)
+  await insert(catalog, 'before')
+  const answers: string[] = []
+  const note = (name: string) => [() => answers.push(`${name}: well`), () => answers.push(`${name}: ill`)] as const
+  let refused: unknown
+  const group = [
+    insert(catalog, 'a').then(...note('a')),
+    catalog
+      .transaction(async () => {
+        throw new Error('no')
+      })
+      .then(...note('b')),
+    catalog
+      .transaction(async ({ db }) => {
+        // What SQLite does by itself when the disk is full: the transaction is over.
+        t.same(answers, [], 'nobody knows yet')
+        await sql`rollback`.execute(db)
+        refused = new Error('the disk is full')
+        throw refused
+      })
+      .then(...note('c')),
+    insert(catalog, 'd').then(...note('d')),
+  ]
+  await Promise.all(group)
+  t.same(answers.sort(), ['a: ill', 'b: ill', 'c: ill', 'd: ill'])
+  t.same(await names(catalog), ['before'])
+  await insert(catalog, 'e')
+  t.same(await names(catalog), ['before', 'e'], 'it goes on working')
+  const again = await Catalog.open({ path })
+  t.same(await names(again), ['before', 'e'])
+  await again.close()
+})
+
+t.test('without the guard transactions are the same', async (t) => {
+  const catalog = await Catalog.open({ path: join(t.testdir(), 'catalog.db'), guard: false })
+  await Promise.all(['a', 'b'].map((id) => insert(catalog, id)))
+  await t.rejects(insert(catalog, 'a'), { code: /^SQLITE_CONSTRAINT/ })
+  t.same(await names(catalog), ['a', 'b'])
+  const last = insert(catalog, 'c')
+  await catalog.close()
+  await last // was waited for
+})
 
 t.test('the reading connection cannot write', async (t) => {
   const { catalog } = await openCatalog(t)

@@ -1,0 +1,107 @@
+/**
+ * Transactions one after the other, those that wait together in one commit: a sync costs more than most of them.
+ *
+ * Invariants
+ *   1. Nobody is answered, neither well nor ill, before the commit that decides it: what one saw of another in its group may still be lost.
+ *   2. One that fails takes nothing along: each of a group has a savepoint. But where SQLite itself ends the transaction (a full
+ *      disk, a failed write), and where the commit fails, all of the group fail.
+ */
+
+import { setImmediate as nextTurn } from 'node:timers/promises'
+import { type Kysely, type Transaction as KyselyTransaction, sql } from 'kysely'
+import { CatalogFailed } from './errors.js'
+import type { Schema } from './schema.js'
+
+export interface Transaction {
+  readonly db: KyselyTransaction<Schema>
+  /** Runs when the transaction is durable; never when it fails. Must not throw. */
+  afterCommit(work: () => void): void
+}
+
+/** Bounds how long the event loop is kept by one group. */
+const groupMax = 64
+
+interface Waiting {
+  /** What the caller asked for; what it throws is kept until the commit, and thrown here too. */
+  work(db: KyselyTransaction<Schema>): Promise<void>
+  committed(): void
+  failed(error: unknown): void
+}
+
+export class GroupCommit {
+  readonly #db: Kysely<Schema>
+  readonly #inTransaction: () => boolean
+  #waiting: Waiting[] = []
+  #running: Promise<void> | undefined
+
+  /** `inTransaction`: is the connection in a transaction still? */
+  constructor(db: Kysely<Schema>, inTransaction: () => boolean) {
+    this.#db = db
+    this.#inTransaction = inTransaction
+  }
+
+  run<T>(work: (tx: Transaction) => Promise<T>): Promise<T> {
+    return new Promise((resolve, reject) => {
+      const after: (() => void)[] = []
+      let answer = () => {}
+      this.#waiting.push({
+        work: async (db) => {
+          try {
+            const result = await work({ db, afterCommit: (then) => void after.push(then) })
+            answer = () => {
+              for (const then of after) then()
+              resolve(result)
+            }
+          } catch (error) {
+            answer = () => reject(error)
+            throw error
+          }
+        },
+        committed: () => answer(),
+        failed: reject,
+      })
+      this.#running ??= this.#drain()
+    })
+  }
+
+  /** Resolves when nobody waits. */
+  async idle(): Promise<void> {
+    while (this.#running !== undefined) await this.#running
+  }
+
+  async #drain(): Promise<void> {
+    while (this.#waiting.length > 0) {
+      // Whoever is about to ask in this turn of the event loop (the uploads of one commit of records end together) comes along.
+      await nextTurn()
+      await this.#commit(this.#waiting.splice(0, groupMax))
+    }
+    this.#running = undefined
+  }
+
+  async #commit(group: Waiting[]): Promise<void> {
+    try {
+      await this.#db.transaction().execute(async (db) => {
+        for (const one of group) await this.#take(one, db, group.length === 1)
+      })
+    } catch (error) {
+      for (const one of group) one.failed(error)
+      return
+    }
+    for (const one of group) one.committed()
+  }
+
+  async #take(one: Waiting, db: KyselyTransaction<Schema>, alone: boolean): Promise<void> {
+    if (alone) return one.work(db)
+    await sql`savepoint one`.execute(db)
+    try {
+      await one.work(db)
+    } catch (error) {
+      // sqlite.org/lang_transaction.html, "Response To Errors Within A Transaction"
+      if (!this.#inTransaction()) throw error
+      await sql`rollback to one`.execute(db)
+    }
+    if (!this.#inTransaction())
+      throw new CatalogFailed('a statement ended the transaction, and its error was passed over')
+    await sql`release one`.execute(db)
+  }
+}
