@@ -32,6 +32,9 @@ namespace {
 
 constexpr timeval patience{10, 0};
 constexpr uint32_t reply_bytes_max = 64u << 10;
+// Of one option: the kinds of information that there are, and some that are to come.
+constexpr int replies_max = 64;
+constexpr size_t words_bytes_max = 200;
 
 void set_patience(int fd, timeval time) {
   ::setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &time, sizeof time);
@@ -106,11 +109,20 @@ Result<void> ask(int fd, Option option, const std::string& name) {
   return send_all(fd, out);
 }
 
+/// What a server says is shown on a terminal and in logs.
+std::string printable(std::string_view words) {
+  std::string clean(words.substr(0, words_bytes_max));
+  for (char& c : clean)
+    if (static_cast<unsigned char>(c) < ' ' || c == 0x7f) c = '?';
+  return clean;
+}
+
 /// Reads the replies up to the last one.
 Result<Export> answer(int fd, Option option, const std::string& name) {
   std::optional<Export> facts;
   uint32_t block_bytes_min = 1;
-  for (;;) {
+  for (int replies = 0;; replies++) {
+    if (replies == replies_max) return Error{Code::invalid, "the server's replies do not come to an end"};
     std::byte head[20];
     if (Result<void> got = receive_all(fd, head); !got) return got.error();
     WireReader reader(head);
@@ -124,7 +136,7 @@ Result<Export> answer(int fd, Option option, const std::string& name) {
     WireReader body(data);
     if (type == OptionReply::ack) break;
     if (type != OptionReply::info) {
-      const std::string words(body.text(length));
+      const std::string words = printable(body.text(length));
       const char* what = type == OptionReply::err_unknown ? "there is no such export" : "the server refuses the export";
       return Error{type == OptionReply::err_unknown ? Code::not_found : Code::busy,
                    name + ": " + what + (words.empty() ? "" : ": " + words)};

@@ -142,7 +142,11 @@ Result<void> NbdNetlink::connect(const DeviceSettings& device, std::span<const i
   Result<std::vector<std::byte>> done = exchange(message.take());
   if (done) return {};
   if (done.error().code == Code::busy)
-    return Error{Code::busy, device_name(device.index) + " is in use; detach it first, or take another"};
+    return Error{Code::busy,
+                 device_name(device.index) +
+                     " is in use, and no atoll-attach keeps it: its keeper was killed, or another program "
+                     "connected it. It goes on, but is not reconnected when its server goes. Unmount it and "
+                     "detach it (--detach) first, or take another"};
   return Error{done.error().code, device_name(device.index) + ": " + done.error().message};
 }
 

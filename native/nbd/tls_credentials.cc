@@ -77,6 +77,8 @@ Result<void> TlsCredentials::load_x509(const TlsMaterial& material) {
   requires_certificate_ = material.require_client_certificate;
   asks_for_certificate_ = !material.client_ca.empty();
   if (!asks_for_certificate_) {
+    if (!material.client_crl.empty())
+      return Error{Code::invalid, "a list of revoked certificates needs the certificate of the clients' CA"};
     if (requires_certificate_) return Error{Code::invalid, "verifying clients needs the certificate of their CA"};
     return {};
   }
@@ -84,6 +86,11 @@ Result<void> TlsCredentials::load_x509(const TlsMaterial& material) {
   const int count = gnutls_certificate_set_x509_trust_mem(made, &ca, GNUTLS_X509_FMT_PEM);
   if (count < 0) return bad("the clients' CA cannot be read", count);
   if (count == 0) return Error{Code::invalid, "the clients' CA has no certificate in it"};
+  if (material.client_crl.empty()) return {};
+  const gnutls_datum_t crl = datum(material.client_crl);
+  const int lists = gnutls_certificate_set_x509_crl_mem(made, &crl, GNUTLS_X509_FMT_PEM);
+  if (lists < 0) return bad("the list of revoked certificates cannot be read", lists);
+  if (lists == 0) return Error{Code::invalid, "there is no list in the file of revoked certificates"};
   return {};
 }
 

@@ -21,6 +21,7 @@ struct TlsMaterial {
   std::string certificate;  // the server's own first, then those up to the CA; empty: none
   std::string key;          // of the certificate, not encrypted
   std::string client_ca;    // clients' certificates are verified against these; empty: clients are not asked for any
+  std::string client_crl;   // of that CA: certificates that it has revoked are refused; empty: none is
   bool require_client_certificate = false;
   std::string
       psk;  // GnuTLS's psktool: lines of USER:HEXKEY (#HEX:HEXKEY for user names that are not text); empty: none
@@ -31,7 +32,7 @@ class TlsCredentials {
  public:
   /// Forward secrecy and authenticated encryption only. TLS 1.2 is the floor whatever the string says. ChaCha20 comes last: with a
   /// pre-shared key TLS 1.3 allows only ciphers that go with SHA-256, and of those NORMAL puts it before AES-128-GCM, which
-  /// processors have instructions for (eight times as fast here).
+  /// processors have instructions for.
   static constexpr std::string_view default_priority =
       "NORMAL:-RSA:-SHA1:-AES-256-CBC:-AES-128-CBC:-CHACHA20-POLY1305:+CHACHA20-POLY1305:%SERVER_PRECEDENCE";
   static constexpr size_t psk_users_max = 65'536;

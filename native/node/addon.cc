@@ -1,6 +1,7 @@
 // addon.cc: the addon's one entry. Its types are src/engine/native.ts.
 #include <napi.h>
 
+#include "io/service_manager.h"
 #include "nbd/inherited_socket.h"
 #include "node/js_engine.h"
 #include "node/js_queue.h"
@@ -15,10 +16,18 @@ Napi::Value inherited_socket_address(const Napi::CallbackInfo& info) {
   return Napi::String::New(info.Env(), *address);
 }
 
+Napi::Value notify_service_manager(const Napi::CallbackInfo& info) {
+  const atl::Result<void> sent =
+      atl::notify_service_manager(atl::node::text(info[0], "address"), atl::node::text(info[1], "state"));
+  if (!sent) throw atl::node::to_js_error(info.Env(), sent.error());
+  return info.Env().Undefined();
+}
+
 Napi::Object init(Napi::Env env, Napi::Object exports) {
   atl::node::JsEngine::define(env);
   exports.Set("openEngine", Napi::Function::New(env, atl::node::JsEngine::open_engine, "openEngine"));
   exports.Set("inheritedSocketAddress", Napi::Function::New(env, inherited_socket_address, "inheritedSocketAddress"));
+  exports.Set("notifyServiceManager", Napi::Function::New(env, notify_service_manager, "notifyServiceManager"));
   return exports;
 }
 

@@ -459,6 +459,7 @@ Napi::Value JsEngine::nbd_tls(Info info) {
   material.certificate = text(given.Get("certificate"), "certificate");
   material.key = text(given.Get("key"), "key");
   material.client_ca = text(given.Get("clientCa"), "clientCa");
+  material.client_crl = text(given.Get("clientCrl"), "clientCrl");
   material.require_client_certificate = truth(given.Get("verifyPeer"), "verifyPeer");
   material.psk = text(given.Get("psk"), "psk");
   material.priority = text(given.Get("priority"), "priority");

@@ -1,7 +1,27 @@
 /** What the server says to people when it has started. */
 
+import { realpathSync } from 'node:fs'
+import { delimiter, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { formatHostPort, reachable } from '../lib/addresses.js'
 import type { Server } from './serve.js'
+
+/** What runs this program again where these words are read: as it was found in PATH, by npx in a checkout, or by its file. */
+export function command(env = process.env, script = process.argv[1] ?? ''): string {
+  const inPath = (env['PATH'] ?? '').split(delimiter).some((folder) => isSame(join(folder, 'atoll'), script))
+  if (inPath && env['npm_command'] === undefined) return 'atoll'
+  const root = fileURLToPath(new URL('../..', import.meta.url))
+  if (isSame(process.cwd(), root)) return 'npx --no-install atoll'
+  return `node ${script}`
+}
+
+function isSame(one: string, other: string): boolean {
+  try {
+    return realpathSync(one) === realpathSync(other)
+  } catch {
+    return false // one of them is not there
+  }
+}
 
 const clients = [
   '  openstack token issue',
@@ -33,7 +53,7 @@ export function greeting({ settings, store, doors, firstStart }: Server): string
     'To try:',
     ...(url ? clients : []),
     ...(socket ? [`  nbdinfo --list 'nbd+unix:///?socket=${socket}'`] : []),
-    `  atoll status --data ${path}`,
+    `  ${command()} status --data ${path}`,
     '',
     '',
   ]

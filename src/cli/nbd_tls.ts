@@ -30,7 +30,7 @@ export function tlsModeOf(address: ListenAddress, { nbdTls }: ServeSettings): Tl
 /** Throws BadSetting for what makes no sense together, or puts data at risk. */
 export function judgeNbd(settings: ServeSettings): void {
   const { nbd, nbdTls, nbdInsecureAllowRemote } = settings
-  const { cert, key, ca, verifyPeer, psk, priority } = nbdTls
+  const { cert, key, ca, crl, verifyPeer, psk, priority } = nbdTls
   const modes = nbd.map((address) => tlsModeOf(address, settings))
   const used = modes.some((mode) => mode !== 'off')
 
@@ -42,6 +42,8 @@ export function judgeNbd(settings: ServeSettings): void {
     throw new BadSetting('--nbd-tls-key', 'needs --nbd-tls-cert, the certificate that it belongs to')
   if (ca !== undefined && cert === undefined)
     throw new BadSetting('--nbd-tls-ca', 'clients show certificates only to a server that has one: --nbd-tls-cert')
+  if (crl !== undefined && ca === undefined)
+    throw new BadSetting('--nbd-tls-crl', 'needs --nbd-tls-ca, the CA that has revoked them')
   if (verifyPeer && ca === undefined)
     throw new BadSetting('--nbd-tls-verify-peer', "needs --nbd-tls-ca, the CA of the clients' certificates")
   if (verifyPeer && modes.includes('opportunistic'))
@@ -134,8 +136,8 @@ export class NbdTls {
   }
 
   #paths(): string[] {
-    const { cert, key, ca, psk } = this.#settings
-    return [cert, key, ca, psk].filter((path) => path !== undefined)
+    const { cert, key, ca, crl, psk } = this.#settings
+    return [cert, key, ca, crl, psk].filter((path) => path !== undefined)
   }
 
   #reload(why: string): Promise<void> {
@@ -153,11 +155,12 @@ export class NbdTls {
   }
 
   async #load(): Promise<void> {
-    const { cert, key, ca, psk, verifyPeer, priority } = this.#settings
+    const { cert, key, ca, crl, psk, verifyPeer, priority } = this.#settings
     const material: NativeTlsMaterial = {
       certificate: await readOrNothing(cert),
       key: await readOrNothing(key, { secret: true }),
       clientCa: await readOrNothing(ca),
+      clientCrl: await readOrNothing(crl),
       psk: await readOrNothing(psk, { secret: true }),
       verifyPeer,
       priority: priority ?? '',

@@ -13,6 +13,7 @@ import { takeActivation } from './activation.js'
 import { type ControlServer, listenForControl } from './control.js'
 import { greeting } from './greeting.js'
 import { judgeNbd, NbdTls, tlsModeOf } from './nbd_tls.js'
+import { ServiceManager } from './service_manager.js'
 import { version } from './version.js'
 
 export const CannotListen = defineError('cannot_listen', 500, 'cannot listen on %s: %s')
@@ -30,6 +31,7 @@ export interface Doors {
 }
 
 export async function serve(flags: Given, configPath: string | undefined): Promise<void> {
+  const manager = ServiceManager.take(process.env)
   const { activation, warnings } = takeActivation(process.env, process.pid)
   const settings = resolveSettings(flags, process.env, configPath, activation !== undefined)
   settings.http = activation?.http ?? settings.http
@@ -38,8 +40,10 @@ export async function serve(flags: Given, configPath: string | undefined): Promi
   const pretty = settings.log === 'pretty' || (settings.log === 'auto' && process.stdout.isTTY)
   const log = createLogger({ level: settings.logLevel, pretty })
   for (const warning of warnings) log.warn(warning)
+  manager.tell({ status: `opening ${settings.data}` }, log)
   const server = await start(settings, log)
-  endInOrder(server, log)
+  endInOrder(server, manager, log)
+  manager.tell({ ready: true, status: serving(server) }, log)
   // The words are for people; in JSON logs they would only be in the way of programs.
   if (pretty && settings.logLevel !== 'silent') process.stdout.write(greeting(server))
 }
@@ -137,7 +141,11 @@ async function listenHttp(app: App, { host, port, fd }: HostPort & { fd?: number
   return { host, port: typeof bound === 'object' && bound !== null ? bound.port : port }
 }
 
-function endInOrder(server: Server, log: Logger): void {
+function serving({ doors: { http, nbd } }: Server): string {
+  return `serving HTTP at ${http ? formatHostPort(http) : 'no address'}, NBD at ${nbd.join(', ') || 'no address'}`
+}
+
+function endInOrder(server: Server, manager: ServiceManager, log: Logger): void {
   let ending = false
   const end = (signal: NodeJS.Signals) => {
     if (ending) {
@@ -146,6 +154,7 @@ function endInOrder(server: Server, log: Logger): void {
     }
     ending = true
     log.info({ signal }, 'shutting down; once more to end at once')
+    manager.tell({ stopping: true, status: 'answering what is in flight, and closing the store' }, log)
     server.close().then(
       () => {
         log.info('ended')

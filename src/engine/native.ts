@@ -180,6 +180,8 @@ export interface NativeTlsMaterial {
   certificate: string
   key: string
   clientCa: string
+  /** Certificates of clients that their CA has revoked (PEM); empty: none. */
+  clientCrl: string
   /** Clients must show a certificate. */
   verifyPeer: boolean
   /** Lines of USER:HEXKEY. */
@@ -400,4 +402,6 @@ export interface NativeAddon {
    * Throws `invalid` for all but listening stream sockets.
    */
   inheritedSocketAddress(fd: number): string
+  /** One datagram to a unix socket, a path or `@NAME` (sd_notify(3)). Waits for at most a second; throws when it is not taken. */
+  notifyServiceManager(address: string, state: string): void
 }

@@ -59,6 +59,7 @@ export interface NbdTlsSettings {
   /** Clients' certificates are verified against it. */
   ca: string | undefined
   /** Clients without a certificate are refused. */
+  crl: string | undefined
   verifyPeer: boolean
   /** A file of GnuTLS's psktool. */
   psk: string | undefined
@@ -92,6 +93,7 @@ export type SettingName =
   | 'nbd-tls-cert'
   | 'nbd-tls-key'
   | 'nbd-tls-ca'
+  | 'nbd-tls-crl'
   | 'nbd-tls-verify-peer'
   | 'nbd-tls-psk'
   | 'nbd-tls-priority'
@@ -178,6 +180,7 @@ export const settings: readonly Setting[] = [
     argument: 'file',
     words: "the CA of clients' certificates (PEM): those that clients show must be of it",
   },
+  { name: 'nbd-tls-crl', argument: 'file', words: 'certificates of clients that their CA has revoked (a CRL, PEM)' },
   {
     name: 'http-max-connections',
     argument: 'count',
@@ -296,6 +299,7 @@ export function resolveSettings(
       cert: values.get('nbd-tls-cert', text, undefined),
       key: values.get('nbd-tls-key', text, undefined),
       ca: values.get('nbd-tls-ca', text, undefined),
+      crl: values.get('nbd-tls-crl', text, undefined),
       verifyPeer: values.get('nbd-tls-verify-peer', yes, false),
       psk: values.get('nbd-tls-psk', text, undefined),
       priority: values.get('nbd-tls-priority', text, undefined),

@@ -84,6 +84,17 @@ t.test('HTTP and both doors of NBD on sockets passed by name', async (t) => {
   await end(data)
   t.equal((await server).exitCode, 0)
   t.ok(existsSync(socket), 'the file of a socket that was passed in stays')
+
+  // A client of libnbd's that starts the server itself, and names the export.
+  const served = JSON.stringify([process.execPath, program, 'serve', '--data', data, '--log-level', 'warn'])
+  const client = [
+    'import nbd',
+    'h = nbd.NBD()',
+    `h.set_export_name("${volume}")`,
+    `h.connect_systemd_socket_activation(${served})`,
+    'print(h.get_size())',
+  ]
+  t.match(await execa('/usr/bin/python3', ['-c', client.join('\n')], { reject: false }), { stdout: `${2 ** 30}` })
 })
 
 t.test('who comes while no server runs is answered by the next one on the same sockets', async (t) => {

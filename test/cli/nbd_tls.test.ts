@@ -37,6 +37,7 @@ t.test('combinations that make no sense are refused, with what to do', async (t)
     [{ ...required, 'nbd-tls-cert': 'c.pem' }, /^--nbd-tls-cert: needs --nbd-tls-key/],
     [{ ...required, 'nbd-tls-key': 'k.pem', 'nbd-tls-psk': 'p' }, /^--nbd-tls-key: needs --nbd-tls-cert/],
     [{ ...required, 'nbd-tls-psk': 'p', 'nbd-tls-ca': 'ca.pem' }, /^--nbd-tls-ca: .*--nbd-tls-cert$/],
+    [{ ...required, ...cert, 'nbd-tls-crl': 'crl.pem' }, /^--nbd-tls-crl: needs --nbd-tls-ca/],
     [{ ...required, ...cert, 'nbd-tls-verify-peer': true }, /^--nbd-tls-verify-peer: needs --nbd-tls-ca/],
     [
       { 'nbd-tls': 'opportunistic', ...cert, 'nbd-tls-ca': 'ca.pem', 'nbd-tls-verify-peer': true },

@@ -62,6 +62,37 @@ def _(s):
     expect(client.go(s.name)[-1][0] == ACK, "the session is lost")
 
 
+@check("certificates of clients: none, and one of another authority, get nothing; the right one does")
+def _(s):
+    address, name, folder = s.target.tls_verified or untried("no listener that verifies clients")
+    for files, welcome in (("server", True), (None, False), ("stranger", False)):
+        context = ssl.create_default_context(cafile=folder + "/ca-cert.pem")
+        context.check_hostname = False
+        if files:
+            context.load_cert_chain(f"{folder}/{files}-cert.pem", f"{folder}/{files}-key.pem")
+        client = s.connect(address)
+        try:
+            client.start_tls(context)
+            # In TLS 1.3 a client is through with the handshake before the server has seen its certificate.
+            got = client.go(name)[-1][0] == ACK
+        except (ssl.SSLError, Closed):
+            got = False
+        expect(got == welcome, f"{files or 'none'}: it is {'refused' if welcome else 'let in'}")
+
+
+@check("connections over the limit are told so by ERR_POLICY, and are welcome when one has left (rule 10)")
+def _(s):
+    address, limit = s.target.capped or untried("no limit is set here")
+    clients = [s.connect(address) for _ in range(limit)]
+    for client in clients:
+        is_error(client.option(4000), "UNSUP")
+    is_error(s.connect(address).option("LIST"), "POLICY")
+    clients[0].close()
+    deadline = time.monotonic() + s.target.patience_s
+    while s.connect(address).option(4000)[-1][0] != ERR["UNSUP"]:
+        expect(time.monotonic() < deadline, "nobody is let in any more")
+
+
 @check("a client that reconnects sees the new size, without a restart")
 def _(s):
     grow = s.target.grow or untried("its disk cannot be grown here")
@@ -97,11 +128,12 @@ def _(s):
 def _(s):
     if not s.target.processes:
         untried("it was not started here")
-    quiet, busy = s.enter("simple"), s.enter("simple")
+    quiet, busy, young = s.enter("simple"), s.enter("simple"), s.connect()
     size = 32 * MIB  # far more than a socket holds: it is certainly in flight
     busy.request(READ, 0, size)
     busy.receive(16)
     s.target.terminate()
+    s.target.said_at_shutdown = last_words(young, s.target.patience_s)
     try:
         busy.receive(size)
     except (Closed, TimeoutError):
@@ -109,3 +141,22 @@ def _(s):
     expect(busy.at_end(), "a connection whose requests are all answered stays open")
     expect(quiet.at_end(), "an idle connection stays open")
     expect(s.target.wait() == 0, "its exit status is not 0")
+
+
+def last_words(client, patience_s):
+    """What a handshake is answered while the server goes down; it may have answered some options before it knew."""
+    deadline = time.monotonic() + patience_s
+    try:
+        while time.monotonic() < deadline:
+            kind = client.option(4000)[-1][0]
+            if kind != ERR["UNSUP"]:
+                return name_of(kind)
+        return "nothing new"
+    except (Closed, TimeoutError):
+        return "the end of the connection"
+
+
+@check("SIGTERM: a handshake that goes on is answered ERR_SHUTDOWN (rule 10)")
+def _(s):
+    said = s.target.said_at_shutdown or untried("it was not ended by the check before")
+    expect(said == "SHUTDOWN", said)

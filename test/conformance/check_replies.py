@@ -70,6 +70,21 @@ def _(s):
     expect(found == sorted(client.ids.values()), f"chunks for {found} of {client.ids}")
 
 
+@check("contexts of its own: LIST has them by their namespace, and atoll:depth and atoll:changed-since:ID answer")
+def _(s):
+    since = f"atoll:changed-since:{s.target.snapshot or untried('no snapshot here')}"
+    client = s.connect()
+    expect(client.negotiate("STRUCTURED_REPLY"), "no structured replies")
+    replies = client.option("LIST_META_CONTEXT", meta_data(s.target.name, ["atoll:"]))
+    listed = {data[4:].decode() for kind, data in replies if kind == META_CONTEXT}
+    expect({"atoll:depth", since} <= listed and all(name.startswith("atoll:") for name in listed), f"LIST has {listed}")
+    client = s.enter(contexts=["atoll:depth", since])
+    expect(client.write(101 * MIB, noise(4096)) == 0, "WRITE fails")
+    chunks = client.ask(BLOCK_STATUS, 101 * MIB, 4096, REQ_ONE)
+    found = {number: state for number, _, state in (struct.unpack(">III", chunk["data"]) for chunk in chunks if chunk["type"])}
+    expect(found == {client.ids["atoll:depth"]: 1, client.ids[since]: 1}, f"{found} for {client.ids}")
+
+
 @check("changed blocks since a snapshot, as qemu:dirty-bitmap:ID")
 def _(s):
     context = f"qemu:dirty-bitmap:{s.target.snapshot or untried('no snapshot here')}"

@@ -26,6 +26,7 @@ class Target:
     `address` and `name`: a writable export; an address is the path of a unix socket or (host, port).
     `tcp`: where an option's round trip is measured. `read_only`: (address, name).
     `tls`: (address, name, folder of the certificates). `tls_optional`: address of the same where TLS is for those who ask.
+    `tls_verified`: (address, name, folder) where clients need a certificate of the CA. `capped`: (address, most connections).
     `snapshot`: the id of a snapshot of the export. `grow()`: makes the export larger. `any_name`: every name is this export.
     `patience_s`: so long an answer, or an end that must come, is waited for.
     """
@@ -33,6 +34,7 @@ class Target:
     def __init__(self, label, address=None, name="disk", tcp=None):
         self.label, self.address, self.name, self.tcp = label, address, name, tcp
         self.read_only = self.tls = self.tls_optional = self.snapshot = self.grow = self.directory = None
+        self.tls_verified = self.capped = self.said_at_shutdown = None
         self.any_name = False
         self.patience_s = 2.0
         self.processes = []
@@ -49,7 +51,7 @@ class Target:
 
     def wait_for(self, *addresses, logged=""):
         deadline = time.monotonic() + START_LIMIT_S
-        for ready in [*(lambda at=at: answers(at) for at in addresses), lambda: logged in self.log()]:
+        for ready in [*(lambda at=at: answers(at) for at in addresses), lambda: re.search(logged, self.log())]:
             while not ready():
                 if self.ended() or time.monotonic() > deadline:
                     raise RuntimeError(f"{self.label} did not start:\n{self.log()[-2000:]}")
@@ -139,6 +141,7 @@ def fill(target):
         f"req {key} -keyout server-key.pem -out server.csr -subj /CN=127.0.0.1",
         "x509 -req -in server.csr -CA ca-cert.pem -CAkey ca-key.pem -CAcreateserial -days 2 -out server-cert.pem"
         " -extfile extensions",
+        f"req -x509 {key} -keyout stranger-key.pem -out stranger-cert.pem -days 2 -subj /CN=stranger",
     ):
         subprocess.run(["openssl", *command.split()], cwd=folder, check=True, capture_output=True, timeout=60)
     with open(folder / "disk", "wb") as disk:
@@ -156,9 +159,12 @@ def qemu_nbd(target):
     target.run(*common, "--bind=127.0.0.1", f"--port={target.tcp[1]}", "--read-only", disk)
     credentials = f"tls-creds-x509,id=tls0,endpoint=server,verify-peer=no,dir={target.directory}"
     Path(disk + "-tls").write_bytes(bytes(1 << 20))
-    secured = [f"--port={secure[1]}", f"--object={credentials}", "--tls-creds=tls0", disk + "-tls"]
-    target.run(*common, "--bind=127.0.0.1", *secured)
-    target.wait_for(target.address, target.tcp, secure)
+    verified = local()
+    for address, verify in ((secure, "no"), (verified, "yes")):
+        object = f"--object={credentials.replace('verify-peer=no', 'verify-peer=' + verify)}"
+        target.run(*common, "--bind=127.0.0.1", f"--port={address[1]}", object, "--tls-creds=tls0", disk + "-tls")
+    target.wait_for(target.address, target.tcp, secure, verified)
+    target.tls_verified = (verified, "disk", target.directory)
     target.read_only = (target.tcp, "disk")
     target.tls = (secure, "disk", target.directory)
 
@@ -169,11 +175,12 @@ def nbdkit(target):
     common = ["nbdkit", "--foreground", "--ipaddr=127.0.0.1"]
     target.run("nbdkit", "--foreground", f"--unix={target.address}", "file", disk)
     target.run(*common, f"--port={target.tcp[1]}", "--readonly", "file", disk)
-    target.tls_optional = local()
-    for address, tls in ((secure, "require"), (target.tls_optional, "on")):
-        secured = [f"--port={address[1]}", f"--tls={tls}", f"--tls-certificates={target.directory}"]
+    target.tls_optional, verified = local(), local()
+    for address, tls in ((secure, ["require"]), (target.tls_optional, ["on"]), (verified, ["require", "--tls-verify-peer"])):
+        secured = [f"--port={address[1]}", f"--tls={tls[0]}", *tls[1:], f"--tls-certificates={target.directory}"]
         target.run(*common, *secured, "memory", "1M")
-    target.wait_for(target.address, target.tcp, secure, target.tls_optional)
+    target.wait_for(target.address, target.tcp, secure, target.tls_optional, verified)
+    target.tls_verified = (verified, "disk", target.directory)
     target.read_only = (target.tcp, "disk")
     target.tls = (secure, "disk", target.directory)
 
@@ -194,6 +201,7 @@ def nbd_server(target):
             raise RuntimeError(f"nbd-server did not start:\n{target.log()[-2000:]}")
         target.wait_for(address)
         target.processes.append(Daemon(int(Path(folder, f"pid-{address[1]}").read_text())))
+    target.tls_verified = (secure, "disk", folder)
     target.read_only = (target.tcp, "ro")
     target.tls = (secure, "disk", folder)
 
@@ -258,6 +266,17 @@ def atoll(target):
     target.read_only = (target.address, target.snapshot)
     target.tls = (secure, api.attach(api.create("volume", {"size": 1})), folder)
     target.grow = lambda: api.grow(target.name)
+
+    # A second one, with what would be in the way of the other checks: a limit on connections, and certificates of clients.
+    http, verified, capped = local(), local(), folder + "/capped.sock"
+    doors = ["--http", "127.0.0.1:%d" % http[1], "--nbd", "unix:" + capped, "--nbd", "127.0.0.1:%d?tls=required" % verified[1]]
+    doors += ["--nbd-tls-cert", folder + "/server-cert.pem", "--nbd-tls-key", folder + "/server-key.pem"]
+    doors += ["--nbd-tls-ca", folder + "/ca-cert.pem", "--nbd-tls-verify-peer", "--nbd-max-connections", "8"]
+    target.run("node", str(ROOT / "dist/cli/main.js"), "serve", "--log", "json", "--data", folder + "/data-2", *doors)
+    target.wait_for(http, capped, verified, logged='"data":"[^"]*/data-2".*"msg":"serving"')
+    api_2 = Api("127.0.0.1:%d" % http[1], folder + "/data-2")
+    target.tls_verified = (verified, api_2.attach(api_2.create("volume", {"size": 1})), folder)
+    target.capped = (capped, 8)
 
 
 def at_uri(uri):

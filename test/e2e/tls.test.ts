@@ -9,7 +9,7 @@ import t from 'tap'
 import type { StatusReport } from '../../src/cli/control.js'
 import { MiB } from '../../src/lib/units.js'
 import { Api } from '../support/api.js'
-import { type Certificate, issue, makeAuthority } from '../support/certificates.js'
+import { type Certificate, issue, makeAuthority, revoke } from '../support/certificates.js'
 import { nbdsh, tool } from '../support/nbd_tools.js'
 import { atoll, type ServerProcess, startServerProcess } from '../support/server_process.js'
 
@@ -23,6 +23,9 @@ const own = await issue(authority, 'server', { dir: join(dir, 'server'), name: '
 const anonymous = await clientFolder('anonymous')
 const known = await clientFolder('known', authority)
 const stranger = await clientFolder('stranger', other)
+const revoked = await clientFolder('revoked', authority)
+const revocations = join(dir, 'crl.pem')
+await revoke(authority, [], revocations)
 const keys = join(dir, 'keys.psk')
 const wrongKeys = join(dir, 'wrong', 'keys.psk')
 await mkdir(join(dir, 'wrong'))
@@ -46,6 +49,7 @@ const closed = await startServerProcess(t, {
   arguments: [
     ...files,
     ...['--nbd-tls', 'required', '--nbd-tls-ca', authority.certificate, '--nbd-tls-verify-peer'],
+    ...['--nbd-tls-crl', revocations],
     ...['--io', 'threads'],
   ],
 })
@@ -160,6 +164,16 @@ t.test('where certificates of clients are required: none and one of another auth
     t.match(await refusal('qemu-img', ['info', ...qemuOptions(volume, byCertificate(folder))]), /qemu-img:/)
   }
   await tool('nbdinfo', [libnbdUri(volume, byCertificate(known))])
+})
+
+t.test('a client’s certificate that its authority revokes is refused from then on, without a restart', async (t) => {
+  const volume = await attach(closed)
+  t.match(await tool('nbdinfo', [libnbdUri(volume, byCertificate(revoked))]), /with TLS/)
+  const before = await status(closed)
+  await revoke(authority, [join(revoked, 'client-cert.pem')], revocations)
+  await until(closed, ({ readAt, problem }) => readAt > (before.tls?.readAt ?? Infinity) && problem === null)
+  t.match(await refusal('nbdinfo', [libnbdUri(volume, byCertificate(revoked))]), /nbdinfo:/)
+  t.match(await tool('nbdinfo', [libnbdUri(volume, byCertificate(known))]), /with TLS/)
 })
 
 t.test('required: plain clients are told that TLS is needed', async (t) => {

@@ -1,6 +1,6 @@
 // certificates.ts: certificate authorities and certificates for tests, made by the openssl command.
 
-import { mkdir, writeFile } from 'node:fs/promises'
+import { appendFile, mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { execa } from 'execa'
 
@@ -11,7 +11,13 @@ prompt = no
 [name]
 [authority]
 basicConstraints = critical, CA:TRUE
-keyUsage = critical, keyCertSign
+keyUsage = critical, keyCertSign, cRLSign
+[ca]
+default_ca = register
+[register]
+database = revoked.txt
+default_md = sha256
+default_crl_days = 30
 [server]
 basicConstraints = critical, CA:FALSE
 keyUsage = critical, digitalSignature
@@ -55,6 +61,15 @@ export async function issue(
   const made = { certificate: join(dir, `${name}-cert.pem`), key: join(dir, `${name}-key.pem`) }
   await openssl(dir, use, made, `${name} of ${authority.name}`, ['-CA', authority.certificate, '-CAkey', authority.key])
   return made
+}
+
+/** Writes the authority's list of the certificates that it has revoked: these, and those of the calls before. */
+export async function revoke(authority: Authority, certificates: string[], list: string): Promise<void> {
+  const cwd = join(authority.certificate, '..')
+  await appendFile(join(cwd, 'revoked.txt'), '')
+  const register = ['ca', '-config', 'openssl.cnf', '-keyfile', authority.key, '-cert', authority.certificate]
+  for (const certificate of certificates) await execa('openssl', [...register, '-revoke', certificate], { cwd })
+  await execa('openssl', [...register, '-gencrl', '-out', list], { cwd })
 }
 
 async function openssl(dir: string, section: string, made: Certificate, name: string, signer: string[]): Promise<void> {
