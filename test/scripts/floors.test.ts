@@ -28,6 +28,11 @@ t.test('native: no floor includes what is there for tests', async (t) => {
   )
 })
 
+t.test('native: a program is known to the tests, and to no floor', async (t) => {
+  t.same(judge('native/test/uri.cc', '#include "attach/uri.h"'), [])
+  t.equal(judge('native/nbd/server.cc', '#include "attach/uri.h"').length, 1)
+})
+
 t.test('native: the simulation and the tests stay clear of Node', async (t) => {
   t.equal(judge('native/sim/disk.cc', '#include "node/host.h"').length, 1)
   t.equal(judge('native/test/disk.cc', '#include "node/host.h"').length, 1)
