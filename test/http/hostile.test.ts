@@ -1,14 +1,19 @@
-// Requests that no client would send, to every API: thousands of them, drawn from a seed. None may be answered by an
-// internal error, none may leave anything open, and the server must be as good as before afterwards.
+// Requests that no client would send, to every route: thousands of them, drawn from a seed; whole, dripped, cut in the middle. None
+// may be answered by an internal error, none may leave anything behind in memory or in the store, and the server must be as
+// good as before afterwards. The routes are Fastify's own list, so a new one is tried without being named here.
 //
 //   ATOLL_SEED=n ATOLL_REQUESTS=n   replays a seed; draws more
 
 import { createHash } from 'node:crypto'
 import { METHODS } from 'node:http'
+import { connect } from 'node:net'
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import { pino } from 'pino'
 import t from 'tap'
-import { ask, sendRaw } from '../support/http.js'
+import { ask } from '../support/http.js'
 import { startServer } from '../support/server.js'
+import { atoll } from '../support/server_process.js'
 
 t.setTimeout(280_000)
 
@@ -38,6 +43,36 @@ class Dice {
   oneIn(times: number): boolean {
     return this.below(times) === 0
   }
+}
+
+const KiB = 1024
+const MiB = 1024 * KiB
+
+setFlagsFromString('--expose-gc')
+const collectGarbage: () => void = runInNewContext('gc')
+
+/** What is in use, once what is not has been thrown away. */
+function memory(): { heap: number; resident: number } {
+  for (let i = 0; i < 3; i++) collectGarbage()
+  const { heapUsed, arrayBuffers, rss } = process.memoryUsage()
+  return { heap: heapUsed + arrayBuffers, resident: rss }
+}
+
+/** Sends pieces with a pause between them, then ends its side, or the whole connection without a word. Resolves when it is closed. */
+function drip(url: string, pieces: Buffer[], reset: boolean): Promise<void> {
+  const { hostname, port } = new URL(url)
+  return new Promise((resolve) => {
+    const socket = connect(Number(port), hostname)
+    const next = () => {
+      const piece = pieces.shift()
+      if (piece === undefined) reset ? socket.resetAndDestroy() : socket.end()
+      else socket.write(piece, () => setTimeout(next, 3))
+    }
+    socket.on('connect', next)
+    socket.on('error', () => {}) // a refusal may come as a reset
+    socket.on('close', () => resolve())
+    socket.resume()
+  })
 }
 
 type Json = unknown
@@ -153,6 +188,9 @@ const headerChoices: [string, string[]][] = [
   ['host', ['"<x>"', 'a b', '[::1]:99999', '']],
   ['x-forwarded-proto', ['javascript']],
   ['expect', ['100-continue']],
+  ['content-encoding', ['gzip', 'identity', 'x']],
+  ['accept-encoding', ['gzip;q=0', '*']],
+  ['upgrade', ['websocket']],
 ]
 
 /** Some node of a copy of the value is another one, or gone, or deep. */
@@ -190,7 +228,11 @@ t.test(`hostile requests (seed ${seed})`, async (t) => {
     '00000000-0000-0000-0000-000000000000',
   ]
   const account = new URL(bob.storageUrl).pathname
+  const routes = server.routes()
+  t.ok(routes.length > 80, `${routes.length} routes`)
   const paths = [
+    ...routes,
+    ...routes.filter((path) => path.startsWith('/volume/v3/')).map((path) => path.replace('/volume/v3', volumes)),
     ...[
       '/',
       '/v3',
@@ -290,11 +332,36 @@ t.test(`hostile requests (seed ${seed})`, async (t) => {
     return { method, path, headers, body }
   }
 
+  /** The bytes of a request that is sent by hand: perhaps with a wrong length, perhaps in chunks, perhaps not to its end. */
+  const drawPieces = ({ method, path, headers, body }: ReturnType<typeof draw>): Buffer[] => {
+    const { host: _, ...others } = headers
+    const chunked = dice.oneIn(3)
+    const framing: Record<string, string> = chunked
+      ? { 'transfer-encoding': 'chunked' }
+      : { 'content-length': String(body.length + dice.below(5)) }
+    const lines = Object.entries({ ...others, host: 'x', connection: 'close', ...framing })
+    const head = `${method} ${path} HTTP/1.1\r\n${lines.map(([name, value]) => `${name}: ${value}\r\n`).join('')}\r\n`
+    const length = dice.oneOf([body.length, body.length, 0, 5, 2 ** 40]).toString(16)
+    const sent = Buffer.from(head + (chunked ? `${length}\r\n${body}\r\n0\r\n\r\n` : body), 'latin1')
+    const end = dice.oneIn(2) ? sent.length : 1 + dice.below(sent.length)
+    const pieces: Buffer[] = []
+    for (let at = 0; at < end; ) {
+      const next = Math.min(end, at + 1 + dice.below(Math.ceil(sent.length / 3)))
+      pieces.push(sent.subarray(at, next))
+      at = next
+    }
+    return pieces
+  }
+
   const suspicious: string[] = []
   const one = async () => {
+    // All of it is drawn before anything is waited for: what others do meanwhile does not change what comes.
     const drawn = draw()
+    const pieces = dice.oneIn(6) ? drawPieces(drawn) : undefined
+    const reset = dice.oneIn(2)
     const { method, path, headers, body } = drawn
-    const { expect, ...sent } = headers
+    if (pieces !== undefined) return drip(server.url, pieces, reset)
+    const { expect, upgrade, ...sent } = headers
     try {
       const answer = await ask(`${server.url}${path}`, { method, headers: sent, ...(body !== '' && { body }) })
       if (answer.status >= 500 && ![501, 503].includes(answer.status))
@@ -302,21 +369,32 @@ t.test(`hostile requests (seed ${seed})`, async (t) => {
     } catch (error) {
       suspicious.push(`${String(error)} ${JSON.stringify(drawn)}`)
     }
-    if (dice.oneIn(20)) {
-      // The same, cut off somewhere.
-      const lines = Object.entries({ ...headers, host: 'x', 'content-length': String(body.length + dice.below(5)) })
-      const head = `${method} ${path} HTTP/1.1\r\n${lines.map(([name, value]) => `${name}: ${value}\r\n`).join('')}\r\n`
-      const bytes = Buffer.from(head + body, 'latin1')
-      await sendRaw(server.url, bytes.subarray(0, 1 + dice.below(bytes.length)), { quietMs: 20 })
-    }
   }
-  for (let done = 0; done < requests; done += 8) await Promise.all(Array.from({ length: 8 }, one))
+  const some = async (count: number) => {
+    for (let done = 0; done < count; done += 8) await Promise.all(Array.from({ length: 8 }, one))
+  }
+  // Whatever is made once (compiled code, caches, pools) is there after the first third.
+  await some(requests / 3)
+  const warm = memory()
+  await some((requests * 2) / 3)
+  const end = memory()
 
   t.same(suspicious.slice(0, 5), [])
   t.same(complaints.slice(0, 5), [])
+  const measured = (requests * 2) / 3
+  const grown = { heap: end.heap - warm.heap, resident: end.resident - warm.resident }
+  const inKiB = (bytes: number) => `${Math.round(bytes / KiB)} KiB`
+  t.comment(`${requests} requests; in the last ${Math.round(measured)} the heap grew by ${inKiB(grown.heap)}`)
+  t.comment(`resident memory by ${inKiB(grown.resident)}`)
+  // A leak of one request's head is more than a kibibyte each.
+  t.ok(grown.heap < 3 * MiB + measured * 512, `the heap grew by ${inKiB(grown.heap)}`)
+  t.ok(grown.resident < 128 * MiB, `resident memory grew by ${inKiB(grown.resident)}`)
 
   await bob.ask('after', { method: 'PUT' })
   await bob.ask('after/o', { method: 'PUT', body: 'as good as before' })
   t.equal((await bob.ask('after/o')).text, 'as good as before')
   t.equal((await ask(`${server.url}/healthcheck`)).text, 'OK')
+  await server.close()
+  const check = await atoll('check', '--content', '--data', server.dataDir)
+  t.equal(check.exitCode, 0, check.all)
 })

@@ -34,6 +34,8 @@ export interface TestServer {
   /** OS_* variables for the stock clients. */
   environment(as?: Credentials): Record<string, string>
   counters(): NativeCounters
+  /** The paths that the server answers, as Fastify knows them; `ID` stands for each parameter. */
+  routes(): string[]
   /** Ends the server in order, before the test does. */
   close(): Promise<void>
   /** How many layers the engine has state of: what an upload that failed must not leave behind. */
@@ -91,10 +93,27 @@ export async function startServer(t: Teardown, options: TestServerOptions = {}):
     login: (as = admin) => login(url, as),
     createUser: (user) => createUser(core, user),
     environment: (as = admin) => environment(url, as),
+    routes: () => pathsOf(app.printRoutes({ commonPrefix: false })),
     close,
     counters: () => engine.counters(),
     layers: async () => (await engine.layers()).length,
   }
+}
+
+/** Of Fastify's drawing: four characters of indentation for each level, then the rest of the path and its methods. */
+function pathsOf(drawing: string): string[] {
+  const paths: string[] = []
+  const above: string[] = []
+  for (const line of drawing.split('\n')) {
+    const [, indentation, part] = /^([│ ]*)[├└]── (\S+)/.exec(line) ?? []
+    if (indentation === undefined || part === undefined) continue
+    const depth = indentation.length / 4
+    above.length = depth
+    const path = (above[depth - 1] ?? '') + part
+    above.push(path)
+    paths.push(path.replace(/:[^/]+|\*$/g, 'ID'))
+  }
+  return paths
 }
 
 async function openTenantDoor({ core, engine }: Store): Promise<void> {
