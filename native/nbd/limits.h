@@ -29,6 +29,9 @@ struct NbdLimits {
   /// Exports without a connection whose counters are kept (about 1 KiB each); who had one longest ago is forgotten first.
   uint32_t idle_exports = 1'024;
 
+  /// A peer over TCP that answers nothing for so long, not even the kernel's own questions, is gone.
+  uint32_t peer_timeout_ms = 90'000;
+
   // ---- Transmission ----
   /// The largest READ or WRITE.
   uint32_t payload_bytes = 64u << 20;

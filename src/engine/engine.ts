@@ -100,7 +100,12 @@ export interface MergeStep {
   limitBlocks: number
 }
 
-const usualNbdLimits: NativeNbdLimits = { connections: 4096, handshakeSeconds: 10, idleSeconds: 0 }
+const usualNbdLimits: NativeNbdLimits = {
+  connections: 4096,
+  handshakeSeconds: 10,
+  idleSeconds: 0,
+  peerTimeoutSeconds: 90,
+}
 
 export class Engine {
   readonly #native: NativeEngine

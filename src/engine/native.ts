@@ -219,6 +219,8 @@ export interface NativeNbdLimits {
   handshakeSeconds: number
   /** Connections that ask for nothing for so long are closed; 0: never. */
   idleSeconds: number
+  /** A peer over TCP that answers nothing for so long is gone, not 0. */
+  peerTimeoutSeconds: number
 }
 
 /** `kind_name()` of native/engine/findings.cc. */

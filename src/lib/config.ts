@@ -45,7 +45,7 @@ export interface ServeSettings {
   nbdInsecureAllowRemote: boolean
   nbdTls: NbdTlsSettings
   httpLimits: { connections: number; uploads: number; uploadRate: number; idleMs: number }
-  nbdLimits: { connections: number; handshakeSeconds: number; idleSeconds: number }
+  nbdLimits: { connections: number; handshakeSeconds: number; idleSeconds: number; peerTimeoutSeconds: number }
   /** Of stored content. 0 bytes a second: none. */
   scrub: { bytesPerSecond: number; intervalMs: number }
 }
@@ -89,6 +89,7 @@ export type SettingName =
   | 'nbd-max-connections'
   | 'nbd-handshake-timeout'
   | 'nbd-idle-timeout'
+  | 'nbd-peer-timeout'
   | 'nbd-tls'
   | 'nbd-tls-cert'
   | 'nbd-tls-key'
@@ -219,6 +220,11 @@ export const settings: readonly Setting[] = [
     argument: 'seconds',
     words: 'close NBD connections that ask for nothing for so long, up to 86400; 0: never (default: 0)',
   },
+  {
+    name: 'nbd-peer-timeout',
+    argument: 'seconds',
+    words: 'when an NBD client over TCP that vanished without a word is given up, 3 to 7200 (default: 90)',
+  },
   { name: 'nbd-tls-verify-peer', words: 'refuse clients that show no certificate' },
   {
     name: 'nbd-tls-psk',
@@ -289,6 +295,7 @@ export function resolveSettings(
       connections: values.get('nbd-max-connections', wholeNumber(1, 100_000), 4096),
       handshakeSeconds: values.get('nbd-handshake-timeout', wholeNumber(1, 3600), 10),
       idleSeconds: values.get('nbd-idle-timeout', wholeNumber(0, 86_400), 0),
+      peerTimeoutSeconds: values.get('nbd-peer-timeout', wholeNumber(3, 7200), 90),
     },
     scrub: {
       bytesPerSecond: values.get('scrub-rate', rate, 16 * MiB),

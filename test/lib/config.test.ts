@@ -23,7 +23,7 @@ t.test('the defaults are what the documentation says', async (t) => {
     logLevel: 'info',
     nbdInsecureAllowRemote: false,
     httpLimits: { connections: 4096, uploads: 128, uploadRate: 1024, idleMs: 60_000 },
-    nbdLimits: { connections: 4096, handshakeSeconds: 10, idleSeconds: 0 },
+    nbdLimits: { connections: 4096, handshakeSeconds: 10, idleSeconds: 0, peerTimeoutSeconds: 90 },
     scrub: { bytesPerSecond: 16 * MiB, intervalMs: 7 * 86_400_000 },
   })
 })
@@ -68,7 +68,7 @@ t.test('a wrong value is refused with the name of its source', async (t) => {
 
 t.test('limits are whole numbers within their bounds', async (t) => {
   const limits = resolveSettings({ 'nbd-max-connections': '7' }, { ATOLL_NBD_IDLE_TIMEOUT: '60' }, undefined).nbdLimits
-  t.same(limits, { connections: 7, handshakeSeconds: 10, idleSeconds: 60 })
+  t.same(limits, { connections: 7, handshakeSeconds: 10, idleSeconds: 60, peerTimeoutSeconds: 90 })
   const given = { 'http-max-uploads': 3, 'http-min-upload-rate': '0', 'http-idle-timeout': '5' }
   t.same(resolveSettings(given, {}, undefined).httpLimits, {
     connections: 4096,
