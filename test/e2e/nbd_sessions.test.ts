@@ -82,7 +82,9 @@ function play(path: string, bytes: Buffer, end: 'half-close' | 'vanish' | 'do no
 }
 
 t.test(`${sessions} malformed NBD sessions (seed ${seed})`, async (t) => {
-  const server = await startServerProcess(t)
+  // V8 would let its heap grow for as long as nothing presses it, and hide what matters.
+  const environment = { NODE_OPTIONS: '--max-old-space-size=40 --max-semi-space-size=1' }
+  const server = await startServerProcess(t, { environment })
   const api = await Api.login(await server.environment())
   const targets = [await api.createVolume(), await api.createVolume(), 'absent', '']
   const victim = await api.createVolume()
@@ -129,7 +131,7 @@ while rounds < 50 or not os.path.exists('${stop}'):
   t.comment(
     `resident memory ${before.residentKiB} KiB before, ${after.residentKiB} KiB after; files ${before.files}, ${after.files}`,
   )
-  t.ok(after.residentKiB - before.residentKiB < 32 << 10, 'resident memory grew by less than 32 MiB')
+  t.ok(after.residentKiB - before.residentKiB < 16 << 10, 'resident memory grew by less than 16 MiB')
   t.ok(after.files <= before.files + 4, 'no descriptor stays open')
 
   await writeFile(stop, '')
