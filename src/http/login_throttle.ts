@@ -33,8 +33,11 @@ export interface Clock {
 
 export class LoginThrottle {
   readonly #pairs = new Map<string, Pair>()
+  readonly #clock: Clock
 
-  constructor(private readonly clock: Clock = { now: () => performance.now(), sleep }) {}
+  constructor(clock: Partial<Clock> = {}) {
+    this.#clock = { now: () => performance.now(), sleep, ...clock }
+  }
 
   /**
    * Runs `login`; a rejection counts as a failure when `isWrongCredentials` says so. `who` is what the client claims to be.
@@ -63,20 +66,20 @@ export class LoginThrottle {
     } catch (error) {
       if (isWrongCredentials(error)) {
         pair.failures += 1
-        pair.lastMs = this.clock.now()
+        pair.lastMs = this.#clock.now()
         delayMs = Math.min(delayMsMax, delayMsStep * pair.failures)
       }
       throw error
     } finally {
       pair.judging -= 1
       this.#settle(key, pair)
-      if (delayMs > 0) await this.clock.sleep(delayMs)
+      if (delayMs > 0) await this.#clock.sleep(delayMs)
     }
   }
 
   #pairOf(key: string): Pair {
-    const pair = this.#pairs.get(key) ?? { failures: 0, lastMs: this.clock.now(), judging: 0, waiting: [] }
-    if (this.clock.now() - pair.lastMs >= windowMs) pair.failures = 0
+    const pair = this.#pairs.get(key) ?? { failures: 0, lastMs: this.#clock.now(), judging: 0, waiting: [] }
+    if (this.#clock.now() - pair.lastMs >= windowMs) pair.failures = 0
     this.#pairs.set(key, pair)
     return pair
   }

@@ -33,6 +33,21 @@ t.test('a refused attempt is open again after the window', async (t) => {
   t.equal(await throttle.attempt(here, pass, isWrong), 'in')
 })
 
+t.test('a wall clock that is set back keeps nobody out for longer; one set forward lets nobody in', async (t) => {
+  let uptimeMs = 1000
+  let wallMs = Date.now()
+  t.intercept(performance, 'now', { value: () => uptimeMs })
+  t.intercept(Date, 'now', { value: () => wallMs })
+  const throttle = new LoginThrottle({ sleep: async () => {} })
+  await failTimes(throttle, 10)
+  wallMs += 2 * 86_400_000
+  t.match(await rejection(throttle.attempt(here, pass, isWrong)), { status: 429 })
+  wallMs -= 5 * 86_400_000
+  t.match(await rejection(throttle.attempt(here, pass, isWrong)), { status: 429 })
+  uptimeMs += 60_001
+  t.equal(await throttle.attempt(here, pass, isWrong), 'in')
+})
+
 t.test('a success forgets the failures', async (t) => {
   const throttle = throttleAt({ nowMs: 0 })
   await failTimes(throttle, 9)
