@@ -17,7 +17,9 @@ class Repairer {
     if (!scanned) co_return scanned.error();
     seen_ = std::move(*scanned);
 
-    Result<void> done = co_await look_for_missing();
+    Result<void> done = co_await keep_answered();
+    if (!done) co_return done.error();
+    done = co_await look_for_missing();
     if (!done) co_return done.error();
     set_counts();
     unmark_garbage_in_use();
@@ -96,6 +98,22 @@ class Repairer {
     return seen_.chunks.contains(digest) && !seen_.small_chunks.contains(digest);
   }
 
+  /// What was answered and not flushed is in no record yet: Engine::recover() puts it there.
+  Task<Result<void>> keep_answered() {
+    if (stores_.dirty_logs == nullptr) co_return Result<void>{};
+    Result<std::vector<DirtyLogs::Left>> left = co_await stores_.dirty_logs->left();
+    if (!left) co_return left.error();
+    for (const DirtyLogs::Left& log : *left)
+      for (const DirtyLogs::Left::Region& region : log.regions)
+        if (!region.owned.empty()) answered_[{data_file_of(log.layer), region.region}] |= region.owned;
+    co_return Result<void>{};
+  }
+
+  bool is_answered(DataFileId file) const {
+    const auto at = answered_.lower_bound({file, RegionIndex{0}});
+    return at != answered_.end() && at->first.first == file;
+  }
+
   Task<Result<void>> look_for_missing() {
     size_t files = 0;
     size_t chunks = 0;
@@ -111,7 +129,7 @@ class Repairer {
 
   Task<Result<void>> mark_unmentioned() {
     Result<void> listed = co_await stores_.data.list_files([this](DataFileId file) {
-      if (seen_.files.contains(file) || seen_.may_be_there(file)) return;
+      if (seen_.files.contains(file) || seen_.may_be_there(file) || is_answered(file)) return;
       put(keys::garbage_file(file), "");
       did_.push_back(file_name(file) + ", which no record mentions, is removed");
     });
@@ -128,6 +146,8 @@ class Repairer {
 
   /// Punches what no record mentions out of the data files that take more than they should.
   Task<Result<void>> give_back_space() {
+    for (const auto& [at, blocks] : answered_)
+      if (seen_.files.contains(at.first)) seen_.blocks[at] |= blocks;
     auto at = seen_.blocks.cbegin();
     for (const auto& [file, mentions] : seen_.files) {
       auto end = at;
@@ -188,6 +208,7 @@ class Repairer {
   StoreAccess stores_;
   FindingList found_;
   StoreScan seen_;
+  std::map<std::pair<DataFileId, RegionIndex>, BlockSet> answered_;  // blocks of heads, from the dirty logs
   std::vector<KvMutation> changes_;
   std::vector<std::string> did_;
 };
