@@ -1,6 +1,11 @@
 // store_dirty_log.cc: the log of what was answered and not flushed: what a process that died leaves to the next.
+#include <sys/resource.h>
+
+#include <csignal>
 #include <filesystem>
 #include <fstream>
+#include <random>
+#include <set>
 
 #include "io/blocking_pool.h"
 #include "io/loop_thread.h"
@@ -39,11 +44,47 @@ struct LogBed {
     CHECK(files().empty());
     fs::rename(aside, path);
   }
+  Result<std::vector<DirtyLogs::Left>> try_left() { return run_and_wait(thread->loop(), logs->left()); }
   std::vector<DirtyLogs::Left> left() {
-    Result<std::vector<DirtyLogs::Left>> found = run_and_wait(thread->loop(), logs->left());
+    Result<std::vector<DirtyLogs::Left>> found = try_left();
     REQUIRE_OK(found);
     return std::move(*found);
   }
+};
+
+/// A log of layer 7 with one mark, as a process that died left it: its file.
+fs::path left_behind(LogBed& bed) {
+  std::unique_ptr<DirtyLog> log = bed.create(7);
+  log->take(RegionIndex{1}).owned.add(3);
+  bed.die(std::move(log));
+  return bed.files().at(0);
+}
+
+std::string contents(const fs::path& path) {
+  std::ifstream file(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(file), {}};
+}
+
+void write_to(const fs::path& path, const std::string& bytes) { std::ofstream(path, std::ios::binary) << bytes; }
+
+/// While it lives, no file of this process grows beyond so many bytes: EFBIG, as ENOSPC on a full disk.
+class FileSizeLimit {
+ public:
+  explicit FileSizeLimit(rlim_t bytes) : handler_(std::signal(SIGXFSZ, SIG_IGN)) {
+    REQUIRE(::getrlimit(RLIMIT_FSIZE, &before_) == 0);
+    rlimit limit = before_;
+    limit.rlim_cur = bytes;
+    REQUIRE(::setrlimit(RLIMIT_FSIZE, &limit) == 0);
+  }
+  FileSizeLimit(const FileSizeLimit&) = delete;
+  ~FileSizeLimit() {
+    (void)::setrlimit(RLIMIT_FSIZE, &before_);
+    (void)std::signal(SIGXFSZ, handler_);
+  }
+
+ private:
+  void (*const handler_)(int);
+  rlimit before_{};
 };
 
 }  // namespace
@@ -113,4 +154,91 @@ TEST_CASE("dirty log: as many slots as it says, each free again when it was free
     for (DirtyLog::Slot* slot : taken) log->free(*slot);
     CHECK(log->free_slots() == DirtyLog::slots);
   }
+}
+
+TEST_CASE("dirty log: one that cannot be written is an error that names it, and leaves no file") {
+  LogBed bed;
+  std::optional<Result<std::unique_ptr<DirtyLog>>> refused;
+  {
+    const FileSizeLimit limit{256 << 10};
+    refused.emplace(run_and_wait(bed.thread->loop(), bed.logs->create(LayerId{7})));
+  }
+  REQUIRE(!refused->ok());
+  CHECK(refused->error().message.find("writing " + bed.directory.path() + "/dirty/0000000000000007.") == 0);
+  CHECK(bed.files().empty());
+  CHECK(bed.create(7) != nullptr);
+
+  fs::remove_all(bed.directory.path() + "/dirty");
+  refused.emplace(run_and_wait(bed.thread->loop(), bed.logs->create(LayerId{8})));
+  REQUIRE(!refused->ok());
+  CHECK(refused->error().message.find("opening " + bed.directory.path() + "/dirty/0000000000000008.") == 0);
+}
+
+TEST_CASE("dirty log: one that is cut off anywhere is worth nothing and goes") {
+  LogBed bed;
+  const std::string whole = contents(left_behind(bed));
+  REQUIRE(bed.left().size() == 1);
+  const fs::path path = bed.files().at(0);
+  for (const size_t length : {size_t{0}, size_t{1}, size_t{72}, size_t{4096}, size_t{4096 + 272}, whole.size() - 1}) {
+    CAPTURE(length);
+    const uint64_t before = bed.logs->discarded();
+    write_to(path, whole.substr(0, length));
+    CHECK(bed.left().empty());
+    CHECK(bed.files().empty());
+    CHECK(bed.logs->discarded() == before + 1);
+  }
+}
+
+TEST_CASE("dirty log: one of another format, and one of no layer, are worth nothing and go") {
+  for (const size_t at : {size_t{7}, size_t{80}}) {
+    CAPTURE(at);
+    LogBed bed;
+    const fs::path path = left_behind(bed);
+    std::string bytes = contents(path);
+    bytes[at] = at == 7 ? '1' : '\0';  // the magic's last letter; the layer's lowest byte
+    write_to(path, bytes);
+    CHECK(bed.left().empty());
+    CHECK(bed.files().empty());
+  }
+}
+
+TEST_CASE("dirty log: a slot whose process died while it took it says nothing") {
+  LogBed bed;
+  const fs::path path = left_behind(bed);
+  std::string bytes = contents(path);
+  bytes.replace(4096, 8, 8, '\0');  // its order
+  write_to(path, bytes);
+  const std::vector<DirtyLogs::Left> left = bed.left();
+  REQUIRE(left.size() == 1);
+  CHECK(left[0].regions.empty());
+}
+
+TEST_CASE("dirty log: whatever its slots say, each region comes once, and no block is both written and zeroed") {
+  const uint64_t seed = test_seed();
+  CAPTURE(seed);
+  std::mt19937_64 random(seed);
+  LogBed bed;
+  const fs::path path = left_behind(bed);
+  std::string bytes = contents(path);
+  for (size_t at = 4096; at < bytes.size(); at++) bytes[at] = static_cast<char>(random());
+  // Many slots of few regions: they must be laid over each other.
+  for (size_t slot = 0; slot < DirtyLog::slots; slot += 2) bytes.replace(4096 + slot * 272 + 8, 4, 4, '\1');
+  write_to(path, bytes);
+  const std::vector<DirtyLogs::Left> left = bed.left();
+  REQUIRE(left.size() == 1);
+  std::set<uint32_t> regions;
+  for (const auto& region : left[0].regions) {
+    CHECK(regions.insert(number(region.region)).second);
+    CHECK((region.owned & region.zeroed).empty());
+  }
+  CHECK(regions.contains(0x01010101));
+}
+
+TEST_CASE("dirty log: what cannot be read is an error that names it, and nothing is removed") {
+  LogBed bed;
+  fs::create_directory(bed.directory.path() + "/dirty/0000000000000007.0");
+  const Result<std::vector<DirtyLogs::Left>> left = bed.try_left();
+  REQUIRE(!left.ok());
+  CHECK(left.error().message.find("reading " + bed.directory.path() + "/dirty/0000000000000007.0") == 0);
+  CHECK(bed.files().size() == 1);
 }
