@@ -1,8 +1,10 @@
 // content_pins.h: keeps a content chunk from being dropped between the moment an upload decides to use it and the moment its
-// reference is durable; and lets one of several uploads of the same chunk write it while the others wait.
+// reference is durable; and lets one of several uploads of the same chunk write it while the others wait. Knows which chunks were bad
+// when they were last read, so that an upload of the same bytes writes them anew instead of relying on them.
 #pragma once
 
 #include <unordered_map>
+#include <unordered_set>
 
 #include "base/async.h"
 #include "base/mutation.h"
@@ -45,7 +47,16 @@ class ContentPins {
     changed_.wake_all();
   }
 
+  /// The chunk is damaged on the disk. Of more than bad_max the others are forgotten: uploads rely on them, as before they were read.
+  static constexpr size_t bad_max = 1 << 16;
+  void mark_bad(const Digest& digest) {
+    if (bad_.size() < bad_max) bad_.insert(digest);
+  }
+  void mark_good(const Digest& digest) { bad_.erase(digest); }
+  bool is_bad(const Digest& digest) const { return bad_.contains(digest); }
+
  private:
+  std::unordered_set<Digest> bad_;
   std::unordered_map<Digest, uint32_t> pins_;
   std::unordered_map<Digest, bool> dropping_;
   std::unordered_map<Digest, bool> putting_;

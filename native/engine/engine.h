@@ -82,6 +82,11 @@ class Engine {
   Task<Result<ScrubStep>> scrub(JobSink& threads, ScrubFrom from) {
     return atl::scrub(stores_, pins_, reclaimer_, threads, from);
   }
+  /// Likewise. The scrub of an earlier run found this chunk damaged.
+  Task<Result<void>> mark_bad(Digest chunk) {
+    pins_.mark_bad(chunk);
+    co_return Result<void>{};
+  }
 
   StoreAccess stores() const { return stores_; }
   size_t open_resources() const;

@@ -136,19 +136,38 @@ Task<Result<void>> Ingest::keep(RegionIndex region, const Digest digest, Bytes b
 }
 
 Task<Result<void>> Ingest::put(const Digest digest, Bytes bytes) {
+  bool damaged = false;
   for (;;) {
     Result<uint64_t> references = co_await stores_.records.content_references(digest);
     if (!references) co_return references.error();
-    if (*references > 0) co_return Result<void>{};  // durable already: deduplicated
+    if (*references > 0) {
+      Result<bool> whole = co_await is_whole(digest, bytes.size());
+      if (!whole) co_return whole.error();
+      if (*whole) co_return Result<void>{};  // durable already: deduplicated
+      damaged = true;
+    }
     const bool ours = co_await pins_.begin_put(digest);
     if (ours) break;
   }
   RecordBatch intent{IntendContent{digest}};
   Result<void> done = co_await stores_.records.commit(std::move(intent));
-  if (done) done = co_await stores_.data.put_content(digest, bytes);
+  if (done && damaged)
+    done = co_await stores_.data.replace_content(digest, bytes);
+  else if (done)
+    done = co_await stores_.data.put_content(digest, bytes);
+  if (done) pins_.mark_good(digest);
   pins_.end_put(digest);
   if (done) new_chunks_++;
   co_return done;
+}
+
+/// Can an upload rely on the chunk that records mention? Its bytes are not read again: what the scrub found is known.
+Task<Result<bool>> Ingest::is_whole(const Digest digest, uint64_t length) {
+  if (pins_.is_bad(digest)) co_return false;
+  Result<uint64_t> stored = co_await stores_.data.content_bytes(digest);
+  if (stored) co_return *stored == length;
+  if (stored.error().code == Code::not_found) co_return false;
+  co_return stored.error();
 }
 
 Task<Result<void>> Ingest::drain() {

@@ -62,6 +62,7 @@ class Ingest {
   Task<Result<void>> store_chunk(Chunk& chunk);
   Task<Result<void>> store_whole(Chunk& chunk);
   Task<Result<void>> keep(RegionIndex region, const Digest digest, Bytes bytes);
+  Task<Result<bool>> is_whole(Digest digest, uint64_t length);
   Task<Result<void>> put(const Digest digest, Bytes bytes);
   Task<Result<void>> drain();
   void unpin_all();

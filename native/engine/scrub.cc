@@ -54,12 +54,18 @@ class Scrubber {
     pins_.unpin(digest);
     if (!references) co_return references.error();
     if (*references == 0) {
+      pins_.mark_good(digest);
       // The reclaimer may have left it alone because of us.
       reclaimer_.notify();
       co_return Result<void>{};
     }
     if (!fault) co_return fault.error();
-    if (*fault) step_.bad.push_back({digest, std::move(**fault)});
+    if (!*fault) {
+      pins_.mark_good(digest);
+      co_return Result<void>{};
+    }
+    pins_.mark_bad(digest);
+    step_.bad.push_back({digest, std::move(**fault)});
     co_return Result<void>{};
   }
 

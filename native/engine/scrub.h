@@ -9,7 +9,8 @@
 //   1. Only chunks that a committed record mentions are looked at, and a finding is told only of one that still is at its end.
 //   2. The chunk is pinned meanwhile, so that it is not dropped: what is missing then is really missing. A chunk whose last reference
 //      went under the pin is shown to the reclaimer again.
-//   3. A fault is told when two readings agree that there is one: an upload may have put the chunk's file right in between.
+//   3. A bad chunk is marked as such: an upload of the same bytes writes it anew (content_pins.h).
+//   4. A fault is told when two readings agree that there is one: an upload may have put the chunk's file right in between.
 #pragma once
 
 #include <optional>

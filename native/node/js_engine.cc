@@ -85,6 +85,7 @@ Napi::Function JsEngine::define(Napi::Env env) {
                                             InstanceMethod<&JsEngine::recover>("recover"),
                                             InstanceMethod<&JsEngine::scrub>("scrub"),
                                             InstanceMethod<&JsEngine::chunk_places>("chunkPlaces"),
+                                            InstanceMethod<&JsEngine::mark_bad>("markBad"),
                                             InstanceMethod<&JsEngine::record_blocks>("recordBlocks"),
                                             InstanceMethod<&JsEngine::reclaimed>("reclaimed"),
                                             InstanceMethod<&JsEngine::nbd_callbacks>("nbdCallbacks"),

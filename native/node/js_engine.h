@@ -53,6 +53,7 @@ class JsEngine : public Napi::ObjectWrap<JsEngine> {
   Napi::Value recover(Info info);
   Napi::Value scrub(Info info);
   Napi::Value chunk_places(Info info);
+  Napi::Value mark_bad(Info info);
   Napi::Value record_blocks(Info info);
   Napi::Value reclaimed(Info info);
   Napi::Value nbd_callbacks(Info info);

@@ -139,6 +139,11 @@ Napi::Value JsEngine::chunk_places(Info info) {
                                         places_of_chunk(running.engine().stores(), **threads, chunk), place_array);
 }
 
+Napi::Value JsEngine::mark_bad(Info info) {
+  Engine& engine = host(info.Env()).engine();
+  return promise_of(info.Env(), *queue_, engine.registrar(), engine.mark_bad(digest(info[0], "chunk")));
+}
+
 Napi::Value JsEngine::record_blocks(Info info) {
   Engine& engine = host(info.Env()).engine();
   const LayerId layer = layer_id(info[0], "layer");

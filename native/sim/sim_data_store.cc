@@ -192,6 +192,20 @@ Task<Result<void>> SimDataStore::put_content(const Digest& digest, Bytes bytes) 
   co_return answered;
 }
 
+Task<Result<void>> SimDataStore::replace_content(const Digest& digest, Bytes bytes) {
+  const Digest name = digest;
+  std::vector<std::byte> copy{bytes.begin(), bytes.end()};
+  Result<void> passed = co_await pass();
+  if (!passed) co_return passed;
+  if (auto error = disk_.fault(Operation::put_content)) co_return std::move(*error);
+  if (Result<void> space = has_space(copy.size()); !space) co_return space;
+  counters_.content_bytes_written += copy.size();
+  disk_.content_.insert_or_assign(name, std::move(copy));
+  std::erase_if(disk_.dropped_, [&](const Disk::Dropped& chunk) { return chunk.digest == name; });
+  Result<void> answered = co_await pass();
+  co_return answered;
+}
+
 Task<Result<void>> SimDataStore::read_content(const Digest& digest, uint64_t offset, MutableBytes into) {
   const Digest name = digest;
   std::memset(into.data(), rubbish, into.size());

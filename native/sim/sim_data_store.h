@@ -23,6 +23,7 @@ class SimDataStore final : public DataStore {
   Task<Result<uint64_t>> allocated_bytes(DataFileId file) override;
   Task<Result<std::vector<Span>>> spans(DataFileId file) override;
   Task<Result<void>> put_content(const Digest& digest, Bytes bytes) override;
+  Task<Result<void>> replace_content(const Digest& digest, Bytes bytes) override;
   Task<Result<void>> read_content(const Digest& digest, uint64_t offset, MutableBytes into) override;
   Task<Result<uint64_t>> reread_content(const Digest& digest, MutableBytes into, JobSink& threads) override;
   Task<Result<void>> drop_content(const Digest& digest) override;

@@ -55,6 +55,8 @@ class DataStore {
 
   /// Durable when it answers, whole or not there. A chunk that is there already is left as it is.
   virtual Task<Result<void>> put_content(const Digest& digest, Bytes bytes) = 0;
+  /// Likewise, in place of what is there and damaged: readers find the one or the other.
+  virtual Task<Result<void>> replace_content(const Digest& digest, Bytes bytes) = 0;
   /// Fills `into` from `offset` of the chunk; what lies past its end is zeros. `not_found` when there is no such chunk.
   virtual Task<Result<void>> read_content(const Digest& digest, uint64_t offset, MutableBytes into) = 0;
   /// For check and scrub: the chunk as the device has it, past all caches where the platform can do that, at low priority, by one of

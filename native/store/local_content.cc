@@ -80,12 +80,13 @@ Result<void> LocalDataStore::sync_content_entry(const Digest& digest) {
 }
 
 /// A descriptor of the new file at `path`; -1 when the chunk is there already (and durable).
-Result<int> LocalDataStore::begin_content(const Digest& digest, uint64_t length, const std::string& path) {
+Result<int> LocalDataStore::begin_content(const Digest& digest, uint64_t length, const std::string& path,
+                                          Existing existing) {
   struct stat now {};
   const bool there = ::stat(paths_.content(digest).c_str(), &now) == 0;
   if (!there && errno != ENOENT) return chunk_error(errno, digest, "stat");
   // One of another length is not what its name says; it is replaced.
-  if (there && static_cast<uint64_t>(now.st_size) == length) {
+  if (there && existing == Existing::keep && static_cast<uint64_t>(now.st_size) == length) {
     // It may have been renamed just now, and its entry not be durable yet.
     if (Result<void> synced = sync_content_entry(digest); !synced) return std::move(synced.error());
     return -1;
@@ -109,12 +110,21 @@ Result<void> LocalDataStore::publish_content(const Digest& digest, const std::st
     ::unlink(path.c_str());
     return chunk_error(error, digest, "rename");
   }
+  files_.forget(digest);  // of what was there before, if anything was
   Result<void> synced = sync_content_entry(digest);
   if (!synced) ::unlink(name.c_str());  // a later put must not take it for durable
   return synced;
 }
 
 Task<Result<void>> LocalDataStore::put_content(const Digest& digest, Bytes bytes) {
+  return write_content(digest, bytes, Existing::keep);
+}
+
+Task<Result<void>> LocalDataStore::replace_content(const Digest& digest, Bytes bytes) {
+  return write_content(digest, bytes, Existing::replace);
+}
+
+Task<Result<void>> LocalDataStore::write_content(const Digest& digest, Bytes bytes, Existing existing) {
   if (options_.read_only) co_return Error{Code::read_only, "content: the store was opened for reading only"};
   VERIFY(!bytes.empty() && bytes.size() <= region_bytes);
   const Digest name = digest;
@@ -122,7 +132,7 @@ Task<Result<void>> LocalDataStore::put_content(const Digest& digest, Bytes bytes
   Executor& home = Executor::here();
 
   co_await pool_->schedule();
-  Result<int> fd = begin_content(name, bytes.size(), path);
+  Result<int> fd = begin_content(name, bytes.size(), path, existing);
   co_await home.schedule();
   if (!fd) co_return std::move(fd.error());
   if (*fd < 0) co_return Result<void>{};

@@ -55,6 +55,7 @@ class LocalDataStore final : public DataStore {
   Task<Result<std::vector<Span>>> spans(DataFileId file) override;
 
   Task<Result<void>> put_content(const Digest& digest, Bytes bytes) override;
+  Task<Result<void>> replace_content(const Digest& digest, Bytes bytes) override;
   Task<Result<void>> read_content(const Digest& digest, uint64_t offset, MutableBytes into) override;
   Task<Result<uint64_t>> reread_content(const Digest& digest, MutableBytes into, JobSink& threads) override;
   Task<Result<void>> drop_content(const Digest& digest) override;
@@ -104,7 +105,9 @@ class LocalDataStore final : public DataStore {
 
   // local_content.cc
   Result<void> sync_content_entry(const Digest& digest);
-  Result<int> begin_content(const Digest& digest, uint64_t length, const std::string& path);
+  enum class Existing : uint8_t { keep, replace };
+  Task<Result<void>> write_content(const Digest& digest, Bytes bytes, Existing existing);
+  Result<int> begin_content(const Digest& digest, uint64_t length, const std::string& path, Existing existing);
   Result<uint64_t> reread(const Digest& digest, MutableBytes into);
   Result<void> publish_content(const Digest& digest, const std::string& path);
   /// The segments there are, by their directory. Blocking.

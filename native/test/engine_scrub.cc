@@ -191,4 +191,36 @@ TEST_CASE("scrub: a chunk that fails one reading and not the next is good") {
   });
 }
 
+TEST_CASE(
+    "scrub: an upload of the same bytes writes a damaged chunk anew, where it is known to be damaged or is missing") {
+  for_each_world([](World& world) {
+    const std::string bytes = pattern(6, region_bytes);
+    const std::string others = pattern(7, region_bytes);
+    const Digest digest = name_of(bytes);
+    JobSink& threads = world.stores().records.readers();
+    const auto put_others = [&] {
+      REQUIRE(run_for(world, world.stores().data.replace_content(digest, std::as_bytes(std::span{others}))).ok());
+      CHECK(step_of(world, threads, {std::nullopt, 64}).bad.size() == 1);
+    };
+    world.run(upload(&world, layer, bytes));
+    LayerId next{8};
+    const auto upload_again = [&] {
+      next = LayerId{number(next) + 1};
+      world.run(upload(&world, next, bytes));
+    };
+    for (const auto& damage :
+         std::vector<std::function<void()>>{put_others, [&] { world.run(lose(&world, digest)); }}) {
+      damage();
+      upload_again();
+      CHECK(step_of(world, threads, {std::nullopt, 64}).bad.empty());
+    }
+    // Known to be damaged by an earlier run.
+    put_others();
+    world.restart();
+    REQUIRE(run_for(world, world.engine().mark_bad(digest)).ok());
+    upload_again();
+    CHECK(step_of(world, world.stores().records.readers(), {std::nullopt, 64}).bad.empty());
+  });
+}
+
 TEST_SUITE_END();

@@ -28,7 +28,9 @@ export interface Damage {
 }
 
 const restore = 'restore what is named from a backup or a snapshot of another machine'
-const rewrite = 'delete what is named, or write its named ranges anew (an upload of the same bytes brings a chunk back)'
+const rewrite =
+  'upload the same bytes anew (a server whose scrub has told of the chunk, or that misses it, writes it again), or delete what is ' +
+  'named, or write its named ranges anew'
 
 export const damages: Record<DamageKind, Damage> = {
   format_unreadable: {

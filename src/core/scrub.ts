@@ -220,9 +220,10 @@ export class Scrub {
   }
 
   async #load(): Promise<void> {
-    const { statePath: path, log } = this.#parts
+    const { engine, statePath: path, log } = this.#parts
     try {
       this.#state = await readState(path)
+      for (const { chunk } of this.#state.findings) await engine.markBad(chunk)
     } catch (error) {
       log.warn({ err: asError(error), path }, 'where the scrub of content was cannot be read; it begins anew')
     }

@@ -233,6 +233,11 @@ export class Engine {
     return native(() => this.#native.chunkPlaces(chunk))
   }
 
+  /** An earlier run's scrub found this content chunk damaged: an upload of the same bytes writes it anew, in place of relying on it. */
+  markBad(chunk: string): Promise<void> {
+    return native(() => this.#native.markBad(chunk))
+  }
+
   /** Which blocks of the region the layer supplies itself. */
   recordBlocks(layer: LayerId, region: number): Promise<NativeBlocks[]> {
     return native(() => this.#native.recordBlocks(layer, region))

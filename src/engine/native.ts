@@ -378,6 +378,8 @@ export interface NativeEngine {
   scrub(from: { after: string | null; maxChunks: number }): Promise<NativeScrubStep>
   /** Where records mention the chunk (the first 256 places). Reads all records, on that thread. */
   chunkPlaces(chunk: string): Promise<NativePlace[]>
+  /** An earlier run's scrub found the chunk damaged: an upload of the same bytes writes it anew. */
+  markBad(chunk: string): Promise<void>
   /** The blocks that the layer's own record supplies in the region. */
   recordBlocks(layer: number, region: number): Promise<NativeBlocks[]>
   /** Resolves when no garbage is left to give back (for tests, and for `du`). */

@@ -33,7 +33,7 @@ t.test(
     })
     t.match(
       told.msg,
-      /^DAMAGED: content chunk .*\. Affects object .* \(box\/letters\): bytes 0\+1048576\. To do: delete/,
+      /^DAMAGED: content chunk .*\. Affects object .* \(box\/letters\): bytes 0\+1048576\. To do: upload/,
     )
 
     await server.says(/the scrub has read all content and found damage/)
@@ -43,7 +43,7 @@ t.test(
     t.match(words.stdout, /^ {2}scrub {4}at most 1 GiB a second; .*last pass ended .* UTC: 1 chunks, .*, 1 damaged/m)
     t.match(
       words.stdout,
-      /^ {2}DAMAGED: content chunk .* \[chunk_corrupt\]\n {4}affects object .*\n {4}to do: delete /m,
+      /^ {2}DAMAGED: content chunk .* \[chunk_corrupt\]\n {4}affects object .*\n {4}to do: upload /m,
     )
     await server.stop()
     t.match(await server.check(), { exitCode: 1, stdout: `DAMAGED: content chunk ${chunk} does not have the bytes` })

@@ -22,6 +22,7 @@ import type { ScrubReport, ScrubSettings } from '../../src/core/scrub.js'
 import { openStore, type Store } from '../../src/core/store.js'
 import { GiB, KiB, MiB } from '../../src/lib/units.js'
 import { chunkPath, makeWorld } from './check_world.js'
+import { pieces } from './support.js'
 
 t.setTimeout(120_000)
 
@@ -106,7 +107,7 @@ t.test('damage is found while the store is in use, and told in the words of chec
   for (const [i, { message, affected, layers }] of report.findings.entries()) {
     t.match(told[i]?.msg, `DAMAGED: ${message}. Affects `)
     for (const id of [world.image, world.object, world.clone]) t.match(told[i]?.msg, id)
-    t.match(told[i]?.msg, /machine.*To do: delete what is named/)
+    t.match(told[i]?.msg, /machine.*To do: upload the same bytes anew/)
     t.notMatch(told[i]?.msg, world.volume, 'what does not see the chunk is not named')
     t.same(affected.map(({ id }) => id).sort(), [world.image, world.object, world.clone].sort())
     t.same(layers, [world.imageLayer])
@@ -147,21 +148,44 @@ t.test('what was put right, and what is not needed any more, is no finding after
   )
 })
 
+t.test('an upload of the same bytes brings damaged chunks back, also after a restart', async (t) => {
+  const bytes = world.chunks.map((chunk) => readFileSync(chunkPath(pristine, chunk)))
+  for (const restart of [false, true]) {
+    const dir = copyOfWorld()
+    corrupt(dir, chunks[0] as string)
+    rmSync(chunkPath(dir, chunks[1] as string))
+    makeUnreadable(dir, chunks[2] as string)
+    let { store } = await serve(t, dir, overAndOver)
+    await until(store, (now) => passEnded(now) && now.findings.length === 3)
+    if (restart) {
+      await store.close()
+      store = (await serve(t, dir, { ...overAndOver, intervalMs: dayMs })).store
+      await until(store, (now) => now.findings.length === 3)
+    }
+    const ann = await owner(store)
+    const upload = { body: pieces(...bytes), contentType: 'application/octet-stream' }
+    await store.core.objects.put(ann, { projectId: ann.project.id, container: 'box', object: 'again' }, upload)
+    if (!restart) await until(store, (now) => passEnded(now) && now.findings.length === 0)
+    await store.close()
+    t.same((await checkStore({ data: dir, content: true })).findings, [], restart ? 'after a restart' : 'at once')
+  }
+})
+
+/** Whose things are in the world. */
+async function owner({ core }: Store): Promise<ProjectCaller> {
+  const { project_id } = await core.catalog.db.selectFrom('volumes').select('project_id').executeTakeFirstOrThrow()
+  return { project: { id: project_id }, roles: ['member'], isAdmin: false, canWrite: true } as unknown as ProjectCaller
+}
+
 /** Everything whose data is in chunks. */
-async function deleteAll({ core }: Store): Promise<void> {
-  const { catalog, containers: _, images, objects, volumes } = core
-  const { project_id } = await catalog.db.selectFrom('volumes').select('project_id').executeTakeFirstOrThrow()
-  const ann = {
-    project: { id: project_id },
-    roles: ['member'],
-    isAdmin: false,
-    canWrite: true,
-  } as unknown as ProjectCaller
+async function deleteAll(store: Store): Promise<void> {
+  const { images, objects, volumes } = store.core
+  const ann = await owner(store)
   await volumes.delete(ann, world.clone)
   await images.delete(ann, world.image)
   for (const object of ['os.raw', 'small'])
-    await objects.delete(ann, { projectId: project_id, container: 'box', object })
-  await core.settled()
+    await objects.delete(ann, { projectId: ann.project.id, container: 'box', object })
+  await store.core.settled()
 }
 
 t.test('a pass goes on where the last run ended, and the next one waits for its time', async (t) => {
