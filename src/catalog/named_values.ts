@@ -5,6 +5,7 @@
 
 import { type Kysely, sql } from 'kysely'
 import type { Reader } from './catalog.js'
+import { Prepared } from './prepared.js'
 import type { MetadataKind } from './schema.js'
 
 export type NamedValues = Record<string, string>
@@ -73,14 +74,23 @@ export async function insertValues(db: Reader, table: PlainTable, owner: string,
   await insertRows(db, table, rows)
 }
 
+const kindsIn = (table: KindTable) =>
+  new Prepared<Row & { kind: MetadataKind }, [owner: string]>((db) =>
+    sql<Row & { kind: MetadataKind }>`select kind, name, value from ${sql.table(table)}
+    where ${sql.ref(kindTables[table])} = ${''} order by kind, name`.compile(db),
+  )
+const kindsBy: Readonly<Record<KindTable, ReturnType<typeof kindsIn>>> = {
+  account_metadata: kindsIn('account_metadata'),
+  container_metadata: kindsIn('container_metadata'),
+  object_metadata: kindsIn('object_metadata'),
+}
+
 export async function kindsOf(
   db: Reader,
   table: KindTable,
   owner: string,
 ): Promise<{ metadata: NamedValues; headers: NamedValues }> {
-  const key = kindTables[table]
-  const { rows } = await sql<Row & { kind: MetadataKind }>`select kind, name, value from ${sql.table(table)}
-    where ${sql.ref(key)} = ${owner} order by kind, name`.execute(db)
+  const rows = await kindsBy[table].all(db, owner)
   const of = (kind: MetadataKind) =>
     Object.fromEntries(rows.filter((row) => row.kind === kind).map(({ name, value }) => [name, value]))
   return { metadata: of('meta'), headers: of('header') }

@@ -2,13 +2,35 @@
 
 import { sql } from 'kysely'
 import type { Reader } from '../catalog/catalog.js'
+import { Prepared } from '../catalog/prepared.js'
+import type { ResourceRow } from '../catalog/schema.js'
 import type { Chain, ResourceSpec } from '../engine/spec.js'
 import type { LayerId, ResourceId } from '../lib/ids.js'
 import { ResourceNotFound, TreeDamaged } from './errors.js'
 
+const resourceBy = new Prepared<ResourceRow, [id: ResourceId]>((db) =>
+  db
+    .selectFrom('resources')
+    .selectAll()
+    .where('id', '=', '' as ResourceId)
+    .compile(),
+)
+
+const chainBy = new Prepared<{ id: LayerId; parent: LayerId | null; parent_limit_blocks: number }, [head: LayerId]>(
+  (db) =>
+    sql<{ id: LayerId; parent: LayerId | null; parent_limit_blocks: number }>`
+    with recursive chain(id, parent, parent_limit_blocks, depth) as (
+      select id, parent, parent_limit_blocks, 0 from layers where id = ${0}
+      union all
+      select layers.id, layers.parent, layers.parent_limit_blocks, chain.depth + 1
+        from layers join chain on layers.id = chain.parent and layers.id < chain.id
+    )
+    select id, parent, parent_limit_blocks from chain order by depth`.compile(db),
+)
+
 /** Throws ResourceNotFound. */
 export async function specOf(db: Reader, id: ResourceId): Promise<ResourceSpec> {
-  const resource = await db.selectFrom('resources').selectAll().where('id', '=', id).executeTakeFirst()
+  const resource = await resourceBy.first(db, id)
   if (resource === undefined) throw new ResourceNotFound(id)
   return {
     id,
@@ -21,14 +43,7 @@ export async function specOf(db: Reader, id: ResourceId): Promise<ResourceSpec> 
 /** Head first, root last. Throws TreeDamaged. */
 export async function chainFrom(db: Reader, head: LayerId): Promise<Chain> {
   // A parent is older than its child: in a damaged tree, that ends what would go in circles.
-  const { rows } = await sql<{ id: LayerId; parent: LayerId | null; parent_limit_blocks: number }>`
-    with recursive chain(id, parent, parent_limit_blocks, depth) as (
-      select id, parent, parent_limit_blocks, 0 from layers where id = ${head}
-      union all
-      select layers.id, layers.parent, layers.parent_limit_blocks, chain.depth + 1
-        from layers join chain on layers.id = chain.parent and layers.id < chain.id
-    )
-    select id, parent, parent_limit_blocks from chain order by depth`.execute(db)
+  const rows = await chainBy.all(db, head)
   // Without its lower end a chain would read as zeros what is not.
   const last = rows.at(-1)
   if (last === undefined || last.parent !== null) throw new TreeDamaged(last?.parent ?? head)

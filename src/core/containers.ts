@@ -2,6 +2,7 @@
 
 import type { Catalog, Reader, Transaction } from '../catalog/catalog.js'
 import { kindsOf, replaceKinds } from '../catalog/named_values.js'
+import { Prepared } from '../catalog/prepared.js'
 import type { ContainerRow, ObjectRow } from '../catalog/schema.js'
 import { type ContainerId, newContainerId, type ProjectId } from '../lib/ids.js'
 import { mayWrite } from './access.js'
@@ -141,13 +142,17 @@ function checkName(name: string): void {
   }
 }
 
-async function findContainer(db: Reader, projectId: ProjectId, name: string): Promise<ContainerRow | undefined> {
-  return db
+const containerBy = new Prepared<ContainerRow, [project: ProjectId, name: string]>((db) =>
+  db
     .selectFrom('containers')
     .selectAll()
-    .where('project_id', '=', projectId)
-    .where('name', '=', name)
-    .executeTakeFirst()
+    .where('project_id', '=', '' as ProjectId)
+    .where('name', '=', '')
+    .compile(),
+)
+
+async function findContainer(db: Reader, projectId: ProjectId, name: string): Promise<ContainerRow | undefined> {
+  return containerBy.first(db, projectId, name)
 }
 
 async function insertContainer(tx: Transaction, projectId: ProjectId, name: string): Promise<ContainerId> {

@@ -2,6 +2,7 @@
 
 import type { Catalog, Reader, Transaction } from '../catalog/catalog.js'
 import { kindsOf, replaceKinds } from '../catalog/named_values.js'
+import { Prepared } from '../catalog/prepared.js'
 import type { ContainerRow, ObjectRow } from '../catalog/schema.js'
 import { type ContainerId, newObjectId, type ResourceId } from '../lib/ids.js'
 import { mayWrite } from './access.js'
@@ -220,13 +221,17 @@ function checkName(name: string): void {
   }
 }
 
-async function findObject(db: Reader, container: ContainerId, name: string): Promise<ObjectRow | undefined> {
-  return db
+const objectBy = new Prepared<ObjectRow, [container: ContainerId, name: string]>((db) =>
+  db
     .selectFrom('objects')
     .selectAll()
-    .where('container_id', '=', container)
-    .where('name', '=', name)
-    .executeTakeFirst()
+    .where('container_id', '=', '' as ContainerId)
+    .where('name', '=', '')
+    .compile(),
+)
+
+async function findObject(db: Reader, container: ContainerId, name: string): Promise<ObjectRow | undefined> {
+  return objectBy.first(db, container, name)
 }
 
 async function objectRow(

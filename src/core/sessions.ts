@@ -8,12 +8,13 @@
 
 import { createHash, randomBytes } from 'node:crypto'
 import type { Catalog } from '../catalog/catalog.js'
-import type { TokenRow, UserRow } from '../catalog/schema.js'
+import { Prepared } from '../catalog/prepared.js'
+import type { ProjectRow, TokenRow, UserRow } from '../catalog/schema.js'
 import { newSecret, type ProjectId, type UserId } from '../lib/ids.js'
 import { LoginFailed, TokenInvalid } from './errors.js'
 import { toProject, toUser } from './identity.js'
 import type { Passwords } from './passwords.js'
-import type { Caller, Project, Session } from './records.js'
+import type { Caller, Project, Role, Session } from './records.js'
 
 /** By id, or by name (within the one domain `Default`/`default`; name another domain and nothing is found). */
 export type UserReference = { id: string } | { name: string }
@@ -29,6 +30,34 @@ export interface Login {
 
 const lifetimeMs = 24 * 3600_000
 const tokenLengthMax = 512
+
+const tokenBy = new Prepared<TokenRow, [hash: string]>((db) =>
+  db.selectFrom('tokens').selectAll().where('hash', '=', '').compile(),
+)
+const userBy = new Prepared<UserRow, [id: UserId]>((db) =>
+  db
+    .selectFrom('users')
+    .selectAll()
+    .where('id', '=', '' as UserId)
+    .compile(),
+)
+const projectBy = new Prepared<ProjectRow, [id: ProjectId]>((db) =>
+  db
+    .selectFrom('projects')
+    .selectAll()
+    .where('id', '=', '' as ProjectId)
+    .compile(),
+)
+const rolesOf = new Prepared<Role, [user: UserId, project: ProjectId]>((db) =>
+  db
+    .selectFrom('assignments')
+    .innerJoin('roles', 'roles.id', 'assignments.role_id')
+    .select(['roles.id', 'roles.name'])
+    .where('user_id', '=', '' as UserId)
+    .where('project_id', '=', '' as ProjectId)
+    .orderBy('roles.name')
+    .compile(),
+)
 
 export class Sessions {
   readonly #catalog: Catalog
@@ -68,7 +97,7 @@ export class Sessions {
   async authenticate(token: string): Promise<Session> {
     if (token.length > tokenLengthMax) throw new TokenInvalid()
     const { db } = this.#catalog
-    const row = await db.selectFrom('tokens').selectAll().where('hash', '=', hashOf(token)).executeTakeFirst()
+    const row = await tokenBy.first(db, hashOf(token))
     if (row === undefined || row.expires_at <= Date.now()) throw new TokenInvalid()
     const caller = await this.#callerOf(row.user_id, row.project_id)
     if (caller === undefined) throw new TokenInvalid()
@@ -128,20 +157,13 @@ export class Sessions {
   /** undefined: gone, disabled, or without a role in the project. */
   async #callerOf(userId: UserId, projectId: ProjectId | null): Promise<Caller | undefined> {
     const { db } = this.#catalog
-    const user = await db.selectFrom('users').selectAll().where('id', '=', userId).executeTakeFirst()
+    const user = await userBy.first(db, userId)
     if (user === undefined || user.enabled !== 1) return undefined
     if (projectId === null)
       return { user: toUser(user), project: undefined, roles: [], isAdmin: false, canWrite: false }
-    const project = await db.selectFrom('projects').selectAll().where('id', '=', projectId).executeTakeFirst()
+    const project = await projectBy.first(db, projectId)
     if (project === undefined || project.enabled !== 1) return undefined
-    const roles = await db
-      .selectFrom('assignments')
-      .innerJoin('roles', 'roles.id', 'assignments.role_id')
-      .select(['roles.id', 'roles.name'])
-      .where('user_id', '=', userId)
-      .where('project_id', '=', projectId)
-      .orderBy('roles.name')
-      .execute()
+    const roles = await rolesOf.all(db, userId, projectId)
     if (roles.length === 0) return undefined
     const has = (name: string) => roles.some((role) => role.name === name)
     const isAdmin = has('admin')

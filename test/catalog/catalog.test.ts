@@ -6,6 +6,7 @@ import { sql } from 'kysely'
 import t from 'tap'
 import { Catalog } from '../../src/catalog/catalog.js'
 import { schemaVersionNow } from '../../src/catalog/migrate.js'
+import { Prepared } from '../../src/catalog/prepared.js'
 import type { ProjectId } from '../../src/lib/ids.js'
 
 async function openCatalog(t: Tap): Promise<{ catalog: Catalog; path: string }> {
@@ -221,6 +222,24 @@ t.test('without the guard transactions are the same', async (t) => {
   await catalog.close()
   await last // was waited for
 })
+
+t.test(
+  'a prepared query answers for the values of each run, within a transaction too, and takes no fewer',
+  async (t) => {
+    const { catalog } = await openCatalog(t)
+    await insert(catalog, 'a')
+    const named = new Prepared<{ name: string }, string[]>((db) =>
+      db.selectFrom('projects').select('name').where('name', '=', '').where('description', '=', '').compile(),
+    )
+    t.same(await named.all(catalog.db, 'a', ''), [{ name: 'a' }])
+    t.equal(await named.first(catalog.db, 'b', ''), undefined)
+    await catalog.transaction(async ({ db }) => {
+      await db.insertInto('projects').values(project('b')).execute()
+      t.same(await named.first(db, 'b', ''), { name: 'b' })
+    })
+    await t.rejects(named.all(catalog.db, 'a'), { message: /2 parameters, not 1/ })
+  },
+)
 
 t.test('the reading connection cannot write', async (t) => {
   const { catalog } = await openCatalog(t)
