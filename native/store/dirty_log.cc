@@ -5,32 +5,17 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <cerrno>
 #include <cinttypes>
 #include <cstdio>
-#include <cstring>
-#include <map>
+#include <optional>
 
+#include "store/dirty_log_content.h"
 #include "store/local_directory.h"
 #include "store/on_pool.h"
 
 namespace atl {
 namespace {
-
-constexpr size_t header_bytes = 4096;
-constexpr size_t file_bytes = 1u << 20;
-constexpr char magic[8] = {'A', 'T', 'O', 'L', 'D', 'R', 'T', '2'};
-
-struct Header {
-  char magic[8];
-  char boot[64];   // the kernel's boot id, ends with NULs
-  uint64_t mount;  // its unique id, see mount_id()
-  uint64_t layer;
-};
-static_assert(sizeof(DirtyLog::Slot) == 272 && header_bytes + DirtyLog::slots * sizeof(DirtyLog::Slot) <= file_bytes);
-
-DirtyLog::Slot* slots_of(std::byte* mapped) { return reinterpret_cast<DirtyLog::Slot*>(mapped + header_bytes); }
 
 class File {
  public:
@@ -48,7 +33,7 @@ class File {
 Result<std::string> boot_id() {
   const char* path = "/proc/sys/kernel/random/boot_id";
   const File file(::open(path, O_RDONLY | O_CLOEXEC));
-  char text[sizeof Header::boot - 1];
+  char text[dirty_log_boot_max];
   const ssize_t n = file.fd() < 0 ? -1 : ::read(file.fd(), text, sizeof text);
   if (n <= 0) return Error::from_errno(errno, std::string("reading ") + path);
   std::string id(text, static_cast<size_t>(n));
@@ -83,13 +68,13 @@ DirtyLog::DirtyLog(std::string path, std::byte* mapped) : path_(std::move(path))
 }
 
 DirtyLog::~DirtyLog() {
-  ::munmap(mapped_, file_bytes);
+  ::munmap(mapped_, dirty_log_bytes);
   ::unlink(path_.c_str());
 }
 
 DirtyLog::Slot& DirtyLog::take(RegionIndex region) {
   VERIFY(!free_.empty());
-  Slot& slot = slots_of(mapped_)[free_.back()];
+  Slot& slot = dirty_log_slots(mapped_)[free_.back()];
   free_.pop_back();
   slot.region = number(region);
   slot.owned = {};
@@ -101,7 +86,7 @@ DirtyLog::Slot& DirtyLog::take(RegionIndex region) {
 
 void DirtyLog::free(Slot& slot) {
   std::atomic_ref(slot.order).store(0, std::memory_order_release);
-  free_.push_back(static_cast<uint32_t>(&slot - slots_of(mapped_)));
+  free_.push_back(static_cast<uint32_t>(&slot - dirty_log_slots(mapped_)));
 }
 
 Result<std::unique_ptr<DirtyLogs>> DirtyLogs::open(const std::string& store_directory, JobSink& pool) {
@@ -111,7 +96,7 @@ Result<std::unique_ptr<DirtyLogs>> DirtyLogs::open(const std::string& store_dire
   if (!boot) return boot.error();
   Result<uint64_t> mount = mount_id(directory);
   if (!mount) return mount.error();
-  return std::unique_ptr<DirtyLogs>(new DirtyLogs(directory, std::move(*boot), *mount, pool));
+  return std::unique_ptr<DirtyLogs>(new DirtyLogs(directory, {std::move(*boot), *mount}, pool));
 }
 
 Task<Result<std::unique_ptr<DirtyLog>>> DirtyLogs::create(LayerId layer) {
@@ -128,17 +113,11 @@ Result<std::unique_ptr<DirtyLog>> DirtyLogs::create_here(LayerId layer, uint64_t
   const std::string path = directory_ + name;
   const File file(::open(path.c_str(), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
   if (file.fd() < 0) return Error::from_errno(errno, "opening " + path);
-  std::vector<std::byte> content(file_bytes);
-  Header header{};
-  std::memcpy(header.magic, magic, sizeof magic);
-  boot_.copy(header.boot, sizeof header.boot - 1);
-  header.mount = mount_;
-  header.layer = number(layer);
-  std::memcpy(content.data(), &header, sizeof header);
+  const std::vector<std::byte> content = new_dirty_log(origin_, layer);
   Result<void> written = write_all(file.fd(), content.data(), content.size(), path);
   void* mapped = MAP_FAILED;
   if (written) {
-    mapped = ::mmap(nullptr, file_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, file.fd(), 0);
+    mapped = ::mmap(nullptr, dirty_log_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, file.fd(), 0);
     if (mapped == MAP_FAILED) written = Error::from_errno(errno, "mapping " + path);
   }
   if (!written) {
@@ -158,41 +137,22 @@ Result<std::vector<DirtyLogs::Left>> DirtyLogs::left_here() {
   Result<void> listed = list_directory(directory_, [&](std::string_view name) { names.emplace_back(name); });
   if (!listed) return listed.error();
   std::vector<Left> all;
-  std::vector<std::byte> content(file_bytes);
+  std::vector<std::byte> content(dirty_log_bytes);
   for (const std::string& name : names) {
     const std::string path = directory_ + "/" + name;
     const File file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
     if (file.fd() < 0) return Error::from_errno(errno, "opening " + path);
     const ssize_t n = ::pread(file.fd(), content.data(), content.size(), 0);
     if (n < 0) return Error::from_errno(errno, "reading " + path);
-    Header header;
-    std::memcpy(&header, content.data(), sizeof header);
-    const bool ours = n == static_cast<ssize_t>(file_bytes) && std::memcmp(header.magic, magic, sizeof magic) == 0 &&
-                      std::string_view(header.boot, ::strnlen(header.boot, sizeof header.boot)) == boot_ && kept() &&
-                      header.mount == mount_ && header.layer != 0;
-    if (!ours) {
+    std::optional<Left> left;
+    if (kept()) left = read_dirty_log(Bytes(content).first(static_cast<size_t>(n)), origin_);
+    if (!left) {
       if (::unlink(path.c_str()) != 0) return Error::from_errno(errno, "removing " + path);
       discarded_++;
       continue;
     }
-    std::vector<const DirtyLog::Slot*> used;
-    for (uint32_t i = 0; i < DirtyLog::slots; i++)
-      if (const DirtyLog::Slot& slot = slots_of(content.data())[i]; slot.order != 0) used.push_back(&slot);
-    std::sort(used.begin(), used.end(), [](const auto* a, const auto* b) { return a->order < b->order; });
-    std::map<uint32_t, Left::Region> regions;
-    for (const DirtyLog::Slot* slot : used) {
-      Left::Region& region = regions[slot->region];
-      region.region = RegionIndex{slot->region};
-      // A process that died between the two marks of a block left both: its bytes are in the file, or were punched there.
-      const BlockSet zeroed = slot->zeroed - slot->owned;
-      region.owned = (region.owned - zeroed) | slot->owned;
-      region.zeroed = (region.zeroed - slot->owned) | zeroed;
-    }
-    Left left;
-    left.layer = LayerId{header.layer};
-    left.path = path;
-    for (const auto& [at, region] : regions) left.regions.push_back(region);
-    all.push_back(std::move(left));
+    left->path = path;
+    all.push_back(std::move(*left));
   }
   return all;
 }

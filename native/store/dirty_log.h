@@ -61,6 +61,12 @@ class DirtyLog {
   uint64_t next_order_ = 1;
 };
 
+/// Under which kernel and mount a log was written, and means something.
+struct DirtyLogOrigin {
+  std::string boot;    // the kernel's boot id
+  uint64_t mount = 0;  // STATX_MNT_ID_UNIQUE; 0: the kernel does not say
+};
+
 class DirtyLogs {
  public:
   /// What an earlier process of this boot left: blocks that were written or zeroed, and are in no record.
@@ -79,7 +85,7 @@ class DirtyLogs {
   static Result<std::unique_ptr<DirtyLogs>> open(const std::string& store_directory, JobSink& pool);
 
   /// Whether logs are kept. Not where the kernel does not tell one mount from the next (before Linux 6.8).
-  bool kept() const { return mount_ != 0; }
+  bool kept() const { return origin_.mount != 0; }
   /// How many left() threw away.
   uint64_t discarded() const { return discarded_; }
 
@@ -91,14 +97,13 @@ class DirtyLogs {
   Task<Result<void>> remove(std::string path);
 
  private:
-  DirtyLogs(std::string directory, std::string boot, uint64_t mount, JobSink& pool)
-      : directory_(std::move(directory)), boot_(std::move(boot)), mount_(mount), pool_(pool) {}
+  DirtyLogs(std::string directory, DirtyLogOrigin origin, JobSink& pool)
+      : directory_(std::move(directory)), origin_(std::move(origin)), pool_(pool) {}
   Result<std::unique_ptr<DirtyLog>> create_here(LayerId layer, uint64_t turn);
   Result<std::vector<Left>> left_here();
 
   const std::string directory_;
-  const std::string boot_;
-  const uint64_t mount_;
+  const DirtyLogOrigin origin_;
   JobSink& pool_;
   std::atomic<uint64_t> turn_{0};
   std::atomic<uint64_t> discarded_{0};

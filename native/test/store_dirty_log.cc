@@ -52,6 +52,8 @@ struct LogBed {
   }
 };
 
+constexpr RegionIndex last_region{static_cast<uint32_t>(max_resource_bytes / region_bytes - 1)};
+
 /// A log of layer 7 with one mark, as a process that died left it: its file.
 fs::path left_behind(LogBed& bed) {
   std::unique_ptr<DirtyLog> log = bed.create(7);
@@ -100,7 +102,7 @@ TEST_CASE("dirty log: the next process finds what was marked and not freed, the 
   later.zeroed.add(BlockRange{2, 4});
   later.owned.add(BlockRange{20, 21});
   log->free(done);
-  log->take(RegionIndex{UINT32_MAX}).zeroed.add(BlockRange{1023, 1024});  // takes the place of what was freed
+  log->take(last_region).zeroed.add(BlockRange{1023, 1024});  // takes the place of what was freed
   bed.die(std::move(log));
 
   const std::vector<DirtyLogs::Left> left = bed.left();
@@ -113,7 +115,7 @@ TEST_CASE("dirty log: the next process finds what was marked and not freed, the 
   CHECK(left[0].regions[0].region == RegionIndex{4});
   CHECK(left[0].regions[0].owned == owned);
   CHECK(left[0].regions[0].zeroed == BlockSet{BlockRange{2, 4}});
-  CHECK(left[0].regions[1].region == RegionIndex{UINT32_MAX});
+  CHECK(left[0].regions[1].region == last_region);
   CHECK(left[0].regions[1].zeroed.contains(1023));
 
   REQUIRE_OK(run_and_wait(bed.thread->loop(), bed.logs->remove(left[0].path)));
@@ -202,6 +204,16 @@ TEST_CASE("dirty log: one of another format, and one of no layer, are worth noth
   }
 }
 
+TEST_CASE("dirty log: one with a region that no resource can have is not ours, and goes") {
+  LogBed bed;
+  const fs::path path = left_behind(bed);
+  std::string bytes = contents(path);
+  bytes[bytes.find('\1', 4096 + 8) + 3] = '\x80';
+  write_to(path, bytes);
+  CHECK(bed.left().empty());
+  CHECK(bed.files().empty());
+}
+
 TEST_CASE("dirty log: a slot whose process died while it took it says nothing") {
   LogBed bed;
   const fs::path path = left_behind(bed);
@@ -223,6 +235,8 @@ TEST_CASE("dirty log: whatever its slots say, each region comes once, and no blo
   for (size_t at = 4096; at < bytes.size(); at++) bytes[at] = static_cast<char>(random());
   // Many slots of few regions: they must be laid over each other.
   for (size_t slot = 0; slot < DirtyLog::slots; slot += 2) bytes.replace(4096 + slot * 272 + 8, 4, 4, '\1');
+  for (size_t slot = 1; slot < DirtyLog::slots; slot += 2)
+    bytes[4096 + slot * 272 + 11] &= 0x7f;  // no more than there can be
   write_to(path, bytes);
   const std::vector<DirtyLogs::Left> left = bed.left();
   REQUIRE(left.size() == 1);
