@@ -23,7 +23,7 @@ t.test('a body that nests too deep is refused by every API', async (t) => {
     ['POST', '/volume/v3/attachments'],
   ] as const) {
     const headers = { 'openstack-api-version': 'volume 3.70' }
-    const answer = await admin.ask(path, { method, headers, body: `{"a": ${nested(200_000)}}` })
+    const answer = await admin.ask(path, { method, headers, body: `{"a": ${nested(30_000)}}` })
     t.equal(answer.status, 400, path)
   }
 })
