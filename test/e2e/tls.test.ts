@@ -10,6 +10,7 @@ import type { StatusReport } from '../../src/cli/control.js'
 import { MiB } from '../../src/lib/units.js'
 import { Api } from '../support/api.js'
 import { type Certificate, issue, makeAuthority, revoke } from '../support/certificates.js'
+import { bootNbdGuest, hostAddress } from '../support/guest/nbd_guest.js'
 import { nbdsh, tool } from '../support/nbd_tools.js'
 import { atoll, type ServerProcess, startServerProcess } from '../support/server_process.js'
 
@@ -271,3 +272,22 @@ function holding(uri: string, script: string): string {
   const lines = ['import nbd', 'h = nbd.NBD()', 'h.set_uri_allow_local_file(True)']
   return [...lines, `h.connect_uri(${JSON.stringify(uri)})`, script].join('\n')
 }
+
+t.test("the kernel's own client in a guest, behind nbd-client's TLS, with a client's certificate", async (t) => {
+  const { port, name } = await attach(closed)
+  const file = (of: string) => join(known, `${of}.pem`)
+  const guest = await bootNbdGuest({ files: ['ca-cert', 'client-cert', 'client-key'].map(file) })
+  try {
+    const who = `-certfile ${file('client-cert')} -keyfile ${file('client-key')}`
+    const tls = `-cacertfile ${file('ca-cert')} -tlshostname localhost`
+    await guest.run(`nbd-client ${hostAddress} ${port} -N ${name} ${who} ${tls} /dev/nbd0`)
+    await guest.run('mkfs.ext4 -q -F /dev/nbd0 && mount -t ext4 /dev/nbd0 /mnt')
+    await guest.run('dd if=/dev/urandom of=/mnt/f bs=1M count=16 && md5sum /mnt/f >/tmp/sum && sync && umount /mnt')
+    await guest.run('e2fsck -fn /dev/nbd0 && mount -t ext4 /dev/nbd0 /mnt && md5sum -c /tmp/sum && umount /mnt')
+    await guest.run('nbd-client -d /dev/nbd0')
+    t.notMatch(guest.console, /I\/O error|EXT4-fs error/)
+    await guest.powerOff()
+  } finally {
+    await guest.kill()
+  }
+})

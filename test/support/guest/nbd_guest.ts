@@ -25,18 +25,20 @@ ip link set lo up; ip link set eth0 up; ip addr add 10.0.2.15/24 dev eth0; ip ro
 export interface NbdGuestOptions extends Partial<Omit<MachineOptions, 'kernel'>> {
   /** More programs of the host, by name or by path. */
   programs?: string[]
+  /** Files of the host, at the same paths. */
+  files?: string[]
   extraModules?: ExtraModule[]
 }
 
 /** Resolves when the guest takes commands. It has a network, and the disks that it is given. */
 export async function bootNbdGuest(options: NbdGuestOptions = {}): Promise<Machine> {
-  const { programs: more = [], extraModules = [], ...machine } = options
+  const { programs: more = [], files: moreFiles = [], extraModules = [], ...machine } = options
   const kernel = await guestKernel({ extraModules })
   const dir = await mkdtemp(join(tmpdir(), 'atoll-nbd-guest-'))
   try {
     const image = join(dir, 'initramfs')
     const programs = ['nbd-client', attachProgram, 'mkfs.ext4', 'e2fsck', ...more]
-    const files = ['/etc/mke2fs.conf']
+    const files = ['/etc/mke2fs.conf', ...moreFiles]
     await writeFile(image, await initramfs({ kernel, programs, files, init: `${network}\n${serialShell}` }))
     const booted = { image: kernel.image, initramfs: image }
     return await Machine.boot({ disks: [], network: true, ...machine, kernel: booted })
