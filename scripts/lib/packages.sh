@@ -20,7 +20,7 @@ packages_clients=(
 # For the tests with machines, disks and NBD clients.
 packages_e2e=(
   attr busybox-static cpio diffutils e2fsprogs extlinux fdisk fio fuse3 kmod libfaketime mount nbd-client nbdkit
-  iproute2 openssl procps python3-libnbd qemu-system-x86 qemu-utils syslinux-common util-linux xz-utils zstd
+  iproute2 openssl procps python3-libnbd qemu-system-x86 qemu-utils socat syslinux-common util-linux xz-utils zstd
 )
 
 # For power cuts: a disk that records what it is given (FUSE), file systems on it, and the writer that judges.

@@ -205,10 +205,10 @@ t.test('what is written at one door is read at the other, and a flush at either 
   t.pass('both see both writes')
 })
 
-t.test("the kernel's own client in a guest: a file system, a remount, a trim", async (t) => {
+t.test("the kernel's own client in a guest: a file system, a remount, a trim, a unix socket", async (t) => {
   const { tenant } = await volume()
   const { port, pathname } = new URL(tenant)
-  const guest = await bootNbdGuest()
+  const guest = await bootNbdGuest({ programs: ['socat'] })
   try {
     await guest.run(`nbd-client ${hostAddress} ${port} -N ${pathname.slice(1)} /dev/nbd0 -C 2`)
     t.equal((await guest.run('cat /sys/block/nbd0/size')).trim(), String((1024 * MiB) / 512))
@@ -216,6 +216,15 @@ t.test("the kernel's own client in a guest: a file system, a remount, a trim", a
     await guest.run('dd if=/dev/urandom of=/mnt/f bs=1M count=32 && md5sum /mnt/f >/tmp/sum && sync && umount /mnt')
     await guest.run('e2fsck -fn /dev/nbd0 && mount -t ext4 /dev/nbd0 /mnt && md5sum -c /tmp/sum')
     t.match(await guest.run('fstrim -v /mnt && umount /mnt'), /bytes trimmed/)
+    await guest.run('nbd-client -d /dev/nbd0')
+
+    // The same over a unix socket of the guest, of which a forwarder is the server's end.
+    await guest.run(`socat UNIX-LISTEN:/tmp/s,fork TCP:${hostAddress}:${port} </dev/null >/dev/null 2>&1 &`)
+    await guest.run('while [ ! -S /tmp/s ]; do sleep 0.1; done')
+    await guest.run(`nbd-client -unix /tmp/s -N ${pathname.slice(1)} /dev/nbd0`)
+    await guest.run(
+      'mount -t ext4 /dev/nbd0 /mnt && md5sum -c /tmp/sum && rm /mnt/f && umount /mnt && e2fsck -fn /dev/nbd0',
+    )
     await guest.run('nbd-client -d /dev/nbd0')
     t.notMatch(guest.console, /I\/O error|EXT4-fs error/)
     await guest.powerOff()
