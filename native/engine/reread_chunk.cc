@@ -7,37 +7,28 @@
 namespace atl {
 
 Task<Result<RereadChunk>> reread_chunk(StoreAccess stores, JobSink& threads, Digest digest, MutableBytes buffer) {
-  RereadChunk result;
+  const auto faulty = [digest](FindingKind kind, const std::string& words) {
+    RereadChunk found;
+    found.fault = ChunkFault{kind, chunk_name(digest) + words};
+    return found;
+  };
+  constexpr auto other_bytes = " does not have the bytes of its digest";
   Result<std::optional<std::string>> small = co_await stores.records.small_content(digest);
-  if (small && *small) {
+  if (!small && small.error().code == Code::corrupt) co_return faulty(FindingKind::chunk_corrupt, other_bytes);
+  if (!small) co_return faulty(FindingKind::chunk_unreadable, " cannot be read: " + small.error().message);
+  RereadChunk result;
+  if (*small) {
     result.bytes = (*small)->size();
     co_return std::move(result);
   }
-  if (!small) {
-    if (small.error().code == Code::corrupt)
-      result.fault =
-          ChunkFault{FindingKind::chunk_corrupt, chunk_name(digest) + " does not have the bytes of its digest"};
-    else
-      result.fault =
-          ChunkFault{FindingKind::chunk_unreadable, chunk_name(digest) + " cannot be read: " + small.error().message};
-    co_return std::move(result);
-  }
   Result<uint64_t> read = co_await stores.data.reread_content(digest, buffer, threads);
-  if (!read) {
-    if (read.error().code == Code::not_found)
-      result.fault = ChunkFault{FindingKind::chunk_missing, chunk_name(digest) + " is missing"};
-    else
-      result.fault =
-          ChunkFault{FindingKind::chunk_unreadable, chunk_name(digest) + " cannot be read: " + read.error().message};
-    co_return std::move(result);
-  }
-  result.bytes = *read;
+  if (!read && read.error().code == Code::not_found) co_return faulty(FindingKind::chunk_missing, " is missing");
+  if (!read) co_return faulty(FindingKind::chunk_unreadable, " cannot be read: " + read.error().message);
   const auto hash = [bytes = buffer.first(*read)] { return sha256_of(bytes); };
   Result<Digest> hashed = co_await on_pool(threads, hash);
   if (!hashed) co_return hashed.error();
-  if (!(*hashed == digest))
-    result.fault =
-        ChunkFault{FindingKind::chunk_corrupt, chunk_name(digest) + " does not have the bytes of its digest"};
+  if (!(*hashed == digest)) result = faulty(FindingKind::chunk_corrupt, other_bytes);
+  result.bytes = *read;
   co_return std::move(result);
 }
 
