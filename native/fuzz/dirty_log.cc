@@ -11,7 +11,6 @@ namespace atl::fuzz {
 namespace {
 
 const DirtyLogOrigin origin{"0b9a3d1e-boot", 77};
-constexpr uint64_t regions_max = max_resource_bytes / region_bytes;
 
 BlockSet draw_blocks(Input& in) {
   BlockSet blocks;
@@ -69,7 +68,7 @@ void run(Bytes input) {
     if (place.order != 0) continue;
     std::memcpy(&place, &slot, sizeof slot);
     if (slot.order == 0) continue;  // free, whatever else it says
-    whole = whole && slot.region < regions_max;
+    whole = whole && slot.region < dirty_log_regions_max;
     slots.emplace(slot.order, slot);
   }
   std::vector<DirtyLog::Slot> in_use;

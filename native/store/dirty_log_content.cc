@@ -9,7 +9,6 @@ namespace {
 
 constexpr size_t header_bytes = 4096;
 constexpr char magic[8] = {'A', 'T', 'O', 'L', 'D', 'R', 'T', '2'};
-constexpr uint64_t regions_max = max_resource_bytes / region_bytes;
 
 struct Header {
   char magic[8];
@@ -51,7 +50,7 @@ std::optional<DirtyLogs::Left> read_dirty_log(Bytes content, const DirtyLogOrigi
     DirtyLog::Slot slot;
     std::memcpy(&slot, content.data() + header_bytes + i * sizeof slot, sizeof slot);
     if (slot.order == 0) continue;
-    if (slot.region >= regions_max) return std::nullopt;  // no process of ours wrote that
+    if (slot.region >= dirty_log_regions_max) return std::nullopt;  // no process of ours wrote that
     used.push_back(slot);
   }
   std::sort(used.begin(), used.end(), [](const auto& a, const auto& b) { return a.order < b.order; });

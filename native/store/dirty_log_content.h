@@ -13,6 +13,8 @@ namespace atl {
 
 constexpr size_t dirty_log_bytes = 1u << 20;
 constexpr size_t dirty_log_boot_max = 63;  // bytes of a boot id
+/// Regions that a resource can have: a log that names another is not ours.
+constexpr uint32_t dirty_log_regions_max = max_resource_bytes / region_bytes;
 
 /// The content of a log in which every slot is free.
 std::vector<std::byte> new_dirty_log(const DirtyLogOrigin& origin, LayerId layer);

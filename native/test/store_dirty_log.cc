@@ -9,7 +9,7 @@
 
 #include "io/blocking_pool.h"
 #include "io/loop_thread.h"
-#include "store/dirty_log.h"
+#include "store/dirty_log_content.h"
 #include "test/store_fixture.h"
 
 using namespace atl;
@@ -52,7 +52,7 @@ struct LogBed {
   }
 };
 
-constexpr RegionIndex last_region{static_cast<uint32_t>(max_resource_bytes / region_bytes - 1)};
+constexpr RegionIndex last_region{dirty_log_regions_max - 1};
 
 /// A log of layer 7 with one mark, as a process that died left it: its file.
 fs::path left_behind(LogBed& bed) {
