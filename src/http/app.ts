@@ -7,6 +7,8 @@
  * lies beside this file: auth.ts (who calls), base_url.ts, body.ts (bodies; none is read for a handler that does not ask),
  * uploads.ts (those without end), request_id.ts, errors.ts, query.ts, work_in_flight.ts (what must end before the server does).
  *
+ * Hooks of every request call `done` unless they wait for something: a promise costs each of them a turn.
+ *
  * To add an API: a plugin with `ApiOptions`, registered in `createApp`. It finds `request.caller`, calls
  * `requireProject(request)` where a project is needed, reads bodies by `readJson` or `uploads.receive`, and sets an error
  * handler that formats what `describeError` says.
@@ -94,8 +96,9 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
   logRequests(app)
   endSlowCloses(app, closeGraceMs)
 
-  app.addHook('onRequest', async (request, reply) => {
+  app.addHook('onRequest', (request, reply, done) => {
     void reply.header('x-openstack-request-id', request.id)
+    done()
   })
   addAuthentication(app, core)
 

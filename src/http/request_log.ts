@@ -3,7 +3,7 @@
 import type { FastifyInstance } from 'fastify'
 
 export function logRequests(app: FastifyInstance): void {
-  app.addHook('onResponse', async (request, reply) => {
+  app.addHook('onResponse', (request, reply, done) => {
     const { caller } = request
     request.log.info(
       {
@@ -17,6 +17,7 @@ export function logRequests(app: FastifyInstance): void {
       },
       'request',
     )
+    done()
   })
   app.addHook('onRequestAbort', async (request) => {
     request.log.info(

@@ -13,10 +13,11 @@ export function cutStalledConnections(app: FastifyInstance, idleMs: number): voi
   // With a listener on every response Node leaves the decision to it; a connection between two requests is ended by
   // keepAliveTimeout, one that never sends its headers by headersTimeout.
   server.setTimeout(idleMs)
-  app.addHook('onRequest', async (request, reply) => {
+  app.addHook('onRequest', (request, reply, done) => {
     reply.raw.on('timeout', (socket: Socket) => {
       if (!request.raw.complete || hasUnsentBytes(reply.raw, socket)) socket.destroy()
     })
+    done()
   })
 }
 

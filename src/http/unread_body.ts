@@ -18,18 +18,23 @@ export function handleUnreadBodies(app: FastifyInstance): void {
     app.server.emit('request', request, response)
   })
 
-  app.addHook('onSend', async (request, reply) => {
+  app.addHook('onSend', (request, reply, payload, done) => {
     if (awaitingContinue.has(request.raw)) void reply.header('connection', 'close')
+    done(null, payload)
   })
 
-  app.addHook('onResponse', async (request) => {
+  app.addHook('onResponse', (request, _reply, done) => {
     const { raw } = request
-    if (raw.complete || raw.destroyed) return
-    // Node does this by itself only for a body of which nothing was read.
-    raw.resume()
-    const linger = setTimeout(() => raw.socket.destroy(), lingerMs).unref()
-    raw.once('close', () => clearTimeout(linger))
+    if (!raw.complete && !raw.destroyed) throwAway(raw)
+    done()
   })
+}
+
+function throwAway(raw: IncomingMessage): void {
+  // Node does this by itself only for a body of which nothing was read.
+  raw.resume()
+  const linger = setTimeout(() => raw.socket.destroy(), lingerMs).unref()
+  raw.once('close', () => clearTimeout(linger))
 }
 
 /** To be called before the first byte of a body is waited for. */

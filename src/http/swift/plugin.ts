@@ -38,8 +38,9 @@ const object: Methods<ObjectTarget> = {
 
 export const swift: FastifyPluginAsync<ApiOptions> = async (app, options) => {
   app.setErrorHandler(swiftErrorHandler)
-  app.addHook('onRequest', async (request, reply) => {
+  app.addHook('onRequest', (request, reply, done) => {
     void reply.header('x-trans-id', request.id)
+    done()
   })
   addInfo(app)
   addLogin(app, options)
