@@ -13,12 +13,13 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
 import { closeSync, existsSync, openSync } from 'node:fs'
 import Database from 'better-sqlite3'
-import { Kysely } from 'kysely'
+import { Kysely, sql } from 'kysely'
 import { CatalogEmpty, CatalogMissing, CatalogOutdated } from './errors.js'
 import { GroupCommit, type Transaction } from './group_commit.js'
 import { migrate, schemaVersion, schemaVersionNow } from './migrate.js'
+import { connect, Prepared } from './prepared.js'
 import type { Schema } from './schema.js'
-import { SerialSqliteDialect, translated } from './sqlite_dialect.js'
+import { SerialSqliteDialect, SqliteConnection, translated } from './sqlite_dialect.js'
 
 /** For reading: the catalog itself or, in a transaction, that. */
 export type Reader = Kysely<Schema>
@@ -38,25 +39,28 @@ export interface CatalogOptions {
 
 const busyTimeoutMs = 5000
 
+const dataVersion = new Prepared<{ data_version: number }, []>((db) =>
+  sql<{ data_version: number }>`pragma data_version`.compile(db),
+)
+
 export class Catalog {
   readonly db: Reader
   readonly #writer: Kysely<Schema>
-  readonly #connections: Database.Database[]
+  readonly #connections: SqliteConnection[]
   readonly #transactions: GroupCommit
   readonly #inTransaction: AsyncLocalStorage<true> | undefined
 
   private constructor(path: string, guard: boolean) {
-    const writer = connect(path, false)
-    const reader = connect(path, true)
+    const writer = new SqliteConnection(open(path, false))
+    const reader = new SqliteConnection(open(path, true), () => {
+      if (this.#inTransaction?.getStore()) throw new Error('in a transaction, read by tx.db')
+    })
     this.#connections = [reader, writer]
     this.#inTransaction = guard ? new AsyncLocalStorage() : undefined
     this.#writer = new Kysely<Schema>({ dialect: new SerialSqliteDialect(writer) })
-    this.#transactions = new GroupCommit(this.#writer, () => writer.inTransaction)
-    this.db = new Kysely<Schema>({
-      dialect: new SerialSqliteDialect(reader, () => {
-        if (this.#inTransaction?.getStore()) throw new Error('in a transaction, read by tx.db')
-      }),
-    })
+    this.#transactions = new GroupCommit(this.#writer, writer)
+    this.db = new Kysely<Schema>({ dialect: new SerialSqliteDialect(reader) })
+    connect(this.db, reader)
   }
 
   /** Throws CatalogTooNew, CatalogOutdated, CatalogEmpty, CatalogMissing, CatalogFailed. */
@@ -73,6 +77,17 @@ export class Catalog {
     return this.#transactions.run(inside === undefined ? work : (tx) => inside.run(true, () => work(tx)))
   }
 
+  /**
+   * Another number whenever anybody, this process or another, has committed anything since the last call. What was read at one
+   * version is what would be read now, as long as that is the version.
+   */
+  version(): number {
+    // sqlite.org/pragma.html#pragma_data_version: of the connection that never writes, so that our own commits count too.
+    const [row] = dataVersion.all(this.db)
+    if (row === undefined) throw new Error('SQLite does not tell the version of the catalog')
+    return row.data_version
+  }
+
   async close(): Promise<void> {
     await this.#transactions.idle()
     await this.db.destroy()
@@ -85,7 +100,7 @@ export class Catalog {
 async function prepare(path: string, schema: 'upgrade' | 'exact'): Promise<void> {
   // Made here, so that nobody else can read it: the -wal and -shm files follow its mode.
   if (!existsSync(path)) closeSync(openSync(path, 'a', 0o600))
-  const db = new Kysely<unknown>({ dialect: new SerialSqliteDialect(connect(path, false)) })
+  const db = new Kysely<unknown>({ dialect: new SerialSqliteDialect(new SqliteConnection(open(path, false))) })
   try {
     if (schema === 'upgrade') return await migrate(db, path)
     const found = await schemaVersion(db, path)
@@ -96,7 +111,7 @@ async function prepare(path: string, schema: 'upgrade' | 'exact'): Promise<void>
   }
 }
 
-function connect(path: string, readOnly: boolean): Database.Database {
+function open(path: string, readOnly: boolean): Database.Database {
   try {
     const database = new Database(path, { timeout: busyTimeoutMs })
     database.pragma('journal_mode = WAL')

@@ -8,9 +8,11 @@
  */
 
 import { setImmediate as nextTurn } from 'node:timers/promises'
-import { type Kysely, type Transaction as KyselyTransaction, sql } from 'kysely'
+import type { Kysely, Transaction as KyselyTransaction } from 'kysely'
 import { CatalogFailed } from './errors.js'
+import { connect, disconnect } from './prepared.js'
 import type { Schema } from './schema.js'
+import type { SqliteConnection } from './sqlite_dialect.js'
 
 export interface Transaction {
   readonly db: KyselyTransaction<Schema>
@@ -30,14 +32,14 @@ interface Waiting {
 
 export class GroupCommit {
   readonly #db: Kysely<Schema>
-  readonly #inTransaction: () => boolean
+  readonly #connection: SqliteConnection
   #waiting: Waiting[] = []
   #running: Promise<void> | undefined
 
-  /** `inTransaction`: is the connection in a transaction still? */
-  constructor(db: Kysely<Schema>, inTransaction: () => boolean) {
+  /** `connection`: that of `db`. */
+  constructor(db: Kysely<Schema>, connection: SqliteConnection) {
     this.#db = db
-    this.#inTransaction = inTransaction
+    this.#connection = connection
   }
 
   run<T>(work: (tx: Transaction) => Promise<T>): Promise<T> {
@@ -81,7 +83,12 @@ export class GroupCommit {
   async #commit(group: Waiting[]): Promise<void> {
     try {
       await this.#db.transaction().execute(async (db) => {
-        for (const one of group) await this.#take(one, db, group.length === 1)
+        connect(db, this.#connection)
+        try {
+          for (const one of group) await this.#take(one, db, group.length === 1)
+        } finally {
+          disconnect(db)
+        }
       })
     } catch (error) {
       for (const one of group) one.failed(error)
@@ -92,16 +99,20 @@ export class GroupCommit {
 
   async #take(one: Waiting, db: KyselyTransaction<Schema>, alone: boolean): Promise<void> {
     if (alone) return one.work(db)
-    await sql`savepoint one`.execute(db)
+    this.#run('savepoint one')
     try {
       await one.work(db)
     } catch (error) {
       // sqlite.org/lang_transaction.html, "Response To Errors Within A Transaction"
-      if (!this.#inTransaction()) throw error
-      await sql`rollback to one`.execute(db)
+      if (!this.#connection.inTransaction) throw error
+      this.#run('rollback to one')
     }
-    if (!this.#inTransaction())
+    if (!this.#connection.inTransaction)
       throw new CatalogFailed('a statement ended the transaction, and its error was passed over')
-    await sql`release one`.execute(db)
+    this.#run('release one')
+  }
+
+  #run(statement: string): void {
+    this.#connection.run(this.#connection.prepare(statement), [])
   }
 }

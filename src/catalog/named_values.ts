@@ -85,24 +85,20 @@ const kindsBy: Readonly<Record<KindTable, ReturnType<typeof kindsIn>>> = {
   object_metadata: kindsIn('object_metadata'),
 }
 
-export async function kindsOf(
-  db: Reader,
-  table: KindTable,
-  owner: string,
-): Promise<{ metadata: NamedValues; headers: NamedValues }> {
-  const rows = await kindsBy[table].all(db, owner)
+export function kindsOf(db: Reader, table: KindTable, owner: string): { metadata: NamedValues; headers: NamedValues } {
+  const rows = kindsBy[table].all(db, owner)
   const of = (kind: MetadataKind) =>
     Object.fromEntries(rows.filter((row) => row.kind === kind).map(({ name, value }) => [name, value]))
   return { metadata: of('meta'), headers: of('header') }
 }
 
+interface KindSets {
+  metadata?: NamedValues | undefined
+  headers?: NamedValues | undefined
+}
+
 /** What is given replaces the owner's whole set of that kind. */
-export async function replaceKinds(
-  db: Reader,
-  table: KindTable,
-  owner: string,
-  sets: { metadata?: NamedValues | undefined; headers?: NamedValues | undefined },
-): Promise<void> {
+export async function replaceKinds(db: Reader, table: KindTable, owner: string, sets: KindSets): Promise<void> {
   const key = kindTables[table]
   for (const [kind, values] of [
     ['meta', sets.metadata],
@@ -110,9 +106,20 @@ export async function replaceKinds(
   ] as const) {
     if (values === undefined) continue
     await sql`delete from ${sql.table(table)} where ${sql.ref(key)} = ${owner} and kind = ${kind}`.execute(db)
-    const rows = Object.entries(values).map(([name, value]) => ({ [key]: owner, kind, name, value }))
-    await insertRows(db, table, rows)
   }
+  await insertKinds(db, table, owner, sets)
+}
+
+/** For an owner that has none yet. */
+export async function insertKinds(
+  db: Reader,
+  table: KindTable,
+  owner: string,
+  { metadata = {}, headers = {} }: KindSets,
+): Promise<void> {
+  const rows = (kind: MetadataKind, values: NamedValues) =>
+    Object.entries(values).map(([name, value]) => ({ [kindTables[table]]: owner, kind, name, value }))
+  await insertRows(db, table, [...rows('meta', metadata), ...rows('header', headers)])
 }
 
 async function insertRows(db: Reader, table: PlainTable | KindTable, rows: Record<string, string>[]): Promise<void> {

@@ -1,7 +1,7 @@
 /**
  * Kysely over one better-sqlite3 connection.
  *
- * better-sqlite3 is synchronous: a query runs, and blocks the event loop, within `executeQuery`. Kysely's transactions are
+ * better-sqlite3 is synchronous: a query runs, and blocks the event loop, within `run`. Kysely's transactions are
  * asynchronous: between two queries of one, anything else may run. So that nothing of another transaction comes in
  * between, a connection is given out to one user at a time, in the order of asking, and a transaction is one user.
  *
@@ -9,7 +9,7 @@
  * process had written meanwhile (SQLITE_BUSY_SNAPSHOT), and waiting at the start is what busy_timeout does well.
  */
 
-import type { Database, Statement } from 'better-sqlite3'
+import type { Database, RunResult, Statement } from 'better-sqlite3'
 import {
   CompiledQuery,
   type DatabaseConnection,
@@ -28,17 +28,14 @@ import { Mutex, type Release } from '../lib/mutex.js'
 import { CatalogBusy, CatalogFailed, CatalogFull } from './errors.js'
 
 export class SerialSqliteDialect implements Dialect {
-  readonly #database: Database
-  readonly #beforeQuery: () => void
+  readonly #connection: SqliteConnection
 
-  /** `beforeQuery` may refuse a query by throwing. */
-  constructor(database: Database, beforeQuery: () => void = () => undefined) {
-    this.#database = database
-    this.#beforeQuery = beforeQuery
+  constructor(connection: SqliteConnection) {
+    this.#connection = connection
   }
 
   createDriver(): Driver {
-    return new SerialDriver(this.#database, this.#beforeQuery)
+    return new SerialDriver(this.#connection)
   }
 
   createQueryCompiler(): QueryCompiler {
@@ -55,14 +52,12 @@ export class SerialSqliteDialect implements Dialect {
 }
 
 class SerialDriver implements Driver {
-  readonly #database: Database
-  readonly #connection: SerialConnection
+  readonly #connection: SqliteConnection
   readonly #turn = new Mutex()
   #release: Release | undefined
 
-  constructor(database: Database, beforeQuery: () => void) {
-    this.#database = database
-    this.#connection = new SerialConnection(database, beforeQuery)
+  constructor(connection: SqliteConnection) {
+    this.#connection = connection
   }
 
   async init(): Promise<void> {}
@@ -86,34 +81,62 @@ class SerialDriver implements Driver {
 
   async rollbackTransaction(connection: DatabaseConnection): Promise<void> {
     // A full disk and a failed write end a transaction by themselves (sqlite.org/lang_transaction.html, "Response To Errors").
-    if (this.#database.inTransaction) await connection.executeQuery(CompiledQuery.raw('rollback'))
+    if (this.#connection.inTransaction) await connection.executeQuery(CompiledQuery.raw('rollback'))
   }
 
   async destroy(): Promise<void> {
-    this.#database.close()
+    this.#connection.close()
   }
 }
 
 const statementsMax = 256
 
-class SerialConnection implements DatabaseConnection {
+/** What a parameter of a query may be. */
+export type Value = string | number | bigint | null
+
+export class SqliteConnection implements DatabaseConnection {
   readonly #database: Database
   readonly #beforeQuery: () => void
   /** Prepared statements by their text, least recently used first. */
   readonly #statements = new Map<string, Statement>()
 
-  constructor(database: Database, beforeQuery: () => void) {
+  /** `beforeQuery` may refuse a query by throwing. */
+  constructor(database: Database, beforeQuery: () => void = () => undefined) {
     this.#database = database
     this.#beforeQuery = beforeQuery
   }
 
+  get inTransaction(): boolean {
+    return this.#database.inTransaction
+  }
+
+  /** Idempotent. */
+  close(): void {
+    this.#database.close()
+  }
+
   async executeQuery<Row>({ sql, parameters }: CompiledQuery): Promise<QueryResult<Row>> {
+    const statement = this.prepare(sql)
+    if (statement.reader) return { rows: this.rows<Row>(statement, parameters as Value[]) }
+    const { changes, lastInsertRowid } = this.run(statement, parameters as Value[])
+    return { rows: [], numAffectedRows: BigInt(changes), insertId: BigInt(lastInsertRowid) }
+  }
+
+  /** At once, without Kysely between: see prepared.ts. */
+  rows<Row>(statement: Statement, parameters: readonly Value[]): Row[] {
     this.#beforeQuery()
     try {
-      const statement = this.#prepare(sql)
-      if (statement.reader) return { rows: statement.all(parameters) as Row[] }
-      const { changes, lastInsertRowid } = statement.run(parameters)
-      return { rows: [], numAffectedRows: BigInt(changes), insertId: BigInt(lastInsertRowid) }
+      return statement.all(parameters) as Row[]
+    } catch (error) {
+      throw translated(error)
+    }
+  }
+
+  /** The same for what answers no rows. */
+  run(statement: Statement, parameters: readonly Value[]): RunResult {
+    this.#beforeQuery()
+    try {
+      return statement.run(parameters)
     } catch (error) {
       throw translated(error)
     }
@@ -124,20 +147,30 @@ class SerialConnection implements DatabaseConnection {
     throw new Error('the catalog does not stream: page through the rows instead')
   }
 
-  #prepare(sql: string): Statement {
+  /** The statement, from those that are kept for the next time. */
+  prepare(sql: string): Statement {
     const known = this.#statements.get(sql)
     if (known !== undefined) {
       this.#statements.delete(sql)
       this.#statements.set(sql, known)
       return known
     }
-    const statement = this.#database.prepare(sql)
+    const statement = this.prepareApart(sql)
     this.#statements.set(sql, statement)
     if (this.#statements.size > statementsMax) {
       const oldest = this.#statements.keys().next()
       if (!oldest.done) this.#statements.delete(oldest.value)
     }
     return statement
+  }
+
+  /** The statement, for one who keeps it. */
+  prepareApart(sql: string): Statement {
+    try {
+      return this.#database.prepare(sql)
+    } catch (error) {
+      throw translated(error)
+    }
   }
 }
 

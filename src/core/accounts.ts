@@ -2,6 +2,7 @@
 
 import type { Catalog, Reader, Transaction } from '../catalog/catalog.js'
 import { type KindTable, kindsOf, replaceKinds } from '../catalog/named_values.js'
+import { Prepared } from '../catalog/prepared.js'
 import type { ContainerRow } from '../catalog/schema.js'
 import type { ProjectId } from '../lib/ids.js'
 import { mayWrite, sees } from './access.js'
@@ -27,9 +28,9 @@ export class Accounts {
   /** Throws AccountForbidden (403) for another project's account, AccountNotFound when an admin names an unknown project. */
   async get(caller: ProjectCaller, projectId: string): Promise<Account> {
     const { db } = this.#catalog
-    const id = await accountOf(db, caller, projectId)
+    const id = accountOf(db, caller, projectId)
     const row = await db.selectFrom('accounts').selectAll().where('project_id', '=', id).executeTakeFirst()
-    const { metadata, headers } = await kindsOf(db, 'account_metadata', id)
+    const { metadata, headers } = kindsOf(db, 'account_metadata', id)
     return {
       projectId: id,
       containerCount: row?.container_count ?? 0,
@@ -44,7 +45,7 @@ export class Accounts {
   async update(caller: ProjectCaller, projectId: string, change: MetadataChange): Promise<void> {
     mayWrite(caller)
     await this.#catalog.transaction(async (tx) => {
-      const id = await accountOf(tx.db, caller, projectId)
+      const id = accountOf(tx.db, caller, projectId)
       await ensureAccount(tx, id)
       await changeKinds(tx.db, 'account_metadata', id, change)
     })
@@ -53,21 +54,25 @@ export class Accounts {
   /** Containers by name. */
   async list(caller: ProjectCaller, projectId: string, query: ListingQuery): Promise<Listed<ContainerSummary>[]> {
     const { db } = this.#catalog
-    const id = await accountOf(db, caller, projectId)
+    const id = accountOf(db, caller, projectId)
     const listed = await listNames(query, (bounds) => fetchContainers(db, id, bounds))
     return listed.map((line) => (line.kind === 'subdir' ? line : { kind: 'item', item: toSummary(line.item) }))
   }
 }
 
-/** The project of the account, if the caller may see it. */
-export async function accountOf(db: Reader, caller: ProjectCaller, projectId: string): Promise<ProjectId> {
-  if (!sees(caller, projectId)) throw new AccountForbidden(`AUTH_${projectId}`)
-  if (caller.project.id === projectId) return caller.project.id
-  const project = await db
+const projectBy = new Prepared<{ id: ProjectId }, [id: string]>((db) =>
+  db
     .selectFrom('projects')
     .select('id')
-    .where('id', '=', projectId as ProjectId)
-    .executeTakeFirst()
+    .where('id', '=', '' as ProjectId)
+    .compile(),
+)
+
+/** The project of the account, if the caller may see it. */
+export function accountOf(db: Reader, caller: ProjectCaller, projectId: string): ProjectId {
+  if (!sees(caller, projectId)) throw new AccountForbidden(`AUTH_${projectId}`)
+  if (caller.project.id === projectId) return caller.project.id
+  const project = projectBy.first(db, projectId)
   if (project === undefined) throw new AccountNotFound(`AUTH_${projectId}`)
   return project.id
 }
@@ -81,7 +86,7 @@ export async function ensureAccount({ db }: Transaction, id: ProjectId): Promise
 }
 
 export async function changeKinds(db: Reader, table: KindTable, owner: string, change: MetadataChange): Promise<void> {
-  const { metadata, headers } = await kindsOf(db, table, owner)
+  const { metadata, headers } = kindsOf(db, table, owner)
   await replaceKinds(db, table, owner, {
     metadata: changed(metadata, change.setMetadata, change.removeMetadata),
     headers: changed(headers, change.setHeaders, change.removeHeaders),

@@ -8,11 +8,18 @@ import type { Chain, ResourceSpec } from '../engine/spec.js'
 import type { LayerId, ResourceId } from '../lib/ids.js'
 import { ResourceNotFound, TreeDamaged } from './errors.js'
 
-const resourceBy = new Prepared<ResourceRow, [id: ResourceId]>((db) =>
+/** The resource and its head; in a damaged tree the head's columns may be null. */
+type ResourceAndHead = Pick<ResourceRow, 'mode' | 'size_bytes' | 'head_layer'> & {
+  parent: LayerId | null
+  parent_limit_blocks: number | null
+}
+
+const resourceBy = new Prepared<ResourceAndHead, [id: ResourceId]>((db) =>
   db
     .selectFrom('resources')
-    .selectAll()
-    .where('id', '=', '' as ResourceId)
+    .leftJoin('layers', 'layers.id', 'resources.head_layer')
+    .select(['mode', 'size_bytes', 'head_layer', 'parent', 'parent_limit_blocks'])
+    .where('resources.id', '=', '' as ResourceId)
     .compile(),
 )
 
@@ -29,21 +36,20 @@ const chainBy = new Prepared<{ id: LayerId; parent: LayerId | null; parent_limit
 )
 
 /** Throws ResourceNotFound. */
-export async function specOf(db: Reader, id: ResourceId): Promise<ResourceSpec> {
-  const resource = await resourceBy.first(db, id)
+export function specOf(db: Reader, id: ResourceId): ResourceSpec {
+  const resource = resourceBy.first(db, id)
   if (resource === undefined) throw new ResourceNotFound(id)
-  return {
-    id,
-    sizeBytes: resource.size_bytes,
-    readOnly: resource.mode === 'ro',
-    layers: await chainFrom(db, resource.head_layer),
-  }
+  const { mode, size_bytes: sizeBytes, head_layer: head, parent, parent_limit_blocks: parentLimitBlocks } = resource
+  // Most have one layer, and no chain to walk.
+  const alone = parent === null && parentLimitBlocks !== null
+  const layers: Chain = alone ? [{ id: head, parentLimitBlocks }] : chainFrom(db, head)
+  return { id, sizeBytes, readOnly: mode === 'ro', layers }
 }
 
 /** Head first, root last. Throws TreeDamaged. */
-export async function chainFrom(db: Reader, head: LayerId): Promise<Chain> {
+export function chainFrom(db: Reader, head: LayerId): Chain {
   // A parent is older than its child: in a damaged tree, that ends what would go in circles.
-  const rows = await chainBy.all(db, head)
+  const rows = chainBy.all(db, head)
   // Without its lower end a chain would read as zeros what is not.
   const last = rows.at(-1)
   if (last === undefined || last.parent !== null) throw new TreeDamaged(last?.parent ?? head)

@@ -1,5 +1,6 @@
 /** Containers of an account. */
 
+import { sql } from 'kysely'
 import type { Catalog, Reader, Transaction } from '../catalog/catalog.js'
 import { kindsOf, replaceKinds } from '../catalog/named_values.js'
 import { Prepared } from '../catalog/prepared.js'
@@ -39,8 +40,8 @@ export class Containers {
     checkName(ref.container)
     const { metadata, headers, change = { setMetadata: metadata, setHeaders: headers } } = options
     return this.#catalog.transaction(async (tx) => {
-      const projectId = await accountOf(tx.db, caller, ref.projectId)
-      const found = await findContainer(tx.db, projectId, ref.container)
+      const projectId = accountOf(tx.db, caller, ref.projectId)
+      const found = findContainer(tx.db, projectId, ref.container)
       const id = found?.id ?? (await insertContainer(tx, projectId, ref.container))
       await changeKinds(tx.db, 'container_metadata', id, change)
       if (found !== undefined) await touch(tx, id)
@@ -51,8 +52,8 @@ export class Containers {
   /** Throws ContainerNotFound. */
   async get(caller: ProjectCaller, ref: ContainerRef): Promise<Container> {
     const { db } = this.#catalog
-    const row = await containerRow(db, caller, ref)
-    const { metadata, headers } = await kindsOf(db, 'container_metadata', row.id)
+    const row = containerRow(db, caller, ref)
+    const { metadata, headers } = kindsOf(db, 'container_metadata', row.id)
     return {
       ...toSummary(row),
       id: row.id,
@@ -66,7 +67,7 @@ export class Containers {
   async update(caller: ProjectCaller, ref: ContainerRef, change: MetadataChange): Promise<void> {
     mayWrite(caller)
     await this.#catalog.transaction(async (tx) => {
-      const { id } = await containerRow(tx.db, caller, ref)
+      const { id } = containerRow(tx.db, caller, ref)
       await changeKinds(tx.db, 'container_metadata', id, change)
       await touch(tx, id)
     })
@@ -76,7 +77,7 @@ export class Containers {
   async delete(caller: ProjectCaller, ref: ContainerRef): Promise<void> {
     mayWrite(caller)
     await this.#catalog.transaction(async (tx) => {
-      const row = await containerRow(tx.db, caller, ref)
+      const row = containerRow(tx.db, caller, ref)
       if (row.object_count > 0) throw new ContainerNotEmpty(row.name)
       await replaceKinds(tx.db, 'container_metadata', row.id, { metadata: {}, headers: {} })
       await tx.db.deleteFrom('containers').where('id', '=', row.id).execute()
@@ -91,15 +92,15 @@ export class Containers {
   /** Objects by name. */
   async list(caller: ProjectCaller, ref: ContainerRef, query: ListingQuery): Promise<Listed<ObjectSummary>[]> {
     const { db } = this.#catalog
-    const { id } = await containerRow(db, caller, ref)
+    const { id } = containerRow(db, caller, ref)
     const listed = await listNames(query, (bounds) => fetchObjects(db, id, bounds))
     return listed.map((line) => (line.kind === 'subdir' ? line : { kind: 'item', item: toObjectSummary(line.item) }))
   }
 }
 
 /** Throws ContainerNotFound, AccountForbidden. */
-export async function containerRow(db: Reader, caller: ProjectCaller, ref: ContainerRef): Promise<ContainerRow> {
-  const row = await findContainer(db, await accountOf(db, caller, ref.projectId), ref.container)
+export function containerRow(db: Reader, caller: ProjectCaller, ref: ContainerRef): ContainerRow {
+  const row = findContainer(db, accountOf(db, caller, ref.projectId), ref.container)
   if (row === undefined) throw new ContainerNotFound(ref.container)
   return row
 }
@@ -113,28 +114,18 @@ export const toObjectSummary = (row: ObjectRow): ObjectSummary => ({
 })
 
 /** The counters of a container and its account, in the transaction that changes its objects. */
-export async function count(
-  { db }: Transaction,
-  container: ContainerRow,
-  change: { objects: number; bytes: number },
-): Promise<void> {
-  await db
-    .updateTable('containers')
-    .set((e) => ({
-      object_count: e('object_count', '+', change.objects),
-      bytes_used: e('bytes_used', '+', change.bytes),
-    }))
-    .where('id', '=', container.id)
-    .execute()
-  await db
-    .updateTable('accounts')
-    .set((e) => ({
-      object_count: e('object_count', '+', change.objects),
-      bytes_used: e('bytes_used', '+', change.bytes),
-    }))
-    .where('project_id', '=', container.project_id)
-    .execute()
+export function count({ db }: Transaction, container: ContainerRow, change: { objects: number; bytes: number }): void {
+  countInContainer.run(db, change.objects, change.bytes, container.id)
+  countInAccount.run(db, change.objects, change.bytes, container.project_id)
 }
+
+const counterOf = <Id extends string>(table: 'containers' | 'accounts', key: 'id' | 'project_id') =>
+  new Prepared<never, [objects: number, bytes: number, owner: Id]>((db) =>
+    sql<never>`update ${sql.table(table)} set object_count = object_count + ${0}, bytes_used = bytes_used + ${0}
+      where ${sql.ref(key)} = ${''}`.compile(db),
+  )
+const countInContainer = counterOf<ContainerId>('containers', 'id')
+const countInAccount = counterOf<ProjectId>('accounts', 'project_id')
 
 function checkName(name: string): void {
   if (name === '' || name.includes('/') || name.includes('\0') || Buffer.byteLength(name) > nameBytesMax) {
@@ -151,7 +142,7 @@ const containerBy = new Prepared<ContainerRow, [project: ProjectId, name: string
     .compile(),
 )
 
-async function findContainer(db: Reader, projectId: ProjectId, name: string): Promise<ContainerRow | undefined> {
+function findContainer(db: Reader, projectId: ProjectId, name: string): ContainerRow | undefined {
   return containerBy.first(db, projectId, name)
 }
 

@@ -180,7 +180,7 @@ async function storedData(
   location: Exclude<ImageLocation, { kind: 'volume' }>,
 ): Promise<Data> {
   if (location.kind === 'object') {
-    const { resourceId, sizeBytes, md5, sha256 } = await readObject(db, caller, location.object)
+    const { resourceId, sizeBytes, md5, sha256 } = readObject(db, caller, location.object)
     return { resourceId, sizeBytes, md5, sha256, location: objectLocation(location.object) }
   }
   const snapshot = await snapshotRow(db, caller, location.id)

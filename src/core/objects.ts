@@ -1,11 +1,12 @@
 /** Objects: put, get, head, post, delete, copy. A copy moves no data. */
 
 import type { Catalog, Reader, Transaction } from '../catalog/catalog.js'
-import { kindsOf, replaceKinds } from '../catalog/named_values.js'
-import { Prepared } from '../catalog/prepared.js'
-import type { ContainerRow, ObjectRow } from '../catalog/schema.js'
-import { type ContainerId, newObjectId, type ResourceId } from '../lib/ids.js'
+import { insertKinds, kindsOf, replaceKinds } from '../catalog/named_values.js'
+import { Prepared, PreparedInsert } from '../catalog/prepared.js'
+import type { ContainerRow, Flag, ObjectRow } from '../catalog/schema.js'
+import { type ContainerId, newObjectId, type ProjectId, type ResourceId } from '../lib/ids.js'
 import { mayWrite } from './access.js'
+import { accountOf } from './accounts.js'
 import { type ContainerRef, containerRow, count, toObjectSummary } from './containers.js'
 import {
   ChecksumMismatch,
@@ -76,8 +77,8 @@ export class Objects {
     if (maxBytes !== undefined && lengthBytes !== undefined && lengthBytes > maxBytes)
       throw new UploadTooLarge(maxBytes)
     // Refused before the bytes are sent; judged again when they are stored.
-    const container = await containerRow(this.#catalog.db, caller, ref)
-    if (onlyIfNew && (await findObject(this.#catalog.db, container.id, ref.object))) throw new ObjectExists(ref.object)
+    const container = containerRow(this.#catalog.db, caller, ref)
+    if (onlyIfNew && findObject(this.#catalog.db, container.id, ref.object)) throw new ObjectExists(ref.object)
 
     const judge = (totalBytes: number) => {
       if (maxBytes !== undefined && totalBytes > maxBytes) throw new UploadTooLarge(maxBytes)
@@ -127,7 +128,7 @@ export class Objects {
   ): Promise<void> {
     mayWrite(caller)
     await this.#catalog.transaction(async ({ db }) => {
-      const { row } = await objectRow(db, caller, ref)
+      const { row } = objectRow(db, caller, ref)
       await replaceKinds(db, 'object_metadata', row.id, change)
       await db
         .updateTable('objects')
@@ -141,7 +142,7 @@ export class Objects {
   async delete(caller: ProjectCaller, ref: ObjectRef): Promise<void> {
     mayWrite(caller)
     await this.#catalog.transaction(async (tx) => {
-      const { container, row } = await objectRow(tx.db, caller, ref)
+      const { container, row } = objectRow(tx.db, caller, ref)
       await this.#remove(tx, container, row)
     })
   }
@@ -156,7 +157,7 @@ export class Objects {
     checkName(to.object)
     const { fresh = false, onlyIfNew } = options
     return this.#catalog.transaction(async (tx) => {
-      const source = await readObject(tx.db, caller, from)
+      const source = readObject(tx.db, caller, from)
       const copy = await this.#store(tx, caller, to, {
         resourceId: await this.#tree.copy(tx, source.resourceId),
         sizeBytes: source.sizeBytes,
@@ -183,8 +184,8 @@ export class Objects {
       onlyIfNew: boolean | undefined
     },
   ): Promise<StoredObject> {
-    const container = await containerRow(tx.db, caller, ref)
-    const before = await findObject(tx.db, container.id, ref.object)
+    const container = containerRow(tx.db, caller, ref)
+    const before = findObject(tx.db, container.id, ref.object)
     if (before !== undefined) {
       if (object.onlyIfNew) throw new ObjectExists(ref.object)
       await this.#remove(tx, container, before)
@@ -202,15 +203,15 @@ export class Objects {
       created_at: now,
       updated_at: now,
     }
-    await tx.db.insertInto('objects').values(row).execute()
-    await replaceKinds(tx.db, 'object_metadata', row.id, object)
-    await count(tx, container, { objects: 1, bytes: row.size_bytes })
+    objectInsert.run(tx.db, row)
+    await insertKinds(tx.db, 'object_metadata', row.id, object)
+    count(tx, container, { objects: 1, bytes: row.size_bytes })
     return toStoredObject(row, object)
   }
 
   async #remove(tx: Transaction, container: ContainerRow, row: ObjectRow): Promise<void> {
     await tx.db.deleteFrom('objects').where('id', '=', row.id).execute()
-    await count(tx, container, { objects: -1, bytes: -row.size_bytes })
+    count(tx, container, { objects: -1, bytes: -row.size_bytes })
     await this.#tree.release(tx, row.resource_id)
   }
 }
@@ -230,25 +231,67 @@ const objectBy = new Prepared<ObjectRow, [container: ContainerId, name: string]>
     .compile(),
 )
 
-async function findObject(db: Reader, container: ContainerId, name: string): Promise<ObjectRow | undefined> {
+const objectInsert = new PreparedInsert('objects', [
+  'id',
+  'container_id',
+  'name',
+  'resource_id',
+  'size_bytes',
+  'md5',
+  'sha256',
+  'content_type',
+  'created_at',
+  'updated_at',
+])
+
+function findObject(db: Reader, container: ContainerId, name: string): ObjectRow | undefined {
   return objectBy.first(db, container, name)
 }
 
-async function objectRow(
+function objectRow(
   db: Reader,
   caller: ProjectCaller,
   ref: ObjectRef & ContainerRef,
-): Promise<{ container: ContainerRow; row: ObjectRow }> {
-  const container = await containerRow(db, caller, ref)
-  const row = await findObject(db, container.id, ref.object)
+): { container: ContainerRow; row: ObjectRow } {
+  const container = containerRow(db, caller, ref)
+  const row = findObject(db, container.id, ref.object)
   if (row === undefined) throw new ObjectNotFound(ref.object)
   return { container, row }
 }
 
+/** The object by all of its names, and whether there is metadata to ask for. */
+const objectByPath = new Prepared<
+  ObjectRow & { has_metadata: Flag },
+  [project: ProjectId, container: string, object: string]
+>((db) =>
+  db
+    .selectFrom('objects')
+    .innerJoin('containers', 'containers.id', 'objects.container_id')
+    .selectAll('objects')
+    .select((e) =>
+      e
+        .exists(e.selectFrom('object_metadata').select('name').whereRef('object_id', '=', 'objects.id'))
+        .$castTo<Flag>()
+        .as('has_metadata'),
+    )
+    .where('project_id', '=', '' as ProjectId)
+    .where('containers.name', '=', '')
+    .where('objects.name', '=', '')
+    .compile(),
+)
+
 /** Throws ContainerNotFound, ObjectNotFound. */
-export async function readObject(db: Reader, caller: ProjectCaller, ref: ObjectRef): Promise<StoredObject> {
-  const { row } = await objectRow(db, caller, ref)
-  return toStoredObject(row, await kindsOf(db, 'object_metadata', row.id))
+export function readObject(db: Reader, caller: ProjectCaller, ref: ObjectRef): StoredObject {
+  const row = objectByPath.first(db, accountOf(db, caller, ref.projectId), ref.container, ref.object)
+  // Which of the two is missing is found by asking for one after the other.
+  if (row === undefined) {
+    containerRow(db, caller, ref)
+    throw new ObjectNotFound(ref.object)
+  }
+  return toStoredObject(
+    row,
+    row.has_metadata === 1 ? kindsOf(db, 'object_metadata', row.id) : { metadata: {}, headers: {} },
+  )
 }
 
 function toStoredObject(row: ObjectRow, kept: { metadata: Metadata; headers: KeptHeaders }): StoredObject {

@@ -17,15 +17,16 @@ import type { IngestOptions } from '../engine/ingest.js'
 import type { Lease } from '../engine/lease.js'
 import type { ResourceSpec } from '../engine/spec.js'
 import { asError } from '../lib/errors.js'
-import { type LayerId, newResourceId, type ResourceId } from '../lib/ids.js'
+import type { LayerId, ResourceId } from '../lib/ids.js'
 import type { Logger } from '../lib/log.js'
 import type { KeyedMutex } from '../lib/mutex.js'
 import { blockBytes, blocksOf, maxResourceBytes } from '../lib/units.js'
 import { specOf } from './chain.js'
-import { ResourceNotFound, SizeOutOfRange, SizeTooSmall } from './errors.js'
+import { SizeOutOfRange, SizeTooSmall } from './errors.js'
 import type { GracePeriods } from './grace.js'
 import type { LayerIds } from './layer_ids.js'
 import type { ByteSource } from './records.js'
+import { deleteResource, insertLayer, insertResource, isUsed, moveHead, resourceRow, sealLayer } from './tree_rows.js'
 
 /** What is done in the same transaction: `resource` is the new one. */
 export type Also<T> = (tx: Transaction, resource: ResourceId) => Promise<T>
@@ -56,8 +57,8 @@ export class Tree {
     checkSize(sizeBytes, mode)
     const layer = await this.#parts.layerIds.next()
     return this.#parts.catalog.transaction(async (tx) => {
-      await insertLayer(tx, { id: layer, parent: null, parentLimitBlocks: 0, sealed: mode === 'ro' })
-      return also(tx, await insertResource(tx, { mode, sizeBytes, head: layer }))
+      insertLayer(tx, { id: layer, parent: null, parentLimitBlocks: 0, sealed: mode === 'ro' })
+      return also(tx, insertResource(tx, { mode, sizeBytes, head: layer }))
     })
   }
 
@@ -72,8 +73,8 @@ export class Tree {
     const result = await engine.ingest(source, { ...options, layer })
     try {
       return await catalog.transaction(async (tx) => {
-        await insertLayer(tx, { id: layer, parent: null, parentLimitBlocks: 0, sealed: true })
-        const resource = await insertResource(tx, { mode: 'ro', sizeBytes: result.sizeBytes, head: layer })
+        insertLayer(tx, { id: layer, parent: null, parentLimitBlocks: 0, sealed: true })
+        const resource = insertResource(tx, { mode: 'ro', sizeBytes: result.sizeBytes, head: layer })
         return also(tx, resource, result)
       })
     } catch (error) {
@@ -89,15 +90,15 @@ export class Tree {
     return this.#fork(source, async (tx, origin) => {
       if (sizeBytes < origin.size_bytes) throw new SizeTooSmall(sizeBytes, origin.size_bytes)
       const parentLimitBlocks = blocksOf(origin.size_bytes)
-      await insertLayer(tx, { id: layer, parent: origin.head_layer, parentLimitBlocks, sealed: false })
-      return also(tx, await insertResource(tx, { mode: 'rw', sizeBytes, head: layer }))
+      insertLayer(tx, { id: layer, parent: origin.head_layer, parentLimitBlocks, sealed: false })
+      return also(tx, insertResource(tx, { mode: 'rw', sizeBytes, head: layer }))
     })
   }
 
   /** A ro resource of the source's bytes at this moment; everything written and answered before is in it. O(1). */
   async snapshot<T>(source: ResourceId, also: Also<T>): Promise<T> {
     return this.#fork(source, async (tx, { size_bytes, head_layer }) =>
-      also(tx, await insertResource(tx, { mode: 'ro', sizeBytes: size_bytes, head: head_layer })),
+      also(tx, insertResource(tx, { mode: 'ro', sizeBytes: size_bytes, head: head_layer })),
     )
   }
 
@@ -124,7 +125,7 @@ export class Tree {
         // A new head through which only the smaller part of the old one shows; the merge tidies up.
         await sealLayer(tx, resource.head_layer)
         const parentLimitBlocks = blocksOf(sizeBytes)
-        await insertLayer(tx, { id: layer, parent: resource.head_layer, parentLimitBlocks, sealed: false })
+        insertLayer(tx, { id: layer, parent: resource.head_layer, parentLimitBlocks, sealed: false })
         await moveHead(tx, id, layer)
         tx.afterCommit(() => this.#parts.consider(resource.head_layer))
       }
@@ -138,12 +139,9 @@ export class Tree {
    * goes, and its space comes back in the background.
    */
   async release(tx: Transaction, id: ResourceId): Promise<void> {
-    for (const table of ['objects', 'images', 'snapshots', 'volumes'] as const) {
-      const user = await tx.db.selectFrom(table).select('id').where('resource_id', '=', id).limit(1).executeTakeFirst()
-      if (user !== undefined) return
-    }
-    const gone = await tx.db.deleteFrom('resources').where('id', '=', id).returning('head_layer').executeTakeFirst()
-    if (gone !== undefined) tx.afterCommit(() => this.#parts.consider(gone.head_layer, id))
+    if (isUsed(tx, id)) return
+    const head = deleteResource(tx, id)
+    if (head !== undefined) tx.afterCommit(() => this.#parts.consider(head, id))
   }
 
   // ---- using them ----
@@ -179,7 +177,7 @@ export class Tree {
 
   #opening<T>(id: ResourceId, work: (spec: ResourceSpec) => Promise<T>): Promise<T> {
     const { catalog, grace, locks } = this.#parts
-    return locks.run(id, () => grace.during(async () => work(await specOf(catalog.db, id))))
+    return locks.run(id, () => grace.during(async () => work(specOf(catalog.db, id))))
   }
 
   // ---- sealing ----
@@ -197,7 +195,7 @@ export class Tree {
     return this.#withWritesHeld(source, async (tx, origin) => {
       await sealLayer(tx, origin.head_layer)
       const parentLimitBlocks = blocksOf(origin.size_bytes)
-      await insertLayer(tx, { id: layer, parent: origin.head_layer, parentLimitBlocks, sealed: false })
+      insertLayer(tx, { id: layer, parent: origin.head_layer, parentLimitBlocks, sealed: false })
       await moveHead(tx, source, layer)
       return then(tx, origin)
     })
@@ -215,11 +213,11 @@ export class Tree {
     const transaction = () =>
       catalog.transaction(async (tx) => {
         const result = await work(tx, await resourceRow(tx.db, id))
-        return { result, spec: await specOf(tx.db, id) }
+        return { result, spec: specOf(tx.db, id) }
       })
     return locks.run(id, () =>
       grace.during(async () => {
-        let spec = await specOf(catalog.db, id)
+        let spec = specOf(catalog.db, id)
         const lease = await engine.lease(spec)
         try {
           // Most of what is dirty goes out while writes still go on, so that they are held only for the rest.
@@ -264,55 +262,9 @@ export class Tree {
   }
 }
 
-// ---- rows ----
-
 function checkSize(sizeBytes: number, mode: 'ro' | 'rw'): void {
   const unit = mode === 'rw' ? blockBytes : 1
   if (!Number.isSafeInteger(sizeBytes) || sizeBytes < 0 || sizeBytes > maxResourceBytes || sizeBytes % unit !== 0) {
     throw new SizeOutOfRange(maxResourceBytes)
   }
-}
-
-async function resourceRow(db: Reader, id: ResourceId): Promise<ResourceRow> {
-  const row = await db.selectFrom('resources').selectAll().where('id', '=', id).executeTakeFirst()
-  if (row === undefined) throw new ResourceNotFound(id)
-  return row
-}
-
-async function insertResource(
-  tx: Transaction,
-  { mode, sizeBytes, head }: { mode: 'ro' | 'rw'; sizeBytes: number; head: LayerId },
-): Promise<ResourceId> {
-  const id = newResourceId()
-  await tx.db
-    .insertInto('resources')
-    .values({ id, mode, size_bytes: sizeBytes, head_layer: head, created_at: Date.now() })
-    .execute()
-  return id
-}
-
-async function insertLayer(
-  tx: Transaction,
-  layer: { id: LayerId; parent: LayerId | null; parentLimitBlocks: number; sealed: boolean },
-): Promise<void> {
-  const { id, parent, parentLimitBlocks, sealed } = layer
-  await tx.db
-    .insertInto('layers')
-    .values({
-      id,
-      parent,
-      parent_limit_blocks: parentLimitBlocks,
-      sealed: sealed ? 1 : 0,
-      state: 'live',
-      created_at: Date.now(),
-    })
-    .execute()
-}
-
-async function sealLayer(tx: Transaction, id: LayerId): Promise<void> {
-  await tx.db.updateTable('layers').set({ sealed: 1 }).where('id', '=', id).execute()
-}
-
-async function moveHead(tx: Transaction, id: ResourceId, head: LayerId): Promise<void> {
-  await tx.db.updateTable('resources').set({ head_layer: head }).where('id', '=', id).execute()
 }
