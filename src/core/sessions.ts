@@ -2,8 +2,8 @@
  * Logins and tokens.
  *
  * A token is 256 random bits; the catalog knows its SHA-256 only (no slow hash is needed: there is nothing to guess, and
- * looking up by the hash compares nothing secret byte by byte). What it may do is judged anew at each use: a role taken
- * away, a disabled user or project works at once.
+ * looking up by the hash compares nothing secret byte by byte). What it may do is judged at each use by the catalog as it is
+ * then: a role taken away, a disabled user or project works at once.
  */
 
 import { createHash, randomBytes } from 'node:crypto'
@@ -13,6 +13,7 @@ import type { ProjectRow, TokenRow, UserRow } from '../catalog/schema.js'
 import { newSecret, type ProjectId, type UserId } from '../lib/ids.js'
 import { LoginFailed, TokenInvalid } from './errors.js'
 import { toProject, toUser } from './identity.js'
+import { Memo } from './memo.js'
 import type { Passwords } from './passwords.js'
 import type { Caller, Project, Role, Session } from './records.js'
 
@@ -30,6 +31,8 @@ export interface Login {
 
 const lifetimeMs = 24 * 3600_000
 const tokenLengthMax = 512
+/** Sessions that are remembered between two changes of the catalog. */
+const rememberedMax = 4096
 
 const tokenBy = new Prepared<TokenRow, [hash: string]>((db) =>
   db.selectFrom('tokens').selectAll().where('hash', '=', '').compile(),
@@ -62,10 +65,13 @@ const rolesOf = new Prepared<Role, [user: UserId, project: ProjectId]>((db) =>
 export class Sessions {
   readonly #catalog: Catalog
   readonly #passwords: Passwords
+  /** By the token's hash. Whether one has expired is not remembered. */
+  readonly #sessions: Memo<string, Session>
 
   constructor(catalog: Catalog, passwords: Passwords) {
     this.#catalog = catalog
     this.#passwords = passwords
+    this.#sessions = new Memo(catalog, rememberedMax)
   }
 
   /** Throws LoginFailed (one error for every reason), TooManyLogins. */
@@ -96,12 +102,9 @@ export class Sessions {
   /** Throws TokenInvalid. Cheap enough for every request. */
   async authenticate(token: string): Promise<Session> {
     if (token.length > tokenLengthMax) throw new TokenInvalid()
-    const { db } = this.#catalog
-    const row = await tokenBy.first(db, hashOf(token))
-    if (row === undefined || row.expires_at <= Date.now()) throw new TokenInvalid()
-    const caller = await this.#callerOf(row.user_id, row.project_id)
-    if (caller === undefined) throw new TokenInvalid()
-    return toSession(row, caller)
+    const session = this.#sessions.get(hashOf(token), (hash) => this.#sessionBy(hash))
+    if (session === undefined || session.expiresAt <= Date.now()) throw new TokenInvalid()
+    return session
   }
 
   /** Idempotent. */
@@ -130,6 +133,13 @@ export class Sessions {
     return Number(numDeletedRows)
   }
 
+  #sessionBy(hash: string): Session | undefined {
+    const row = tokenBy.first(this.#catalog.db, hash)
+    const caller = row && this.#callerOf(row.user_id, row.project_id)
+    // Many requests will have the same one.
+    return caller && Object.freeze(toSession(row, Object.freeze(caller)))
+  }
+
   async #userBy(reference: UserReference): Promise<UserRow | undefined> {
     const query = this.#catalog.db.selectFrom('users').selectAll()
     return 'id' in reference
@@ -142,7 +152,7 @@ export class Sessions {
     if (scope === 'unscoped') return null
     if (scope === 'default') {
       const { default_project_id: id } = user
-      return id !== null && (await this.#callerOf(user.id, id)) !== undefined ? id : null
+      return id !== null && this.#callerOf(user.id, id) !== undefined ? id : null
     }
     const query = this.#catalog.db.selectFrom('projects').select('id')
     const { project } = scope
@@ -150,20 +160,20 @@ export class Sessions {
       ? query.where('id', '=', project.id as ProjectId)
       : query.where('name', '=', project.name)
     ).executeTakeFirst()
-    if (found === undefined || (await this.#callerOf(user.id, found.id)) === undefined) throw new LoginFailed()
+    if (found === undefined || this.#callerOf(user.id, found.id) === undefined) throw new LoginFailed()
     return found.id
   }
 
   /** undefined: gone, disabled, or without a role in the project. */
-  async #callerOf(userId: UserId, projectId: ProjectId | null): Promise<Caller | undefined> {
+  #callerOf(userId: UserId, projectId: ProjectId | null): Caller | undefined {
     const { db } = this.#catalog
-    const user = await userBy.first(db, userId)
+    const user = userBy.first(db, userId)
     if (user === undefined || user.enabled !== 1) return undefined
     if (projectId === null)
       return { user: toUser(user), project: undefined, roles: [], isAdmin: false, canWrite: false }
-    const project = await projectBy.first(db, projectId)
+    const project = projectBy.first(db, projectId)
     if (project === undefined || project.enabled !== 1) return undefined
-    const roles = await rolesOf.all(db, userId, projectId)
+    const roles = rolesOf.all(db, userId, projectId)
     if (roles.length === 0) return undefined
     const has = (name: string) => roles.some((role) => role.name === name)
     const isAdmin = has('admin')
@@ -190,7 +200,7 @@ export class Sessions {
       expires_at: login.expiresAt ?? issuedAt + lifetimeMs,
     }
     await this.#catalog.transaction(({ db }) => db.insertInto('tokens').values(row).execute())
-    const caller = await this.#callerOf(login.userId, login.projectId)
+    const caller = this.#callerOf(login.userId, login.projectId)
     if (caller === undefined) throw new LoginFailed()
     return { token, session: toSession(row, caller) }
   }

@@ -1,3 +1,5 @@
+import { join } from 'node:path'
+import Database from 'better-sqlite3'
 import t from 'tap'
 import type { RoleId } from '../../src/lib/ids.js'
 import { refused, TestStore } from './support.js'
@@ -141,6 +143,57 @@ t.test('a token ends: revoked, expired, its user or project disabled, its role t
   await t.rejects(login(), { code: 'login_failed' })
   for (const token of ['', 'x', 'x'.repeat(100_000)])
     await t.rejects(sessions.authenticate(token), { code: 'token_invalid' })
+})
+
+t.test('what a token may do is what the catalog says at that moment, whoever changed it', async (t) => {
+  const { sessions, identity, catalog } = store.core
+  const { user, project } = await store.caller('alice11')
+  const [admin] = await identity.roles({ name: 'admin' })
+  const assignment = { userId: user.id, projectId: project.id, roleId: admin?.id as RoleId }
+  const login = () =>
+    sessions.loginByPassword({ user: { id: user.id }, password, scope: { project: { id: project.id } } })
+  const { token, session } = await login()
+  const isAdmin = async () => (await sessions.authenticate(token)).caller.isAdmin
+  const refusal = { code: 'token_invalid' }
+
+  t.equal(await isAdmin(), false)
+  t.equal(await sessions.authenticate(token), await sessions.authenticate(token), 'nothing is read twice')
+  await identity.assign(assignment)
+  t.equal(await isAdmin(), true)
+  await identity.unassign(assignment)
+  t.equal(await isAdmin(), false)
+
+  // Another process, such as `atoll user`.
+  const other = new Database(join(store.dataDir, 'catalog.db'))
+  other.prepare('update users set enabled = 0 where id = ?').run(user.id)
+  await t.rejects(sessions.authenticate(token), refusal)
+  other.prepare('update users set enabled = 1 where id = ?').run(user.id)
+  await t.resolves(sessions.authenticate(token))
+  other.close()
+
+  // What is not committed is not so, neither before the end of a transaction nor after one that failed.
+  await t.rejects(
+    catalog.transaction(async ({ db }) => {
+      await db.deleteFrom('assignments').where('user_id', '=', user.id).execute()
+      throw new Error('no')
+    }),
+    { message: 'no' },
+  )
+  await t.resolves(sessions.authenticate(token))
+
+  // Nothing is committed when a token expires.
+  const now = t.intercept(Date, 'now', { value: () => session.expiresAt })
+  await t.rejects(sessions.authenticate(token), refusal)
+  now.restore()
+  await t.resolves(sessions.authenticate(token))
+
+  await identity.updateUser(user.id, { password: 'another password' })
+  await t.rejects(sessions.authenticate(token), refusal)
+  await identity.updateUser(user.id, { password })
+  const second = (await login()).token
+  await t.resolves(sessions.authenticate(second))
+  await identity.deleteUser(user.id)
+  await t.rejects(sessions.authenticate(second), refusal)
 })
 
 t.test('a token from a token lives no longer than the first', async (t) => {
