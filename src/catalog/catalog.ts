@@ -118,6 +118,8 @@ function open(path: string, readOnly: boolean): Database.Database {
     database.pragma('synchronous = FULL')
     database.pragma('foreign_keys = ON')
     database.pragma('journal_size_limit = 67108864')
+    // What a savepoint may have to bring back, among others: else each group of transactions makes a file for it.
+    database.pragma('temp_store = MEMORY')
     if (readOnly) database.pragma('query_only = ON')
     return database
   } catch (error) {
