@@ -5,12 +5,14 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "base/result.h"
 #include "base/task.h"
 #include "base/types.h"
 #include "io/executor.h"
+#include "store/data_store.h"
 
 namespace atl {
 
@@ -66,6 +68,19 @@ class BlockDevice {
   /// The same, but what is known to read as zeros is appended to `zeroes` (in order, not touching one another), and `into` is left
   /// as it was there. Nothing is added, nor allocated, for a read of data alone.
   virtual Task<Result<void>> read_sparse(uint64_t offset, MutableBytes into, std::vector<ZeroRun>& zeroes) = 0;
+  /// Whether lend() would give the range now, and all of it is in memory: no disk is waited for.
+  virtual bool cached(uint64_t offset, uint64_t length) {
+    (void)offset, (void)length;
+    return false;
+  }
+  /// The range, all of it data, for sendfile(2); nothing where read() must be asked. To be sent before anything else happens on home():
+  /// after that it may lie elsewhere. What a client has not taken from its socket by then may still change, if that client (or
+  /// another of this device) writes to these blocks meanwhile; it cannot become anybody else's data, because no data file has a place
+  /// for two resources' blocks (store/source.h).
+  virtual std::optional<FileRange> lend(uint64_t offset, uint64_t length) {
+    (void)offset, (void)length;
+    return std::nullopt;
+  }
   virtual Task<Result<void>> write(uint64_t offset, Bytes from, WriteFlags flags) = 0;
   virtual Task<Result<void>> write_zeroes(uint64_t offset, uint64_t length, WriteFlags flags) = 0;
   /// Advice: whole blocks inside the range read as zeros afterwards and give their space back; partial blocks are left alone.

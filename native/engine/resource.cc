@@ -5,6 +5,7 @@
 
 #include "base/aligned_buffer.h"
 #include "base/mutation.h"
+#include "io/page_cache_io.h"
 
 namespace atl {
 namespace {
@@ -208,6 +209,40 @@ Task<Result<void>> Resource::read_sparse(uint64_t offset, MutableBytes into, std
   if (!resolved) co_return resolved;
   Result<void> read = co_await read_mapped(offset, into, &zeroes);
   co_return read;
+}
+
+/// Where one region's part of one file has all of the range, and all of it is data.
+std::optional<FileRange> Resource::locate(uint64_t offset, uint64_t length) const {
+  const RegionIndex region = region_of(offset);
+  const uint64_t inside = offset % region_bytes;
+  if (length == 0 || !within(offset, length) || inside + length > region_bytes || !map_.resolved(region))
+    return std::nullopt;
+  const BlockRange range{static_cast<uint32_t>(inside / block_bytes),
+                         static_cast<uint32_t>((inside + length + block_bytes - 1) / block_bytes)};
+  const Source* source = nullptr;
+  uint32_t runs = 0;
+  map_.for_runs(region, range, [&](BlockRange, const Source& from) {
+    source = &from;
+    runs++;
+  });
+  if (runs != 1) return std::nullopt;
+  if (source->kind == SourceKind::private_data) return stores_.data.locate(source->file, offset, length);
+  if (source->kind == SourceKind::content && source->length > small_content_max && inside + length <= source->length)
+    return stores_.data.locate_content(source->digest, inside);
+  return std::nullopt;
+}
+
+bool Resource::cached(uint64_t offset, uint64_t length) {
+  VERIFY(home_.on_thread());
+  const std::optional<FileRange> range = locate(offset, length);
+  return range && in_page_cache(range->fd, range->offset, length);
+}
+
+std::optional<FileRange> Resource::lend(uint64_t offset, uint64_t length) {
+  VERIFY(home_.on_thread());
+  std::optional<FileRange> range = locate(offset, length);
+  if (range) stores_.data.count_sent(length);
+  return range;
 }
 
 Task<Result<void>> Resource::cache(uint64_t offset, uint64_t length) {

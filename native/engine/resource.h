@@ -58,6 +58,8 @@ class Resource final : public BlockDevice {
   bool read_only() const override { return read_only_; }
   Task<Result<void>> read(uint64_t offset, MutableBytes into) override;
   Task<Result<void>> read_sparse(uint64_t offset, MutableBytes into, std::vector<ZeroRun>& zeroes) override;
+  bool cached(uint64_t offset, uint64_t length) override;
+  std::optional<FileRange> lend(uint64_t offset, uint64_t length) override;
   Task<Result<void>> write(uint64_t offset, Bytes from, WriteFlags flags) override;
   Task<Result<void>> write_zeroes(uint64_t offset, uint64_t length, WriteFlags flags) override;
   Task<Result<void>> trim(uint64_t offset, uint64_t length, WriteFlags flags) override;
@@ -112,6 +114,7 @@ class Resource final : public BlockDevice {
   Task<Result<void>> resolve_region(RegionIndex region);
   void plan(uint64_t offset, uint64_t length, std::vector<Segment>& segments) const;
   Task<Result<void>> read_segment(const Segment& segment, MutableBytes into);
+  std::optional<FileRange> locate(uint64_t offset, uint64_t length) const;
   Task<Result<void>> read_mapped(uint64_t offset, MutableBytes into, std::vector<ZeroRun>* zeroes = nullptr);
 
   /// Every change goes through here: waits while writes are held, counts the change in flight, and makes the head's file known.

@@ -46,6 +46,8 @@ int accept_now(int fd) {
   return ::accept4(fd, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
 }
 
+bool outward(const Loop::Op& op) { return op.verb == Loop::Verb::sendmsg || op.verb == Loop::Verb::poll_out; }
+
 // -EAGAIN: wait.
 int32_t try_socket(const Loop::Op& op) {
   using Verb = Loop::Verb;
@@ -94,14 +96,15 @@ void EpollLoop::begin(Op& op) {
       // Behind others that wait for the same it waits too: their order is kept.
       const auto fd = static_cast<size_t>(op.fd);
       if (op.fd >= 0 && fd < waiting_.size()) {
-        JobList& list = op.verb == Verb::sendmsg ? waiting_[fd].out : waiting_[fd].in;
+        JobList& list = outward(op) ? waiting_[fd].out : waiting_[fd].in;
         if (!list.empty()) return list.push(op);
       }
       const int32_t result = try_socket(op);
       if (result == -EAGAIN && !(op.verb != Verb::accept && op.flags & MSG_DONTWAIT)) return wait_for(op);
       return finish(op, result);
     }
-    case Verb::poll_in: return wait_for(op);
+    case Verb::poll_in:
+    case Verb::poll_out: return wait_for(op);
     default: {
       op.run = [](Job& job) noexcept {
         Op& mine = static_cast<Op&>(job);
@@ -118,15 +121,15 @@ void EpollLoop::wait_for(Op& op) {
   if (fd >= waiting_.size()) waiting_.resize(std::max(fd + 1, waiting_.size() * 2));
   Waiting& waiting = waiting_[fd];
   const bool was_armed = !waiting.in.empty() || !waiting.out.empty();
-  (op.verb == Verb::sendmsg ? waiting.out : waiting.in).push(op);
+  (outward(op) ? waiting.out : waiting.in).push(op);
   if (!was_armed) armed_++;
   const int error = arm(op.fd);
   if (error == 0) return;
   armed_--;
-  // A regular file is always ready and epoll will not have it; only poll_in can wait on one.
-  const bool always_ready = error == EPERM && op.verb == Verb::poll_in;
+  // A regular file is always ready and epoll will not have it; only the polls can wait on one.
+  const bool always_ready = error == EPERM && (op.verb == Verb::poll_in || op.verb == Verb::poll_out);
   fail_all(waiting.in, always_ready ? POLLIN : -error);
-  fail_all(waiting.out, -error);
+  fail_all(waiting.out, always_ready ? POLLOUT : -error);
 }
 
 int EpollLoop::arm(int fd) {
@@ -190,8 +193,9 @@ void EpollLoop::retry(JobList& list, uint32_t events) {
   while (Job* job = list.pop()) {
     Op& op = static_cast<Op&>(*job);
     int32_t result;
-    if (op.verb == Verb::poll_in)
-      result = static_cast<int32_t>(events & (POLLIN | POLLHUP | POLLERR));
+    if (op.verb == Verb::poll_in || op.verb == Verb::poll_out)
+      result =
+          static_cast<int32_t>(events & ((op.verb == Verb::poll_in ? POLLIN : POLLOUT) | uint32_t{POLLHUP | POLLERR}));
     else
       result = try_socket(op);
     // A unix listener that was shut down says "nothing yet" for ever to those who do not block; the others are told EINVAL.

@@ -77,4 +77,6 @@ Loop::Op Loop::sendmsg(int fd, const msghdr* message, int flags) {
 
 Loop::Op Loop::poll_in(int fd) { return Op{*this, Verb::poll_in, fd}; }
 
+Loop::Op Loop::poll_out(int fd) { return Op{*this, Verb::poll_out, fd}; }
+
 }  // namespace atl

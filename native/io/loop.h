@@ -47,7 +47,20 @@ struct LoopOptions {
 
 class Loop : public Executor {
  public:
-  enum class Verb : uint8_t { read, write, readv, writev, fsync, fdatasync, fallocate, accept, recv, sendmsg, poll_in };
+  enum class Verb : uint8_t {
+    read,
+    write,
+    readv,
+    writev,
+    fsync,
+    fdatasync,
+    fallocate,
+    accept,
+    recv,
+    sendmsg,
+    poll_in,
+    poll_out
+  };
 
   /// How the descriptor was opened: `uncached` with O_DIRECT, O_SYNC or O_DSYNC. It is not asked again, which would be a system
   /// call for each operation.
@@ -108,6 +121,8 @@ class Loop : public Executor {
   Op sendmsg(int fd, const msghdr* message, int flags = 0);
   /// Answers the ready events (POLLIN, perhaps with POLLHUP or POLLERR) once there is something to read.
   Op poll_in(int fd);
+  /// Likewise (POLLOUT) once a socket takes more.
+  Op poll_out(int fd);
 
  protected:
   virtual void submit(Op& op) = 0;

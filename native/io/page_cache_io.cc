@@ -1,8 +1,12 @@
 #include "io/page_cache_io.h"
 
+#include <sys/syscall.h>
 #include <sys/uio.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
+#include <cerrno>
 
 namespace atl {
 namespace {
@@ -33,6 +37,25 @@ struct Parts {
 };
 
 }  // namespace
+
+bool in_page_cache(int fd, uint64_t offset, uint64_t length) {
+  // linux/mman.h, which older headers do not have.
+  constexpr long cachestat_number = 451;
+  struct {
+    uint64_t offset, length;
+  } range{offset, length};
+  struct {
+    uint64_t cached, dirty, writeback, evicted, recently_evicted;
+  } found{};
+  static std::atomic<bool> refused{false};
+  if (refused.load(std::memory_order_relaxed)) return false;
+  if (::syscall(cachestat_number, fd, &range, &found, 0) != 0) {
+    refused.store(errno == ENOSYS, std::memory_order_relaxed);
+    return false;
+  }
+  const uint64_t pages = (offset + length + page_bytes - 1) / page_bytes - offset / page_bytes;
+  return found.cached >= pages;
+}
 
 void Patience::waited(uint64_t before_ns, uint64_t after_ns) {
   if (after_ns - before_ns < slow_ns) {

@@ -22,6 +22,9 @@
 
 namespace atl {
 
+/// Whether all of the range is in the page cache; false where the kernel cannot tell (before 6.5).
+bool in_page_cache(int fd, uint64_t offset, uint64_t length);
+
 /// When to stop waiting in person: rule 2, with the clock as an argument.
 class Patience {
  public:

@@ -149,6 +149,7 @@ bool UringLoop::prepare(Op& op) {
       case Verb::recv: io_uring_prep_recv(sqe, op.fd, op.buffer, bytes, op.flags); break;
       case Verb::sendmsg: io_uring_prep_sendmsg(sqe, op.fd, op.message, static_cast<unsigned>(op.flags)); break;
       case Verb::poll_in: io_uring_prep_poll_add(sqe, op.fd, POLLIN); break;
+      case Verb::poll_out: io_uring_prep_poll_add(sqe, op.fd, POLLOUT); break;
     }
   }
   if (op.result == in_worker) sqe->flags |= IOSQE_ASYNC;

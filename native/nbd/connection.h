@@ -8,7 +8,7 @@
 //      of a WRITE's payload is copied out of it, the rest is received straight into the payload's own aligned buffer.
 //   3. A request is in flight from its header until its reply has been handed to the kernel. Its buffers and its share of the
 //      budget (Account) are held that long, so a peer that does not read its replies is soon not listened to.
-//   4. Replies of one turn of the loop leave in one sendmsg.
+//   4. Replies of one turn of the loop leave in one sendmsg, but for large bodies that the kernel takes out of a file by itself.
 //   5. The descriptor is closed when nothing is in flight on it: no request, no recv, no send.
 //   6. With TLS (connection_tls.cc) input_ holds plaintext only, and what the pump sends is what TLS made of the replies.
 #pragma once
@@ -66,10 +66,16 @@ class Connection final : public std::enable_shared_from_this<Connection> {
     ReplyHead head;
     Bytes body;
     std::string text;  // the message of an error chunk, and what follows it
+    // A body that the kernel is to take out of a file (connection_lent.cc): where the device has it, and how much.
+    uint64_t lent_at = 0;
+    uint64_t lent_bytes = 0;
+    Buffer copied;  // what could not be sent so
     Reply* next = nullptr;
     bool sent = false;
     std::coroutine_handle<> waiter{};
-    size_t bytes() const { return head.size + body.size(); }
+    /// Up to the end of what is lent.
+    size_t lent_end() const { return head.size + lent_bytes; }
+    size_t bytes() const { return lent_end() + body.size(); }
   };
   struct Sent {
     Reply& reply;
@@ -160,12 +166,18 @@ class Connection final : public std::enable_shared_from_this<Connection> {
                                                    uint32_t max_runs);
 
   // connection_reads.cc
-  Detached serve_read(Request request, Buffer buffer, uint64_t charge);
+  Detached serve_read(Request request, uint64_t charge);
   Detached serve_large_read(Request request);
   Task<Result<void>> read_from_device(uint64_t at, MutableBytes into, std::vector<ZeroRun>& zeroes);
   static void fill_for_one_chunk(MutableBytes bytes, std::vector<ZeroRun>& zeroes);
   void queue_content(std::vector<Reply>& chunks, const Request& request, uint64_t at, Bytes bytes,
                      const std::vector<ZeroRun>& zeroes, bool last);
+
+  // connection_lent.cc
+  bool may_lend(uint64_t at, uint64_t length) const;
+  void lend(Reply& reply, const Request& request, uint64_t at, uint32_t length, bool last) const;
+  Task<int32_t> send_lent();
+  Task<int32_t> copy_lent(Reply& reply, uint64_t done);
 
   // connection_pump.cc
   void queue(Reply& reply);

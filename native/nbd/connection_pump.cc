@@ -40,6 +40,7 @@ Connection::Detached Connection::pump() {
     size_t count = 0;
     size_t bytes = 0;
     size_t skip = out_done_;
+    bool lent_next = false;
     const auto add = [&](const std::byte* data, size_t size) {
       if (skip >= size) {
         skip -= size;
@@ -52,10 +53,17 @@ Connection::Detached Connection::pump() {
     for (Reply* reply = out_first_; reply != nullptr && count + 2 <= parts_max; reply = reply->next) {
       if (count > 0 && bytes + reply->bytes() > batch_bytes) break;
       add(reply->head.bytes.data(), reply->head.size);
+      if (reply->lent_bytes > skip) {
+        lent_next = true;
+        break;
+      }
+      skip -= reply->lent_bytes;
       add(reply->body.data(), reply->body.size());
     }
     int32_t result;
-    if (tls_ != nullptr) {
+    if (lent_next && count == 0) {
+      result = co_await send_lent();
+    } else if (tls_ != nullptr) {
       result = co_await send_encrypted({parts, count});
     } else {
       msghdr message{};
@@ -63,7 +71,8 @@ Connection::Detached Connection::pump() {
       message.msg_iovlen = count;
       // At once, if the socket has room: through io_uring the answer to this would end the wait for the next request, and
       // cost a second system call.
-      result = static_cast<int32_t>(::sendmsg(fd_, &message, MSG_DONTWAIT | MSG_NOSIGNAL));
+      const int more = lent_next ? MSG_MORE : 0;
+      result = static_cast<int32_t>(::sendmsg(fd_, &message, MSG_DONTWAIT | MSG_NOSIGNAL | more));
       if (result < 0 && errno == EAGAIN) {
         arm(send_deadline_ns_, state_->limits.send_stall_ms);
         result = co_await loop().sendmsg(fd_, &message, MSG_WAITALL);
@@ -73,7 +82,7 @@ Connection::Detached Connection::pump() {
       }
     }
     if (result == -EINTR || result == -EAGAIN) continue;
-    if (result < 0 || (result == 0 && count > 0)) {
+    if (result < 0 || (result == 0 && (count > 0 || lent_next))) {
       broken_ = true;
       cut();  // ends the reader's wait too
       fail_queue();

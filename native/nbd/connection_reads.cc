@@ -43,8 +43,9 @@ void Connection::queue_content(std::vector<Reply>& chunks, const Request& reques
 }
 
 /// A READ that fits into one piece, or that must be answered in one.
-Connection::Detached Connection::serve_read(Request request, Buffer buffer, uint64_t charge) {
+Connection::Detached Connection::serve_read(Request request, uint64_t charge) {
   Reply reply;
+  Buffer buffer;
   std::vector<ZeroRun> zeroes;
   std::vector<Reply> chunks;  // only where something reads as zeros
   if (request.length == 0) {
@@ -52,7 +53,11 @@ Connection::Detached Connection::serve_read(Request request, Buffer buffer, uint
       encode_none_chunk(reply.head, request);
     else
       encode_simple(reply.head, request, NbdError::none);
+  } else if (may_lend(request.offset, request.length)) {
+    count_read(request.length);
+    lend(reply, request, request.offset, request.length, true);
   } else {
+    buffer = home().buffers.take(request.length);
     const MutableBytes into = buffer.first(request.length);
     Result<void> result = still_inside(request.offset, request.length);
     if (result) result = co_await read_from_device(request.offset, into, zeroes);
@@ -78,6 +83,7 @@ Connection::Detached Connection::serve_read(Request request, Buffer buffer, uint
   if (chunks.empty()) queue(reply);
   co_await sent(chunks.empty() ? reply : chunks.back());
   buffer = Buffer{};
+  reply.copied = Buffer{};
   end_request(charge);
 }
 
@@ -112,6 +118,15 @@ Connection::Detached Connection::serve_large_read(Request request) {
       co_await buffers.charge(account_, length);
     }
     piece.charge = length;
+    const bool last = at + length == request.length;
+    if (may_lend(request.offset + at, length)) {
+      piece.chunks.clear();
+      lend(piece.chunks.emplace_back(), request, request.offset + at, length, last);
+      queue(piece.chunks.back());
+      count_read(length);
+      at += length;
+      continue;
+    }
     if (piece.buffer.capacity() < length) piece.buffer = buffers.take(length);
     const MutableBytes into = piece.buffer.first(length);
     std::vector<ZeroRun> zeroes;
@@ -123,7 +138,7 @@ Connection::Detached Connection::serve_large_read(Request request) {
       device_error_reply(piece.chunks.emplace_back(), request, result.error(), request.offset + at);
       queue(piece.chunks.back());
     } else {
-      queue_content(piece.chunks, request, request.offset + at, into, zeroes, at + length == request.length);
+      queue_content(piece.chunks, request, request.offset + at, into, zeroes, last);
       count_read(length);
     }
     at += length;
@@ -134,6 +149,7 @@ Connection::Detached Connection::serve_large_read(Request request) {
     if (piece.charge == 0) continue;
     co_await sent(piece.chunks.back());
     piece.buffer = Buffer{};
+    piece.chunks.clear();
     buffers.discharge(account_, piece.charge);
   }
   end_request(request_charge);

@@ -108,9 +108,7 @@ void Connection::serve(const Request& request, uint64_t charge) {
         serve_large_read(request);
         return;
       }
-      Buffer buffer;
-      if (request.length > 0) buffer = home().buffers.take(request.length);
-      serve_read(request, std::move(buffer), charge);
+      serve_read(request, charge);
       return;
     }
     case Command::write: {

@@ -41,6 +41,10 @@ class MemoryDevice final : public BlockDevice {
 
   Task<Result<void>> read(uint64_t offset, MutableBytes into) override;
   Task<Result<void>> read_sparse(uint64_t offset, MutableBytes into, std::vector<ZeroRun>& zeroes) override;
+  bool cached(uint64_t offset, uint64_t length) override { return lends && lends(offset, length).has_value(); }
+  std::optional<FileRange> lend(uint64_t offset, uint64_t length) override {
+    return lends ? lends(offset, length) : std::nullopt;
+  }
   Task<Result<void>> write(uint64_t offset, Bytes from, WriteFlags flags) override;
   Task<Result<void>> write_zeroes(uint64_t offset, uint64_t length, WriteFlags flags) override;
   Task<Result<void>> trim(uint64_t offset, uint64_t length, WriteFlags flags) override;
@@ -61,6 +65,8 @@ class MemoryDevice final : public BlockDevice {
   std::function<uint64_t(const StatusQuestion&, uint64_t page)> status_of;
   /// Fails the call with what it answers.
   std::function<std::optional<Error>(const Call&)> fail;
+  /// What is lent; unset: nothing.
+  std::function<std::optional<FileRange>(uint64_t offset, uint64_t length)> lends;
   /// From hold() until release() calls wait, before they do anything.
   void hold() { held_ = true; }
   void release();

@@ -6,6 +6,8 @@
 
 #include <cstdint>
 #include <functional>
+#include <memory>
+#include <optional>
 #include <vector>
 
 #include "base/result.h"
@@ -14,6 +16,13 @@
 #include "io/executor.h"
 
 namespace atl {
+
+/// A stretch of a file for the kernel to send from; the file stays open as long as `keep` lives.
+struct FileRange {
+  int fd = -1;
+  uint64_t offset = 0;  // in that file
+  std::shared_ptr<const void> keep;
+};
 
 class DataStore {
  public:
@@ -26,6 +35,12 @@ class DataStore {
 
   /// Fills `into` exactly. Holes, and all that was never written, are zeros; so is a file that is not there.
   virtual Task<Result<void>> read(DataFileId file, uint64_t offset, MutableBytes into) = 0;
+  /// Where read() would find the range, when that is one file, open already, that is read through the page cache. The file may
+  /// end before the range does: what is missing are zeros.
+  virtual std::optional<FileRange> locate(DataFileId file, uint64_t offset, uint64_t length) {
+    (void)file, (void)offset, (void)length;
+    return std::nullopt;
+  }
   /// Not durable before sync. On an error any part of the range may have been written.
   virtual Task<Result<void>> write(DataFileId file, uint64_t offset, Bytes from) = 0;
   /// The range reads back as zeros and its space is given back (block-aligned ranges). Not durable before sync.
@@ -59,6 +74,13 @@ class DataStore {
   virtual Task<Result<void>> replace_content(const Digest& digest, Bytes bytes) = 0;
   /// Fills `into` from `offset` of the chunk; what lies past its end is zeros. `not_found` when there is no such chunk.
   virtual Task<Result<void>> read_content(const Digest& digest, uint64_t offset, MutableBytes into) = 0;
+  /// As locate(), of a chunk; the range ends before the chunk does.
+  virtual std::optional<FileRange> locate_content(const Digest& digest, uint64_t offset) {
+    (void)digest, (void)offset;
+    return std::nullopt;
+  }
+  /// So many bytes were sent from a range that locate() or locate_content() gave.
+  virtual void count_sent(uint64_t bytes) { (void)bytes; }
   /// For check and scrub: the chunk as the device has it, past all caches where the platform can do that, at low priority, by one of
   /// `threads`. Fills `into` (aligned to block_bytes; at least region_bytes + block_bytes) from the chunk's start and answers how many
   /// bytes there were, up to into.size(). `not_found` when there is no such chunk.

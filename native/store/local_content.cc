@@ -177,6 +177,13 @@ Task<Result<void>> LocalDataStore::read_content(const Digest& digest, uint64_t o
   co_return Result<void>{};
 }
 
+std::optional<FileRange> LocalDataStore::locate_content(const Digest& digest, uint64_t offset) {
+  FileRef open = files_.find(FileKey::of(digest));
+  if (!open) return std::nullopt;
+  const int fd = open->fd();
+  return FileRange{fd, offset, std::make_shared<const FileRef>(std::move(open))};
+}
+
 /// Blocking. Direct I/O sees what the device has and leaves the page cache to those who serve; without it we read what there is.
 Result<uint64_t> LocalDataStore::reread(const Digest& digest, MutableBytes into) {
   const std::string path = paths_.content(digest);

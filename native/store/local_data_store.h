@@ -45,6 +45,7 @@ class LocalDataStore final : public DataStore {
   uint32_t write_alignment() const override { return alignment_; }
 
   Task<Result<void>> read(DataFileId file, uint64_t offset, MutableBytes into) override;
+  std::optional<FileRange> locate(DataFileId file, uint64_t offset, uint64_t length) override;
   Task<Result<void>> write(DataFileId file, uint64_t offset, Bytes from) override;
   Task<Result<void>> punch(DataFileId file, uint64_t offset, uint64_t length) override;
   Task<Result<void>> write_zeroes(DataFileId file, uint64_t offset, uint64_t length) override;
@@ -57,6 +58,8 @@ class LocalDataStore final : public DataStore {
   Task<Result<void>> put_content(const Digest& digest, Bytes bytes) override;
   Task<Result<void>> replace_content(const Digest& digest, Bytes bytes) override;
   Task<Result<void>> read_content(const Digest& digest, uint64_t offset, MutableBytes into) override;
+  std::optional<FileRange> locate_content(const Digest& digest, uint64_t offset) override;
+  void count_sent(uint64_t bytes) override { counts_.bytes_read.fetch_add(bytes, std::memory_order_relaxed); }
   Task<Result<uint64_t>> reread_content(const Digest& digest, MutableBytes into, JobSink& threads) override;
   Task<Result<void>> drop_content(const Digest& digest) override;
   Task<Result<void>> sync_drops() override;

@@ -386,6 +386,7 @@ class Player {
     const auto [offset, length] = random_range(resource->bytes.size());
     const std::vector<std::byte> bytes = read(*resource, offset, length);
     REQUIRE(std::equal(bytes.begin(), bytes.end(), resource->bytes.begin() + static_cast<ptrdiff_t>(offset)));
+    REQUIRE(at_home(opened(*resource), lent_bytes(&opened(*resource), offset, length)).value_or(bytes) == bytes);
   }
 
   void verify_all() {

@@ -1,9 +1,11 @@
-// sparse_read.h: what every answer of read_sparse() must be, whatever the device.
+// sparse_read.h: what every answer of read_sparse() must be, whatever the device, and what is in a file that it lends.
 #pragma once
 
 #include <doctest/doctest.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <optional>
 #include <vector>
 
 #include "engine/block_device.h"
@@ -26,6 +28,15 @@ inline void fill_left_out(std::vector<std::byte>& bytes, const std::vector<ZeroR
     REQUIRE(std::all_of(from, to, [](std::byte byte) { return byte == left_out; }));
     std::fill(from, to, std::byte{0});
   }
+}
+
+/// On the device's home; nothing where it lends nothing. Past the file's end there are zeros.
+inline Task<std::optional<std::vector<std::byte>>> lent_bytes(BlockDevice* device, uint64_t offset, uint64_t length) {
+  const std::optional<FileRange> range = device->lend(offset, length);
+  if (!range) co_return std::nullopt;
+  std::optional<std::vector<std::byte>> bytes(length);
+  VERIFY(::pread(range->fd, bytes->data(), length, static_cast<off_t>(range->offset)) >= 0);
+  co_return bytes;
 }
 
 }  // namespace atl::testing
