@@ -1,7 +1,8 @@
 /** Structured logs: one JSON object a line, or words for a terminal. Secrets never go in. */
 
-import { type Logger, type LoggerOptions, pino } from 'pino'
+import { type DestinationStream, type Logger, type LoggerOptions, pino } from 'pino'
 import pretty from 'pino-pretty'
+import { KiB } from './units.js'
 
 export type { Logger } from 'pino'
 
@@ -23,14 +24,47 @@ export function createLogger({ level, pretty: forPeople = false }: LogSettings):
     // A second line of defence: nothing should log whole headers, but if something does, no secret is in them.
     redact: ['headers["x-auth-token"]', 'req.headers["x-auth-token"]', 'password', 'token'],
   }
-  // Standard output: what the server says to programs. Synchronous, so that the last words before an exit are kept.
+  // Standard output: what the server says to programs.
   if (forPeople) {
     return pino(
       options,
       pretty({ colorize: process.stdout.isTTY, sync: true, singleLine: true, translateTime: 'SYS:HH:MM:ss.l' }),
     )
   }
-  return pino(options, pino.destination({ dest: 1, sync: true }))
+  return pino(options, linesOfATurn(1))
+}
+
+// Half of what pino writes at once, so that one write is always enough.
+const heldBytesMax = 8 * KiB
+
+/**
+ * What is said in one turn of the event loop is written at its end, in one system call: a busy server says a line for each request.
+ * It is written at once when it is much, with a fatal line, and at an exit. So only a process that is killed, or that aborts in
+ * native code, takes words along, and those of one turn at most.
+ */
+function linesOfATurn(fd: number): DestinationStream & { flushSync(): void } {
+  const out = pino.destination({ dest: fd, sync: true, minLength: heldBytesMax })
+  let due = false
+  const flushSync = () => {
+    try {
+      out.flushSync()
+    } catch {
+      // Nobody reads any more (EPIPE), and there is nowhere left to say so.
+    }
+  }
+  process.on('exit', flushSync)
+  return {
+    write: (line) => {
+      out.write(line)
+      if (due) return
+      due = true
+      setImmediate(() => {
+        due = false
+        out.flush()
+      })
+    },
+    flushSync,
+  }
 }
 
 /** A logger that says nothing, for tests. */
