@@ -17,8 +17,9 @@ import {
   UploadTooLarge,
   UploadTruncated,
 } from './errors.js'
-import { type ByteRange, type OpenData, openData } from './open_data.js'
+import { type ByteRange, type OpenData, openBytes, openData } from './open_data.js'
 import type { ByteSource, KeptHeaders, Metadata, ProjectCaller, StoredObject } from './records.js'
+import { SmallContent, smallBytesMax } from './small_content.js'
 import type { Tree } from './tree.js'
 
 export type { ByteRange, OpenData }
@@ -63,6 +64,7 @@ const nameBytesMax = 1024
 export class Objects {
   readonly #catalog: Catalog
   readonly #tree: Tree
+  readonly #small = new SmallContent()
 
   constructor(catalog: Catalog, tree: Tree) {
     this.#catalog = catalog
@@ -110,8 +112,9 @@ export class Objects {
   /** For reading. The caller must close it. */
   async open(caller: ProjectCaller, ref: ObjectRef): Promise<OpenObject> {
     for (;;) {
-      const object = await this.head(caller, ref)
+      const object = readObject(this.#catalog.db, caller, ref)
       try {
+        if (object.sizeBytes <= smallBytesMax) return { object, ...openBytes(await this.#bytesOf(object)) }
         return { object, ...(await openData(this.#tree, object)) }
       } catch (error) {
         // Replaced or deleted just now: the next look tells which.
@@ -170,6 +173,15 @@ export class Objects {
       })
       return { source, copy }
     })
+  }
+
+  /** Of an object that the catalog has just named. */
+  async #bytesOf({ resourceId, sizeBytes }: StoredObject): Promise<Buffer> {
+    const known = this.#small.get(resourceId)
+    if (known !== undefined) return known
+    const bytes = await this.#tree.readAll(resourceId, sizeBytes)
+    this.#small.keep(resourceId, bytes)
+    return bytes
   }
 
   /** Puts the row in the place of the one that may be there. */

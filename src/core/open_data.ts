@@ -12,6 +12,8 @@ export interface ByteRange {
 }
 
 export interface OpenData {
+  /** All of the bytes, where they are few and at hand: then nothing is open. Not to be changed. */
+  whole?: Buffer
   /**
    * The bytes of the range (all of it by default), with back-pressure; may be called several times (multipart ranges).
    * What is deleted or replaced meanwhile is read to its end all the same.
@@ -19,6 +21,16 @@ export interface OpenData {
   read(range?: ByteRange): Readable
   /** Must be called when no stream is read any more (a stream's end does not do it). Idempotent. */
   close(): Promise<void>
+}
+
+/** What was read as a whole. */
+export function openBytes(whole: Buffer): OpenData {
+  return {
+    whole,
+    read: ({ start, end } = { start: 0, end: whole.length }) =>
+      Readable.from(end > start ? [whole.subarray(start, end)] : []),
+    close: async () => undefined,
+  }
 }
 
 export async function openData(

@@ -152,6 +152,16 @@ export class Tree {
     return this.#opening(id, (spec) => engine.lease(spec))
   }
 
+  /** Of a small one. Throws ResourceNotFound. */
+  async readAll(id: ResourceId, sizeBytes: number): Promise<Buffer> {
+    const lease = await this.lease(id)
+    try {
+      return await lease.read(0, sizeBytes)
+    } finally {
+      await lease.close()
+    }
+  }
+
   /** Opens it for an NBD connection, which closes it. `still`: asked again under the lock; false: nothing is opened. */
   async openForNbd(id: ResourceId, still: () => Promise<boolean>): Promise<boolean> {
     const { engine } = this.#parts

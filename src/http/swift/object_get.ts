@@ -27,13 +27,16 @@ export async function getObject(core: Core, target: ObjectTarget, request: Fasti
   }
 }
 
-/** The stream that is sent closes the object, however it ends. */
+/** The stream that is sent closes the object, however it ends; without a stream nothing is open. */
 function answer(open: OpenObject, request: FastifyRequest, reply: FastifyReply): FastifyReply {
   const { object } = open
   checkReadConditions(request.headers, validatorOf(object), notModifiedHeaders(object))
   void reply.headers(objectHeaders(object))
   const ranges = wantedRanges(object, request)
-  if (ranges === undefined) return send(open, reply.header('content-length', object.sizeBytes), open.read())
+  if (ranges === undefined) {
+    const all = { start: 0, end: object.sizeBytes }
+    return send(open, reply.header('content-length', object.sizeBytes), bytesOf(open, all))
+  }
   const [range] = ranges
   if (range === undefined) {
     throw new SwiftError(416, undefined, { 'content-range': `bytes */${object.sizeBytes}` })
@@ -44,7 +47,7 @@ function answer(open: OpenObject, request: FastifyRequest, reply: FastifyReply):
       'content-range': contentRange(range, object.sizeBytes),
       'content-length': range.end - range.start,
     })
-    return send(open, reply, open.read(range))
+    return send(open, reply, bytesOf(open, range))
   }
   const frame = multipartFrame(ranges, {
     boundary: newBoundary(request.id),
@@ -61,7 +64,20 @@ function wantedRanges(object: StoredObject, request: FastifyRequest): ByteRange[
   return parseRanges(range, object.sizeBytes)
 }
 
-function send(open: OpenObject, reply: FastifyReply, bytes: Readable): FastifyReply {
+const mediaType = /^[\w!#$%&'*+.^`|~-]+\/[\w!#$%&'*+.^`|~-]+(?:$|;)/
+
+/**
+ * What is at hand needs no stream, which costs more than sending it. But Fastify would give a buffer another type where it does
+ * not understand the one that the object was put with.
+ */
+function bytesOf(open: OpenObject, range: ByteRange): Readable | Buffer {
+  const { whole, object } = open
+  if (whole === undefined || !mediaType.test(object.contentType)) return open.read(range)
+  return whole.subarray(range.start, range.end)
+}
+
+function send(open: OpenObject, reply: FastifyReply, bytes: Readable | Buffer): FastifyReply {
+  if (Buffer.isBuffer(bytes)) return reply.send(bytes)
   // 'close' comes in every case: after the end, after an error, and when the client hangs up before the first byte.
   const closed = new Promise((resolve) => bytes.once('close', resolve)).then(() => open.close())
   reply.server.work.track(closed).catch((error: unknown) => {
