@@ -27,6 +27,9 @@ bool all_zero(Bytes bytes) {
          (bytes[0] == std::byte{0} && std::memcmp(bytes.data(), bytes.data() + 1, bytes.size() - 1) == 0);
 }
 
+/// Content shorter than this gains nothing by direct writes.
+constexpr size_t direct_bytes_min = 64 << 10;
+
 /// The next run [begin, end) of blocks that are not zeros, at or after `from`; begin == bytes.size() when there is none.
 struct Run {
   size_t begin;
@@ -42,12 +45,45 @@ Run next_run(Bytes bytes, size_t from) {
   return {from, end};
 }
 
-/// Writes what is not zeros and makes it durable. Answers 0 or an errno.
-Task<int> write_sparse(int fd, Bytes bytes) {
+/// False: this file system knows only the page cache.
+bool set_direct(int fd, bool direct) {
+  const int flags = ::fcntl(fd, F_GETFL);
+  return flags >= 0 && ::fcntl(fd, F_SETFL, direct ? flags | O_DIRECT : flags & ~O_DIRECT) == 0;
+}
+
+/// Through the page cache, but for zeros.
+Task<int> write_runs(int fd, Bytes bytes) {
   for (Run run = next_run(bytes, 0); run.begin < bytes.size(); run = next_run(bytes, run.end)) {
     const int error = co_await write_fully(fd, run.begin, bytes.subspan(run.begin, run.end - run.begin), 1);
     if (error != 0) co_return error;
   }
+  co_return 0;
+}
+
+/// Whole pages go straight to the device. They must be durable before anybody is answered, so the page cache would only be a
+/// detour: a copy, pages to be found for it, and its write-back all at once in fdatasync.
+Task<int> write_direct(int fd, Bytes bytes) {
+  size_t done = bytes.size() / direct_alignment * direct_alignment;
+  int error = co_await write_fully(fd, 0, bytes.first(done), direct_alignment);
+  // The tail of a page; and all of it where the file system or its device wants more than page alignment.
+  if (!set_direct(fd, false)) co_return errno;
+  if (error == EINVAL) done = error = 0;
+  if (error == 0) error = co_await write_fully(fd, done, bytes.subspan(done), 1);
+  co_return error;
+}
+
+/// Writes what is not zeros and makes it durable. Answers 0 or an errno.
+Task<int> write_durably(int fd, Bytes bytes) {
+  // Many short runs are better off in the page cache, which writes them back together.
+  const Run first = next_run(bytes, 0);
+  const bool dense = first.begin == 0 && first.end == bytes.size() && bytes.size() >= direct_bytes_min;
+  const bool direct = dense && set_direct(fd, true);
+  int error = 0;
+  if (direct)
+    error = co_await write_direct(fd, bytes);
+  else
+    error = co_await write_runs(fd, bytes);
+  if (error != 0) co_return error;
   while (true) {
     const int32_t result = co_await Loop::here().fdatasync(fd);
     if (result != -EINTR) co_return -result;
@@ -137,7 +173,7 @@ Task<Result<void>> LocalDataStore::write_content(const Digest& digest, Bytes byt
   if (!fd) co_return std::move(fd.error());
   if (*fd < 0) co_return Result<void>{};
 
-  const int error = co_await write_sparse(*fd, bytes);
+  const int error = co_await write_durably(*fd, bytes);
 
   co_await pool_->schedule();
   ::close(*fd);

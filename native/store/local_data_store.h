@@ -8,8 +8,9 @@
 //   3. After a failed sync the data file refuses changes and syncs (I6) until reopen() or remove().
 //   4. A content chunk is written under another name and renamed once it is durable: it is there whole or not at all.
 //
-// Direct mode concerns data files. Content chunks are always read and written through the page cache: they are what many resources
-// share (the blocks of one image under all of its volumes), their lengths are any number of bytes, and they never change.
+// Direct mode concerns data files. Content chunks are always read through the page cache: they are what many resources share (the blocks
+// of one image under all of its volumes), and they never change. They are written straight to the device wherever they have no
+// holes and the file system can: an upload neither waits for write-back nor drives from the cache what others read.
 #pragma once
 
 #include <atomic>

@@ -221,6 +221,20 @@ TEST_CASE("content: a chunk of zeros, of one byte, and of a whole region") {
   });
 }
 
+TEST_CASE("content: chunks without holes, of whole pages and of some bytes more or less, from any address") {
+  for_each_store({}, [](StoreBed& bed) {
+    for (const size_t length : {65'535, 65'536, 65'537, 100'000, 1'048'577, 4'194'303, 4'194'304})
+      for (const size_t skipped : {0, 1}) {
+        const std::string memory = pattern(length + skipped, length + skipped);
+        const std::string chunk = memory.substr(skipped);
+        const Digest digest = digest_of(chunk);
+        REQUIRE_OK(call(bed, bed.store().put_content(digest, bytes_of(memory).subspan(skipped))));
+        CHECK(read_content_back(bed, digest, 0, chunk.size()) == chunk);
+        CHECK(*call(bed, bed.store().content_bytes(digest)) == chunk.size());
+      }
+  });
+}
+
 TEST_CASE("content: the same chunk put twice, or by many at once, is written once or is whole all the same") {
   for_each_store({}, [](StoreBed& bed) {
     const std::string chunk = pattern(10, 300'000);
