@@ -120,7 +120,8 @@ export interface ObjectRow {
   resource_id: ResourceId
   size_bytes: number
   md5: string
-  sha256: string
+  /** null: not known, for it is longer than a chunk */
+  sha256: string | null
   content_type: string
   created_at: number
   updated_at: number

@@ -121,8 +121,8 @@ export interface ObjectSummary {
 export interface StoredObject extends ObjectSummary {
   id: ObjectId
   resourceId: ResourceId
-  /** SHA-256 of the bytes, 64 lower-case hexadecimal digits. */
-  sha256: string
+  /** SHA-256 of the bytes, 64 lower-case hexadecimal digits; null for more than 4 MiB, which nobody needs it of. */
+  sha256: string | null
   metadata: Metadata
   headers: KeptHeaders
   /** When its bytes were put (a POST of metadata moves `updatedAt` only). */

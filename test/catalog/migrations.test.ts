@@ -1,8 +1,9 @@
 import { join } from 'node:path'
 import Database from 'better-sqlite3'
-import { sql } from 'kysely'
+import { Kysely, SqliteDialect, sql } from 'kysely'
 import t from 'tap'
 import { Catalog } from '../../src/catalog/catalog.js'
+import { migrations } from '../../src/catalog/migrations/index.js'
 
 t.test('every table and column that the program knows is there', async (t) => {
   const path = join(t.testdir(), 'catalog.db')
@@ -60,4 +61,27 @@ t.test('a migration that fails changes nothing at all', async (t) => {
   const tables = database.prepare("select name from sqlite_master where type = 'table'").pluck().all()
   t.same(tables, ['attachments'])
   database.close()
+})
+
+t.test('the catalog of the first version is brought up to date with all that is in it', async (t) => {
+  const path = join(t.testdir(), 'catalog.db')
+  const database = new Database(path)
+  const first = new Kysely<unknown>({ dialect: new SqliteDialect({ database }) })
+  await migrations[0]?.(first)
+  database.exec(`
+    create table schema_version (version integer not null);
+    insert into schema_version values (1);
+    insert into projects (id, name, description, enabled, created_at) values ('p', 'p', '', 1, 0);
+    insert into accounts (project_id, container_count, object_count, bytes_used, created_at) values ('p', 1, 1, 3, 0);
+    insert into layers (id, parent, parent_limit_blocks, sealed, state, created_at) values (1, null, 0, 1, 'live', 0);
+    insert into resources (id, mode, size_bytes, head_layer, created_at) values ('r', 'ro', 3, 1, 0);
+    insert into containers (id, project_id, name, object_count, bytes_used, created_at, updated_at) values ('c', 'p', 'c', 1, 3, 0, 0);
+    insert into objects (id, container_id, name, resource_id, size_bytes, md5, sha256, content_type, created_at, updated_at)
+      values ('o', 'c', 'o', 'r', 3, 'm', 's', 't', 0, 0);`)
+  await first.destroy()
+  const catalog = await Catalog.open({ path })
+  t.teardown(() => catalog.close())
+  const [object] = await catalog.db.selectFrom('objects').selectAll().execute()
+  t.match(object, { id: 'o', md5: 'm', sha256: 's', content_type: 't' })
+  await catalog.transaction(({ db }) => db.updateTable('objects').set({ sha256: null }).execute())
 })
