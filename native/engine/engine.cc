@@ -28,9 +28,10 @@ Error not_open(const std::string& id) { return Error{Code::not_found, "resource 
 
 }  // namespace
 
-Engine::Engine(StoreAccess stores, JobSink& workers, std::vector<Executor*> homes)
+Engine::Engine(StoreAccess stores, JobSink& workers, JobSink& hashers, std::vector<Executor*> homes)
     : stores_(stores),
       workers_(workers),
+      hashers_(hashers),
       epochs_(make_epochs(homes.size())),
       homes_(pair_up(homes, epochs_)),
       reclaimer_(stores, *homes_.front().executor, homes_, pins_) {

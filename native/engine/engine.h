@@ -36,8 +36,8 @@ struct Usage {
 
 class Engine {
  public:
-  /// Blocking store work runs on `workers`. There is at least one home; they outlive the engine.
-  Engine(StoreAccess stores, JobSink& workers, std::vector<Executor*> homes);
+  /// Blocking store work runs on `workers`, hashing of uploads on `hashers`. There is at least one home; they outlive the engine.
+  Engine(StoreAccess stores, JobSink& workers, JobSink& hashers, std::vector<Executor*> homes);
   ~Engine();
 
   /// Once, before the first open: commits what an earlier process of this boot and mount had answered and not flushed, and removes
@@ -72,7 +72,9 @@ class Engine {
 
   // ---- uploads, space ----
 
-  std::unique_ptr<Ingest> ingest(LayerId layer) { return std::make_unique<Ingest>(layer, stores_, workers_, pins_); }
+  std::unique_ptr<Ingest> ingest(LayerId layer, const IngestOptions& options = {}) {
+    return std::make_unique<Ingest>(layer, IngestParts{registrar(), stores_, hashers_, pins_, chunk_buffers_}, options);
+  }
   /// Where an Ingest lives.
   Executor& registrar() const { return *homes_.front().executor; }
   Task<Result<Usage>> usage(ResourceSpec spec);
@@ -116,10 +118,12 @@ class Engine {
 
   StoreAccess stores_;
   JobSink& workers_;
+  JobSink& hashers_;
   std::vector<std::unique_ptr<ReadEpochs>> epochs_;
   std::vector<Home> homes_;
   size_t next_home_ = 0;
   ContentPins pins_;
+  ChunkBuffers chunk_buffers_;
   Reclaimer reclaimer_;
 
   mutable std::mutex mutex_;  // guards the map's structure for find(); entries change on the registrar only

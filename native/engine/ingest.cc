@@ -7,6 +7,10 @@ namespace atl {
 namespace {
 
 constexpr size_t records_per_commit = 4096;
+// MD5 is told of the chunk that is being filled in pieces of this size: few wake-ups, and little left to do at the end.
+constexpr size_t bytes_per_feed = 512 << 10;
+// So few bytes are hashed (some 40 µs at most) in less time than it takes to wake another thread and to come back.
+constexpr size_t hashed_here_max = small_content_max;
 
 bool all_zero(Bytes bytes) {
   return bytes.empty() ||
@@ -21,105 +25,114 @@ BlockSet blocks_of(uint64_t bytes) {
 
 }  // namespace
 
-Ingest::Ingest(LayerId layer, StoreAccess stores, JobSink& hashers, ContentPins& pins)
-    : layer_(layer), stores_(stores), hashers_(hashers), pins_(pins), md5_(HashKind::md5), sha256_(HashKind::sha256) {}
+Ingest::Ingest(LayerId layer, const IngestParts& parts, const IngestOptions& options)
+    : layer_(layer),
+      parts_(parts),
+      options_(options),
+      md5_(HashKind::md5, parts.hashers),
+      sha256_(HashKind::sha256, parts.hashers) {}
 
 Ingest::~Ingest() {
   VERIFY(in_flight_ == 0);
   unpin_all();
 }
 
-Task<Result<void>> Ingest::write(Bytes bytes) {
-  while (!bytes.empty()) {
-    if (!failure_) co_return failure_.error();
-    if (!filling_) {
-      while (in_flight_ >= chunks_in_flight) co_await changed_.wait();
-      if (spare_.empty()) {
-        filling_ = std::make_unique<Chunk>();
-      } else {
-        filling_ = std::move(spare_.back());
-        spare_.pop_back();
-      }
-      filling_->length = 0;
-      filling_->index = next_index_++;
-      if (size_bytes_ >= max_resource_bytes) co_return Error{Code::too_large, "upload: larger than 8 PiB"};
-    }
-    const size_t part = std::min<size_t>(bytes.size(), region_bytes - filling_->length);
-    std::memcpy(filling_->bytes.data() + filling_->length, bytes.data(), part);
-    filling_->length += static_cast<uint32_t>(part);
+// ---- taking, on any thread ----
+
+size_t Ingest::take(Bytes bytes) {
+  size_t taken = 0;
+  while (taken < bytes.size()) {
+    if (!filling_ && !(filling_ = next_chunk())) break;
+    Chunk& chunk = *filling_;
+    const size_t part = std::min<size_t>(bytes.size() - taken, region_bytes - chunk.length);
+    std::memcpy(chunk.bytes.data() + chunk.length, bytes.data() + taken, part);
+    chunk.length += static_cast<uint32_t>(part);
     size_bytes_ += part;
-    bytes = bytes.subspan(part);
-    if (filling_->length == region_bytes) spawn(process(std::move(filling_)));
+    taken += part;
+    if (chunk.length == region_bytes)
+      hand_over(std::move(filling_));
+    else if (chunk.length - chunk.fed >= bytes_per_feed)
+      feed(chunk);
   }
+  return taken;
+}
+
+/// Null: not now, or not at all.
+std::unique_ptr<Ingest::Chunk> Ingest::next_chunk() {
+  if (in_flight_.load(std::memory_order_acquire) >= chunks_in_flight || failed()) return nullptr;
+  if (size_bytes_ >= max_resource_bytes) return nullptr;
+  return std::make_unique<Chunk>(Chunk{parts_.buffers.take(), next_index_++});
+}
+
+void Ingest::feed(Chunk& chunk) {
+  md5_.feed(chunk.filled().subspan(chunk.fed));
+  chunk.fed = chunk.length;
+}
+
+void Ingest::hand_over(std::unique_ptr<Chunk> chunk) {
+  feed(*chunk);
+  if (options_.sha256) sha256_.feed(chunk->filled());
+  in_flight_.fetch_add(1, std::memory_order_relaxed);
+  spawn_on(parts_.home, process(std::move(chunk)));
+}
+
+// ---- on the home ----
+
+Task<Result<void>> Ingest::room() {
+  while (in_flight_ >= chunks_in_flight && !failed()) co_await changed_.wait();
+  if (!failed() && size_bytes_ >= max_resource_bytes) fail(Error{Code::too_large, "upload: larger than 8 PiB"});
   co_return failure_;
 }
 
+Task<Result<void>> Ingest::write(Bytes bytes) {
+  for (;;) {
+    bytes = bytes.subspan(take(bytes));
+    if (bytes.empty()) co_return failure_;
+    if (Result<void> more = co_await room(); !more) co_return more;
+  }
+}
+
+void Ingest::fail(Error error) {
+  if (!failure_) return;  // the first one tells
+  failure_ = std::move(error);
+  failed_.store(true, std::memory_order_release);
+}
+
 Task<void> Ingest::process(std::unique_ptr<Chunk> chunk) {
-  in_flight_++;
   Result<void> processed = co_await process_chunk(*chunk);
-  if (!processed && failure_) failure_ = std::move(processed);
-  spare_.push_back(std::move(chunk));
-  in_flight_--;
-  if (in_flight_ == 0) spare_.clear();  // the stream is slower than we are, and may stand still for long
+  if (!processed) fail(std::move(processed.error()));
+  // Not kept for this stream: it may be slower than we are, and stand still for long.
+  parts_.buffers.give_back(std::move(chunk->bytes));
+  in_flight_.fetch_sub(1, std::memory_order_release);
   changed_.wake_all();
 }
 
 Task<Result<void>> Ingest::process_chunk(Chunk& chunk) {
-  if (whole_in_one_) {
-    Result<void> done = co_await store_whole(chunk);
-    co_return done;
-  }
-  std::vector<Task<Result<void>>> both;
-  both.push_back(hash_in_order(chunk));
-  both.push_back(store_chunk(chunk));
-  Result<void> done = co_await when_all(std::move(both));
+  const uint64_t end = chunk.index * region_bytes + chunk.length;
+  std::vector<Task<Result<void>>> all;
+  all.push_back(md5_.passed(end));
+  if (options_.sha256) all.push_back(sha256_.passed(end));
+  all.push_back(store(RegionIndex{static_cast<uint32_t>(chunk.index)}, chunk.filled()));
+  Result<void> done = co_await when_all(std::move(all));
   co_return done;
 }
 
-Task<Result<void>> Ingest::hash_in_order(Chunk& chunk) {
+Task<Result<void>> Ingest::store(RegionIndex region, Bytes bytes) {
   Executor& home = Executor::here();
-  while (hashed_ != chunk.index) co_await changed_.wait();
-  const Bytes bytes = chunk.bytes.bytes().first(chunk.length);
-  co_await hashers_.schedule();
-  Result<void> hashed = md5_.update(bytes);
-  if (hashed) hashed = sha256_.update(bytes);
-  co_await home.schedule();
-  hashed_++;
-  changed_.wake_all();
-  co_return hashed;
-}
-
-/// All of the stream lies in this chunk: one SHA-256 is its name and the stream's.
-Task<Result<void>> Ingest::store_whole(Chunk& chunk) {
-  Executor& home = Executor::here();
-  const Bytes bytes = chunk.bytes.bytes().first(chunk.length);
-  co_await hashers_.schedule();
+  const bool hop = bytes.size() > hashed_here_max;
+  if (hop) co_await parts_.hashers.schedule();
   const bool zero = all_zero(bytes);
-  Result<void> hashed = md5_.update(bytes);
-  Result<Digest> digest = sha256_of(bytes);
-  co_await home.schedule();
-  if (!hashed) co_return hashed;
+  const bool first = region == RegionIndex{0};
+  Result<Digest> digest = zero && !first ? Result<Digest>{Digest{}} : sha256_of(bytes);
+  if (hop) co_await home.schedule();
   if (!digest) co_return digest.error();
-  whole_sha256_ = digest->hex();
+  if (first) first_digest_ = *digest;
   if (zero) co_return Result<void>{};
-  if (bytes.size() <= inline_bytes_max) {
-    stored_.push_back({RegionIndex{0}, Source::inlined(text_of(bytes))});
+  if (whole_in_one_ && bytes.size() <= inline_bytes_max) {
+    stored_.push_back({region, Source::inlined(text_of(bytes))});
     co_return Result<void>{};
   }
-  Result<void> there = co_await keep(RegionIndex{0}, *digest, bytes);
-  co_return there;
-}
-
-Task<Result<void>> Ingest::store_chunk(Chunk& chunk) {
-  Executor& home = Executor::here();
-  const Bytes bytes = chunk.bytes.bytes().first(chunk.length);
-  co_await hashers_.schedule();
-  const bool zero = all_zero(bytes);
-  Result<Digest> digest = zero ? Result<Digest>{Digest{}} : sha256_of(bytes);
-  co_await home.schedule();
-  if (!digest) co_return digest.error();
-  if (zero) co_return Result<void>{};
-  Result<void> there = co_await keep(RegionIndex{static_cast<uint32_t>(chunk.index)}, *digest, bytes);
+  Result<void> there = co_await keep(region, *digest, bytes);
   co_return there;
 }
 
@@ -129,7 +142,7 @@ Task<Result<void>> Ingest::keep(RegionIndex region, const Digest digest, Bytes b
     stored_.push_back({region, source, false, text_of(bytes)});
     co_return Result<void>{};
   }
-  co_await pins_.pin(digest);
+  co_await parts_.pins.pin(digest);
   stored_.push_back({region, source, true});
   Result<void> there = co_await put(digest, bytes);
   co_return there;
@@ -138,7 +151,7 @@ Task<Result<void>> Ingest::keep(RegionIndex region, const Digest digest, Bytes b
 Task<Result<void>> Ingest::put(const Digest digest, Bytes bytes) {
   bool damaged = false;
   for (;;) {
-    Result<uint64_t> references = co_await stores_.records.content_references(digest);
+    Result<uint64_t> references = co_await parts_.stores.records.content_references(digest);
     if (!references) co_return references.error();
     if (*references > 0) {
       Result<bool> whole = co_await is_whole(digest, bytes.size());
@@ -146,25 +159,25 @@ Task<Result<void>> Ingest::put(const Digest digest, Bytes bytes) {
       if (*whole) co_return Result<void>{};  // durable already: deduplicated
       damaged = true;
     }
-    const bool ours = co_await pins_.begin_put(digest);
+    const bool ours = co_await parts_.pins.begin_put(digest);
     if (ours) break;
   }
   RecordBatch intent{IntendContent{digest}};
-  Result<void> done = co_await stores_.records.commit(std::move(intent));
+  Result<void> done = co_await parts_.stores.records.commit(std::move(intent));
   if (done && damaged)
-    done = co_await stores_.data.replace_content(digest, bytes);
+    done = co_await parts_.stores.data.replace_content(digest, bytes);
   else if (done)
-    done = co_await stores_.data.put_content(digest, bytes);
-  if (done) pins_.mark_good(digest);
-  pins_.end_put(digest);
+    done = co_await parts_.stores.data.put_content(digest, bytes);
+  if (done) parts_.pins.mark_good(digest);
+  parts_.pins.end_put(digest);
   if (done) new_chunks_++;
   co_return done;
 }
 
 /// Can an upload rely on the chunk that records mention? Its bytes are not read again: what the scrub found is known.
 Task<Result<bool>> Ingest::is_whole(const Digest digest, uint64_t length) {
-  if (pins_.is_bad(digest)) co_return false;
-  Result<uint64_t> stored = co_await stores_.data.content_bytes(digest);
+  if (parts_.pins.is_bad(digest)) co_return false;
+  Result<uint64_t> stored = co_await parts_.stores.data.content_bytes(digest);
   if (stored) co_return *stored == length;
   if (stored.error().code == Code::not_found) co_return false;
   co_return stored.error();
@@ -176,11 +189,42 @@ Task<Result<void>> Ingest::drain() {
 }
 
 Task<Result<IngestResult>> Ingest::finish() {
-  if (filling_ && failure_) {
-    whole_in_one_ = filling_->index == 0 && filling_->length > 0;
-    spawn(process(std::move(filling_)));
+  if (filling_ && !failed()) {
+    whole_in_one_ = filling_->index == 0;
+    hand_over(std::move(filling_));
   }
   Result<void> done = co_await drain();
+  if (!done) co_return done.error();
+  Result<IngestResult> result = co_await commit();
+  co_return result;
+}
+
+Task<Result<IngestResult>> Ingest::whole(Bytes bytes) {
+  VERIFY(size_bytes_ == 0 && !filling_ && bytes.size() <= region_bytes);
+  whole_in_one_ = true;
+  size_bytes_ = bytes.size();
+  Result<void> done;
+  if (bytes.size() <= hashed_here_max) {
+    done = md5_.add(bytes);
+    if (done && !bytes.empty()) done = co_await store(RegionIndex{0}, bytes);
+  } else {
+    std::vector<Task<Result<void>>> both;
+    md5_.feed(bytes);
+    both.push_back(md5_.passed(bytes.size()));
+    both.push_back(store(RegionIndex{0}, bytes));
+    done = co_await when_all(std::move(both));
+  }
+  if (!done) {
+    fail(std::move(done.error()));
+    co_return failure_.error();
+  }
+  Result<IngestResult> result = co_await commit();
+  co_return result;
+}
+
+/// All chunks are there: the records, and what is known of the whole.
+Task<Result<IngestResult>> Ingest::commit() {
+  Result<void> done;
   for (size_t at = 0; done && at < stored_.size();) {
     RecordBatch batch;
     for (; at < stored_.size() && batch.size() < records_per_commit; at++) {
@@ -192,37 +236,51 @@ Task<Result<IngestResult>> Ingest::finish() {
     }
     // The last write's sync covers the earlier ones: they are in the same log before it.
     const bool last = at == stored_.size();
-    done = co_await stores_.records.commit(std::move(batch), last ? Durability::durable : Durability::lazy);
+    done = co_await parts_.stores.records.commit(std::move(batch), last ? Durability::durable : Durability::lazy);
   }
   if (!done) {
-    if (failure_) failure_ = done;
-    co_return done.error();
+    fail(std::move(done.error()));
+    co_return failure_.error();
   }
   unpin_all();
+  IngestResult result{size_bytes_, {}, {}, new_chunks_};
   Result<std::string> md5 = md5_.finish_hex();
   if (!md5) co_return md5.error();
-  Result<std::string> sha256 = whole_in_one_ ? Result<std::string>{std::move(whole_sha256_)} : sha256_.finish_hex();
-  if (!sha256) co_return sha256.error();
-  co_return IngestResult{size_bytes_, *md5, *sha256, new_chunks_};
+  result.md5 = std::move(*md5);
+  if (size_bytes_ == 0) {
+    Result<Digest> nothing = sha256_of({});
+    if (!nothing) co_return nothing.error();
+    first_digest_ = *nothing;
+  }
+  if (size_bytes_ <= region_bytes) {
+    result.sha256 = first_digest_->hex();
+  } else if (options_.sha256) {
+    Result<std::string> sha256 = sha256_.finish_hex();
+    if (!sha256) co_return sha256.error();
+    result.sha256 = std::move(*sha256);
+  }
+  co_return result;
 }
 
 Task<Result<void>> Ingest::abort() {
-  if (failure_) failure_ = Error{Code::cancelled, "upload: given up"};
-  filling_.reset();
+  fail(Error{Code::cancelled, "upload: given up"});
   (void)co_await drain();
+  // MD5 may have been told of what is not handed over, and be at it.
+  if (filling_) (void)co_await md5_.passed(filling_->index * region_bytes + filling_->fed);
+  filling_.reset();
   RecordBatch batch;
   for (const Stored& stored : stored_) {
     batch.push_back(DropRegion{layer_, stored.region});  // finish() may have committed some
     if (stored.pinned) batch.push_back(RetireContent{stored.source.digest});
   }
   unpin_all();
-  Result<void> dropped = co_await stores_.records.commit(std::move(batch));
+  Result<void> dropped = co_await parts_.stores.records.commit(std::move(batch));
   co_return dropped;
 }
 
 void Ingest::unpin_all() {
   for (Stored& stored : stored_)
-    if (std::exchange(stored.pinned, false)) pins_.unpin(stored.source.digest);
+    if (std::exchange(stored.pinned, false)) parts_.pins.unpin(stored.source.digest);
 }
 
 }  // namespace atl

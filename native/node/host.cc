@@ -8,7 +8,7 @@ namespace atl::node {
 namespace {
 
 constexpr uint32_t reactors_max = 8;
-constexpr uint32_t worker_threads = 4;  // record reads and hashing; two uploads hash in parallel
+constexpr uint32_t worker_threads = 4;  // record reads, and what else may block
 
 }  // namespace
 
@@ -28,10 +28,14 @@ Result<std::unique_ptr<Host>> Host::start(const HostOptions& options) {
   Result<std::unique_ptr<BlockingPool>> workers = BlockingPool::create("atoll-work", worker_threads);
   if (!workers) return workers.error();
   host->workers_ = std::move(*workers);
+  // Apart from the workers, whom a guest's reads wait for. An upload's MD5 and the names of its chunks are two things at once.
+  const uint32_t cores = std::max(1u, std::thread::hardware_concurrency());
+  Result<std::unique_ptr<BlockingPool>> hashers = BlockingPool::create("atoll-hash", std::max(2u, cores));
+  if (!hashers) return hashers.error();
+  host->hashers_ = std::move(*hashers);
 
   host->records_ = std::make_unique<RecordStore>(*host->store_.kv, *host->committer_, *host->workers_);
 
-  const uint32_t cores = std::max(1u, std::thread::hardware_concurrency());
   const uint32_t reactors = std::min(reactors_max, options.reactors == 0 ? cores : options.reactors);
   std::vector<Executor*> homes;
   for (uint32_t i = 0; i < reactors; i++) {
@@ -51,7 +55,7 @@ Result<std::unique_ptr<Host>> Host::start(const HostOptions& options) {
     host->dirty_logs_ = std::move(*dirty_logs);
   }
   const StoreAccess stores{*host->store_.data, *host->records_, host->dirty_logs_.get()};
-  host->engine_ = std::make_unique<Engine>(stores, *host->workers_, homes);
+  host->engine_ = std::make_unique<Engine>(stores, *host->workers_, *host->hashers_, homes);
   if (options.purpose == Purpose::serve)
     if (Result<void> recovered = host->recover_and_wait(); !recovered) return recovered.error();
   return host;
@@ -103,6 +107,7 @@ Task<Result<void>> Host::shutdown() {
 Host::~Host() {
   // Threads first, in the order of who posts to whom; then what they used.
   workers_.reset();
+  hashers_.reset();
   patient_.reset();
   for (const auto& loop : loops_) loop->stop();
   for (const auto& loop : loops_) loop->join();

@@ -63,6 +63,7 @@ class Host {
   LocalStore store_;
   std::unique_ptr<BlockingPool> committer_;
   std::unique_ptr<BlockingPool> workers_;
+  std::unique_ptr<BlockingPool> hashers_;
   std::unique_ptr<BlockingPool> patient_;
   std::vector<std::unique_ptr<LoopThread>> loops_;
   std::unique_ptr<RecordStore> records_;

@@ -27,16 +27,19 @@ Napi::FunctionReference& constructor_of(Napi::Env env) {
   throw to_js_error(env, Error{code, std::move(message)});
 }
 
+Bytes bytes_of(const Napi::Value& value) {
+  if (!value.IsTypedArray() || value.As<Napi::TypedArray>().TypedArrayType() != napi_uint8_array)
+    throw Napi::TypeError::New(value.Env(), "Expected a Uint8Array for data");
+  const auto array = value.As<Napi::Uint8Array>();
+  return {reinterpret_cast<const std::byte*>(array.Data()), array.ByteLength()};
+}
+
 /// Bytes of a JavaScript buffer, kept from the collector until the task has ended.
 struct HeldBytes {
   Napi::Reference<Napi::Uint8Array> reference;
   Bytes bytes;
-  explicit HeldBytes(const Napi::Value& value) {
-    if (!value.IsTypedArray() || value.As<Napi::TypedArray>().TypedArrayType() != napi_uint8_array)
-      throw Napi::TypeError::New(value.Env(), "Expected a Uint8Array for data");
-    const auto array = value.As<Napi::Uint8Array>();
-    reference = Napi::Reference<Napi::Uint8Array>::New(array, 1);
-    bytes = Bytes{reinterpret_cast<const std::byte*>(array.Data()), array.ByteLength()};
+  explicit HeldBytes(const Napi::Value& value) : bytes(bytes_of(value)) {
+    reference = Napi::Reference<Napi::Uint8Array>::New(value.As<Napi::Uint8Array>(), 1);
   }
 };
 
@@ -79,6 +82,7 @@ Napi::Function JsEngine::define(Napi::Env env) {
                                             InstanceMethod<&JsEngine::ingest_write>("ingestWrite"),
                                             InstanceMethod<&JsEngine::ingest_finish>("ingestFinish"),
                                             InstanceMethod<&JsEngine::ingest_abort>("ingestAbort"),
+                                            InstanceMethod<&JsEngine::ingest_whole>("ingestWhole"),
                                             InstanceMethod<&JsEngine::usage>("usage"),
                                             InstanceMethod<&JsEngine::check>("check"),
                                             InstanceMethod<&JsEngine::repair>("repair"),
@@ -362,20 +366,42 @@ Napi::Value JsEngine::layers(Info info) {
 
 // ---- uploads ----
 
+namespace {
+
+IngestOptions ingest_options(const Napi::Value& value) {
+  IngestOptions options;
+  options.sha256 = truth(object(value, "options").Get("sha256"), "sha256");
+  return options;
+}
+
+Napi::Value ingest_result(Napi::Env env, const IngestResult& done) {
+  Napi::Object result = Napi::Object::New(env);
+  result.Set("sizeBytes", number_value(env, done.size_bytes));
+  result.Set("md5", done.md5);
+  result.Set("sha256", done.sha256 ? Napi::String::New(env, *done.sha256).As<Napi::Value>() : env.Null());
+  result.Set("newChunks", number_value(env, done.new_chunks));
+  return result;
+}
+
+}  // namespace
+
 Napi::Value JsEngine::ingest_start(Info info) {
   Engine& engine = host(info.Env()).engine();
   const LayerId layer = layer_id(info[0], "layer");
+  const IngestOptions options = ingest_options(info[1]);
   while (next_ingest_ == 0 || ingests_.contains(next_ingest_)) next_ingest_++;
   const uint32_t handle = next_ingest_++;
-  ingests_.emplace(handle, engine.ingest(layer));
+  ingests_.emplace(handle, engine.ingest(layer, options));
   return number_value(info.Env(), handle);
 }
 
 Napi::Value JsEngine::ingest_write(Info info) {
   const std::shared_ptr<Ingest> upload = ingest(info);
+  const Bytes bytes = bytes_of(info[1]);
+  const size_t taken = upload->take(bytes);
+  if (taken == bytes.size()) return info.Env().Undefined();
   auto held = std::make_shared<HeldBytes>(info[1]);
-  Executor& registrar = host_->engine().registrar();
-  return promise_of<void>(info.Env(), *queue_, registrar, upload->write(held->bytes),
+  return promise_of<void>(info.Env(), *queue_, host_->engine().registrar(), upload->write(bytes.subspan(taken)),
                           undefined_after(std::pair{held, upload}));
 }
 
@@ -386,13 +412,30 @@ Napi::Value JsEngine::ingest_finish(Info info) {
   return promise_of<IngestResult>(info.Env(), *queue_, host_->engine().registrar(), upload->finish(),
                                   [this, self, handle, upload](Napi::Env env, const IngestResult& done) -> Napi::Value {
                                     ingests_.erase(handle);
-                                    Napi::Object result = Napi::Object::New(env);
-                                    result.Set("sizeBytes", number_value(env, done.size_bytes));
-                                    result.Set("md5", done.md5);
-                                    result.Set("sha256", done.sha256);
-                                    result.Set("newChunks", number_value(env, done.new_chunks));
-                                    return result;
+                                    return ingest_result(env, done);
                                   });
+}
+
+Napi::Value JsEngine::ingest_whole(Info info) {
+  Napi::Env env = info.Env();
+  Engine& engine = host(env).engine();
+  auto held = std::make_shared<HeldBytes>(info[1]);
+  if (held->bytes.size() > region_bytes) refuse(env, Code::too_large, "upload: more than 4 MiB at once");
+  struct Whole {
+    static Task<Result<IngestResult>> run(std::unique_ptr<Ingest> upload, Bytes bytes) {
+      Result<IngestResult> done = co_await upload->whole(bytes);
+      if (!done) (void)co_await upload->abort();  // what cannot be given back now is garbage
+      co_return done;
+    }
+  };
+  std::unique_ptr<Ingest> upload = engine.ingest(layer_id(info[0], "layer"));
+  // Let go of on this thread, whatever the answer is.
+  auto self = std::make_shared<Napi::ObjectReference>(Napi::Persistent(info.This().As<Napi::Object>()));
+  whole_ingests_++;
+  const std::shared_ptr<void> counted{nullptr, [this, self](void*) { whole_ingests_--; }};
+  return promise_of<IngestResult>(
+      env, *queue_, engine.registrar(), Whole::run(std::move(upload), held->bytes),
+      [held, counted](Napi::Env in, const IngestResult& done) -> Napi::Value { return ingest_result(in, done); });
 }
 
 Napi::Value JsEngine::ingest_abort(Info info) {
@@ -504,7 +547,8 @@ Napi::Value JsEngine::nbd_disconnect(Info info) {
 
 Napi::Value JsEngine::shutdown(Info info) {
   host(info.Env());
-  if (!ingests_.empty()) refuse(info.Env(), Code::busy, "shutdown: uploads are under way; abort them first");
+  if (!ingests_.empty() || whole_ingests_ > 0)
+    refuse(info.Env(), Code::busy, "shutdown: uploads are under way; abort them first");
   std::shared_ptr<Host> going = std::move(host_);
   const std::shared_ptr<JsQueue> queue = queue_;
   const Napi::Promise::Deferred deferred = Napi::Promise::Deferred::New(info.Env());

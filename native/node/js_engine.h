@@ -47,6 +47,7 @@ class JsEngine : public Napi::ObjectWrap<JsEngine> {
   Napi::Value ingest_write(Info info);
   Napi::Value ingest_finish(Info info);
   Napi::Value ingest_abort(Info info);
+  Napi::Value ingest_whole(Info info);
   Napi::Value usage(Info info);
   Napi::Value check(Info info);
   Napi::Value repair(Info info);
@@ -73,6 +74,7 @@ class JsEngine : public Napi::ObjectWrap<JsEngine> {
   std::unique_ptr<JsResolver> resolver_;
   std::unordered_map<uint32_t, std::shared_ptr<Ingest>> ingests_;
   uint32_t next_ingest_ = 1;
+  uint32_t whole_ingests_ = 0;  // under way, without a handle
 };
 
 }  // namespace atl::node

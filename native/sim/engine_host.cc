@@ -21,7 +21,8 @@ bool EngineHost::start() {
   records_ = std::make_unique<RecordStore>(*kv_, *committer_, *workers_);
   const Result<void> read = records_->recover();
   if (read) {
-    engine_ = std::make_unique<Engine>(stores(), *workers_, std::vector<Executor*>{homes_.begin(), homes_.end()});
+    engine_ =
+        std::make_unique<Engine>(stores(), *workers_, *workers_, std::vector<Executor*>{homes_.begin(), homes_.end()});
     const Result<void> recovered = machine_.run(registrar(), engine_->recover());
     if (recovered && !disk_.is_off()) return true;
   }

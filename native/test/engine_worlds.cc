@@ -90,7 +90,7 @@ class LocalWorld final : public World {
       homes.push_back(&(*loop)->loop());
       loops_.push_back(std::move(*loop));
     }
-    engine_ = std::make_unique<Engine>(StoreAccess{*store_.data, *records_}, *workers_, homes);
+    engine_ = std::make_unique<Engine>(StoreAccess{*store_.data, *records_}, *workers_, *workers_, homes);
     VERIFY(run_for<Result<void>>(*this, engine_->recover()).ok());
   }
 

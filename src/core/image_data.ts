@@ -81,7 +81,7 @@ export class ImageData {
     try {
       return await this.#tree.createFromIngest(
         body,
-        { judge, judgeEnd, signal },
+        { sha256: true, judge, judgeEnd, signal },
         async ({ db }, resourceId, result) => {
           const row = await ownImageRow(db, caller, id)
           // Deleted and made anew under the same id meanwhile, or settled by another hand.

@@ -18,8 +18,7 @@ import type {
 
 export type Metadata = Record<string, string>
 
-/** Bytes on their way in: a Readable, a request, any async iterable. */
-export type ByteSource = AsyncIterable<Uint8Array>
+export type { ByteFeed, ByteSource } from '../engine/ingest.js'
 
 // ---- identity -------------------------------------------------------------------------------------------------------
 

@@ -7,7 +7,7 @@ import { asError } from '../lib/errors.js'
 import type { LayerId, ResourceId } from '../lib/ids.js'
 import { loadAddon } from './addon.js'
 import { native, TlsUnusable } from './errors.js'
-import { type IngestOptions, ingest } from './ingest.js'
+import { type ByteSource, type IngestOptions, ingest } from './ingest.js'
 import { Lease } from './lease.js'
 import type {
   NativeAddon,
@@ -202,7 +202,7 @@ export class Engine {
 
   // ---- upload ----
 
-  ingest(source: AsyncIterable<Uint8Array>, options: IngestOptions): Promise<NativeIngestResult> {
+  ingest(source: ByteSource, options: IngestOptions): Promise<NativeIngestResult> {
     return ingest(this.#native, source, options)
   }
 

@@ -122,8 +122,8 @@ export interface NativeIngestResult {
   sizeBytes: number
   /** Of all the bytes, 32 lower-case hexadecimal digits. */
   md5: string
-  /** Of all the bytes, 64 lower-case hexadecimal digits. */
-  sha256: string
+  /** Of all the bytes, 64 lower-case hexadecimal digits; null for more than 4 MiB, unless it was asked for. */
+  sha256: string | null
   /** Content chunks that were new to the store; the rest were there already (deduplicated) or zero. */
   newChunks: number
 }
@@ -352,12 +352,17 @@ export interface NativeEngine {
   layers(from?: number, max?: number): Promise<number[]>
 
   // ---- upload ----
-  /** Starts an upload into a new layer. Answers a handle (a small number). */
-  ingestStart(layer: number): number
-  /** Resolves when the engine can take more (bounded memory: back-pressure). The bytes are copied or consumed before it resolves. One call at a time per handle. */
-  ingestWrite(handle: number, data: Uint8Array): Promise<void>
+  /** Starts an upload into a new layer. Answers a handle (a small number). `sha256`: of all the bytes, also of many. */
+  ingestStart(layer: number, options: { sha256: boolean }): number
+  /**
+   * undefined: the bytes were copied, and there is room for more. Else (bounded memory: back-pressure) the data must be left alone until it
+   * resolves. One call at a time per handle.
+   */
+  ingestWrite(handle: number, data: Uint8Array): Promise<void> | undefined
   /** Everything is durable when it resolves. */
   ingestFinish(handle: number): Promise<NativeIngestResult>
+  /** All of an upload of up to 4 MiB, in one call: nothing stays of one that fails. The data must be left alone until it settles. */
+  ingestWhole(layer: number, data: Uint8Array): Promise<NativeIngestResult>
   /** Gives back everything the upload stored. Also right after a failed write or finish. Idempotent. */
   ingestAbort(handle: number): Promise<void>
 

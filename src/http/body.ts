@@ -5,6 +5,7 @@
 
 import type { IncomingMessage } from 'node:http'
 import type { FastifyRequest } from 'fastify'
+import type { ByteFeed } from '../core/records.js'
 import { BodyTooLarge, BodyTooSlow, ClientGone, MalformedBody } from './errors.js'
 import { nestsTooDeep } from './json_depth.js'
 import { sendContinue } from './unread_body.js'
@@ -27,31 +28,73 @@ export function contentLength(request: FastifyRequest): number | undefined {
 
 /** How long a body may be waited for: see uploads.ts. */
 interface BodyPace {
-  wait<T>(next: Promise<T>): Promise<T>
+  /** We wait for the client from now on; `tooSlow` is called when we have waited for too long. */
+  wait(tooSlow: () => void): void
+  /** The client waits for us. */
+  pause(): void
   arrived(bytes: number): void
 }
 
 /**
- * The body as it comes in. Nothing is read ahead of the consumer beyond the socket's buffers. Throws `ClientGone` when
- * the client disconnects before the body is complete, `BodyTooSlow` when the pace says so; leaving the loop early leaves
- * the rest unread.
+ * The body, pushed as it comes in: each piece is handed on in the turn in which it was read from the socket, and a promise for an answer stops
+ * the reading. Nothing is read ahead of the consumer beyond the socket's buffers. Rejects with `ClientGone` when the client
+ * disconnects before the body is complete, with `BodyTooSlow` when the pace says so; whatever it rejects with, the rest is left unread.
  */
-export async function* bodyChunks(request: FastifyRequest, pace?: BodyPace): AsyncGenerator<Buffer> {
+export function bodyFeed(request: FastifyRequest, pace: BodyPace): ByteFeed {
+  return (take) =>
+    new Promise((resolve, reject) => {
+      const { raw } = request
+      sendContinue(raw)
+      let settled = false
+      const settle = (error?: unknown) => {
+        if (settled) return
+        settled = true
+        pace.pause()
+        raw.off('data', onData).off('end', onEnd).off('error', onError).off('close', onClose)
+        if (error === undefined) return resolve()
+        // Without a listener it would flow on, into nothing.
+        raw.pause()
+        reject(error)
+      }
+      const wait = () => pace.wait(() => settle(new BodyTooSlow()))
+      const goOn = () => {
+        if (settled) return
+        wait()
+        raw.resume()
+      }
+      const onData = (piece: Buffer) => {
+        pace.arrived(piece.length)
+        try {
+          const room = take(piece)
+          if (room === undefined) return
+          pace.pause()
+          raw.pause()
+          room.then(goOn, settle)
+        } catch (error) {
+          settle(error)
+        }
+      }
+      const onEnd = () => settle(raw.complete ? undefined : new ClientGone())
+      const onError = (error: Error) => settle(isDisconnect(error, raw) ? new ClientGone() : error)
+      const onClose = () => settle(new ClientGone())
+      if (raw.readableEnded) return onEnd()
+      if (raw.destroyed) return onClose()
+      wait()
+      raw.on('end', onEnd).on('error', onError).on('close', onClose).on('data', onData)
+    })
+}
+
+/**
+ * The body as it comes in. Throws `ClientGone` when the client disconnects before the body is complete; leaving the loop early
+ * leaves the rest unread.
+ */
+async function* bodyChunks(request: FastifyRequest): AsyncGenerator<Buffer> {
   const { raw } = request
   sendContinue(raw)
-  const chunks: AsyncIterator<Buffer> = raw.iterator({ destroyOnReturn: false })
   try {
-    for (;;) {
-      const { done, value } = await (pace ? pace.wait(chunks.next()) : chunks.next())
-      if (done) break
-      pace?.arrived(value.length)
-      yield value
-    }
+    yield* raw.iterator({ destroyOnReturn: false })
   } catch (error) {
     throw isDisconnect(error, raw) ? new ClientGone() : error
-  } finally {
-    // Not waited for: when the client was too slow, it answers only when the connection has ended.
-    void chunks.return?.().catch(() => undefined)
   }
   if (!raw.complete) throw new ClientGone()
 }

@@ -9,8 +9,9 @@
  */
 
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import type { ByteFeed } from '../core/records.js'
 import { requireProject } from './auth.js'
-import { bodyChunks } from './body.js'
+import { bodyFeed } from './body.js'
 import { BodyTooSlow, TooManyUploads } from './errors.js'
 
 export interface UploadLimits {
@@ -46,11 +47,7 @@ export class Uploads {
   }
 
   /** Calls `store` with the body of the request. It may read all of it, some of it or nothing; until it is done, an upload runs. */
-  async receive<T>(
-    request: FastifyRequest,
-    reply: FastifyReply,
-    store: (body: AsyncIterable<Buffer>) => Promise<T>,
-  ): Promise<T> {
+  async receive<T>(request: FastifyRequest, reply: FastifyReply, store: (body: ByteFeed) => Promise<T>): Promise<T> {
     const { id } = requireProject(request).project
     const ofProject = this.#runningOfProject.get(id) ?? 0
     if (this.#running >= this.#limits.count || ofProject >= this.#shareOfProject) {
@@ -60,7 +57,7 @@ export class Uploads {
     this.#running++
     this.#runningOfProject.set(id, ofProject + 1)
     try {
-      return await store(bodyChunks(request, new Pace(this.#limits)))
+      return await store(bodyFeed(request, new Pace(this.#limits)))
     } catch (error) {
       // What else it sends is not waited for.
       if (error instanceof BodyTooSlow) void reply.header('connection', 'close')
@@ -79,6 +76,10 @@ export class Pace {
   readonly #idleMs: number
   readonly #msPerByte: number
   #leftMs: number
+  /** Since when we wait for the client; undefined: it waits for us. */
+  #since: number | undefined
+  #timer: NodeJS.Timeout | undefined
+  #tooSlow: (() => void) | undefined
 
   constructor({ bytesPerSecond, idleMs }: Pick<UploadLimits, 'bytesPerSecond' | 'idleMs'>) {
     this.#idleMs = idleMs
@@ -86,22 +87,38 @@ export class Pace {
     this.#leftMs = idleMs
   }
 
-  /** What `next` resolves to. Rejects with BodyTooSlow when nothing is left of the client's time before. */
-  async wait<T>(next: Promise<T>): Promise<T> {
-    const begin = performance.now()
-    let timer: NodeJS.Timeout | undefined
-    const tooSlow = new Promise<never>((_, reject) => {
-      timer = setTimeout(() => reject(new BodyTooSlow()), this.#leftMs)
-    })
-    try {
-      return await Promise.race([next, tooSlow])
-    } finally {
-      clearTimeout(timer)
-      this.#leftMs = Math.max(0, this.#leftMs - (performance.now() - begin))
-    }
+  /** The client is waited for from now on. Calls `tooSlow`, once, when nothing is left of its time before pause(). */
+  wait(tooSlow: () => void): void {
+    this.#tooSlow = tooSlow
+    this.#since = performance.now()
+    this.#timer ??= setTimeout(this.#look, this.#leftMs)
+  }
+
+  pause(): void {
+    this.#count()
+    this.#since = undefined
+    clearTimeout(this.#timer)
+    this.#timer = undefined
   }
 
   arrived(bytes: number): void {
+    this.#count()
     this.#leftMs = Math.min(this.#idleMs, this.#leftMs + bytes * this.#msPerByte)
+  }
+
+  #count(): void {
+    if (this.#since === undefined) return
+    const now = performance.now()
+    this.#leftMs = Math.max(0, this.#leftMs - (now - this.#since))
+    this.#since = now
+  }
+
+  // Set for when the time would be up; pieces that arrive give more, and then it is set anew, not at each piece.
+  readonly #look = (): void => {
+    this.#timer = undefined
+    this.#count()
+    // A timer may be early by the part of a millisecond that it was rounded off by.
+    if (this.#leftMs >= 1) this.#timer = setTimeout(this.#look, this.#leftMs)
+    else this.#tooSlow?.()
   }
 }

@@ -11,10 +11,14 @@ const data = patterned(5 << 20)
 const md5 = createHash('md5').update(data).digest('hex')
 const sha256 = createHash('sha256').update(data).digest('hex')
 const swiftUrl = `swift://AUTH_${alice.projectId}/disks/a%20disk`
+const small = data.subarray(0, 4 << 20)
+const sha256OfSmall = createHash('sha256').update(small).digest('hex')
+const smallUrl = `swift://AUTH_${alice.projectId}/disks/small`
 
 t.before(async () => {
   await alice.ask(`/v1/AUTH_${alice.projectId}/disks`, { method: 'PUT' })
   await alice.ask(`/v1/AUTH_${alice.projectId}/disks/a%20disk`, { method: 'PUT', body: data })
+  await alice.ask(`/v1/AUTH_${alice.projectId}/disks/small`, { method: 'PUT', body: small })
 })
 
 t.test('an object becomes an image and no data is written', async (t) => {
@@ -27,12 +31,20 @@ t.test('an object becomes an image and no data is written', async (t) => {
     status: 'active',
     size: data.length,
     checksum: md5,
-    os_hash_value: sha256,
+    os_hash_algo: null,
+    os_hash_value: null,
     locations: [{ url: swiftUrl, metadata: {} }],
   })
   t.equal(after.bytesWritten, before.bytesWritten)
   t.equal(after.contentBytesWritten, before.contentBytesWritten)
   t.ok((await alice.ask(`/image/v2/images/${id}/file`)).body.equals(data))
+})
+
+t.test('the SHA-256 of an object of up to 4 MiB is known', async (t) => {
+  const { id } = await createImage(alice)
+  const answer = await addLocation(alice, id, smallUrl, { os_hash_algo: 'sha256', os_hash_value: sha256OfSmall })
+  t.equal(answer.status, 200, answer.text)
+  t.match(answer.json, { size: small.length, os_hash_algo: 'sha256', os_hash_value: sha256OfSmall })
 })
 
 t.test('the object’s own URL will do, and the formats may come along in one patch', async (t) => {
@@ -81,7 +93,12 @@ t.test('what the data must be is verified: a mismatch is 400 and changes nothing
   const wrongSize = { url: swiftUrl, metadata: { size: 7 } }
   t.equal((await patch(alice, id, [{ op: 'add', path: '/locations/-', value: wrongSize }])).status, 400)
   t.match((await alice.ask(`/image/v2/images/${id}`)).json, { status: 'queued', size: null })
-  const right = { checksum: md5.toUpperCase(), size: data.length, os_hash_algo: 'sha256', os_hash_value: sha256 }
+  const unknown = await addLocation(alice, id, swiftUrl, { os_hash_algo: 'sha256', os_hash_value: sha256 })
+  t.equal(unknown.status, 400)
+  t.match(unknown.text, /SHA-256.*not known/, 'nobody has computed it')
+  const wrongHash = { os_hash_algo: 'sha256', os_hash_value: 'f'.repeat(64) }
+  t.equal((await addLocation(alice, id, smallUrl, wrongHash)).status, 400)
+  const right = { checksum: md5.toUpperCase(), size: data.length }
   t.equal((await addLocation(alice, id, swiftUrl, right)).status, 200)
 })
 
