@@ -21,8 +21,17 @@ export type ProjectId = Branded<string, 'ProjectId'>
 export type UserId = Branded<string, 'UserId'>
 export type RoleId = Branded<string, 'RoleId'>
 
-export const newResourceId = (): ResourceId => randomUUID() as ResourceId
-export const newObjectId = (): ObjectId => randomUUID() as ObjectId
+/**
+ * A UUID that begins with the time (RFC 9562, version 7): rows that are made one after the other lie side by side in the indexes of
+ * the catalog, and a commit of many writes few of their pages. For ids that nobody outside sees.
+ */
+function timedUuid(): string {
+  const time = Date.now().toString(16).padStart(12, '0')
+  return `${time.slice(0, 8)}-${time.slice(8)}-7${randomUUID().slice(15)}`
+}
+
+export const newResourceId = (): ResourceId => timedUuid() as ResourceId
+export const newObjectId = (): ObjectId => timedUuid() as ObjectId
 export const newContainerId = (): ContainerId => randomUUID() as ContainerId
 export const newImageId = (): ImageId => randomUUID() as ImageId
 export const newVolumeId = (): VolumeId => randomUUID() as VolumeId
