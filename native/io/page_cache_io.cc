@@ -36,6 +36,12 @@ struct Parts {
   Parts(const Parts&) = delete;
 };
 
+bool readable_now(int fd, uint64_t offset) {
+  std::byte byte;
+  const iovec iov{&byte, 1};
+  return ::preadv2(fd, &iov, 1, static_cast<off_t>(offset), RWF_NOWAIT) == 1;
+}
+
 }  // namespace
 
 bool in_page_cache(int fd, uint64_t offset, uint64_t length) {
@@ -54,7 +60,14 @@ bool in_page_cache(int fd, uint64_t offset, uint64_t length) {
     return false;
   }
   const uint64_t pages = (offset + length + page_bytes - 1) / page_bytes - offset / page_bytes;
-  return found.cached >= pages;
+  if (found.cached < pages) return false;
+  // Pages that are still on their way from the disk count too. Reading ahead goes by stretches no shorter than this: where the byte
+  // before each can be had without waiting, so can what is before it.
+  constexpr uint64_t stretch_bytes = 128 << 10;
+  const uint64_t end = offset + length;
+  for (uint64_t at = (offset / stretch_bytes + 1) * stretch_bytes; at < end; at += stretch_bytes)
+    if (!readable_now(fd, at - 1)) return false;
+  return readable_now(fd, end - 1);
 }
 
 void Patience::waited(uint64_t before_ns, uint64_t after_ns) {

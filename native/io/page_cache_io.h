@@ -22,7 +22,8 @@
 
 namespace atl {
 
-/// Whether all of the range is in the page cache; false where the kernel cannot tell (before 6.5).
+/// Whether all of the range is in the page cache, read; false where the kernel cannot tell (before 6.5), and where the file ends before the
+/// range does. What is true now may be over in the next moment, when memory is scarce. `length` > 0.
 bool in_page_cache(int fd, uint64_t offset, uint64_t length);
 
 /// When to stop waiting in person: rule 2, with the clock as an argument.
