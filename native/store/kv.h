@@ -1,7 +1,7 @@
 // kv.h: the ordered, durable key-value map under the record store. RocksDB implements it (rocks_kv.cc), the simulator does
 // in memory (sim/sim_kv.cc). Keys are compared as bytes.
 //
-// All calls block; the record store makes them from its own worker, never from a reactor.
+// All calls but get_in_memory() block; the record store makes them from its own workers, never from a reactor.
 #pragma once
 
 #include <functional>
@@ -31,6 +31,12 @@ class Kv {
   virtual ~Kv() = default;
   /// No value: nullopt. `snapshot` may be null (the latest). Thread-safe.
   virtual Result<std::optional<std::string>> get(std::string_view key, const KvSnapshot* snapshot) = 0;
+  /// get(), where memory has the answer; nothing at all where the disk would have to be asked, and where that is not known. Thread-safe.
+  virtual std::optional<Result<std::optional<std::string>>> get_in_memory(std::string_view key,
+                                                                          const KvSnapshot* snapshot) {
+    (void)key, (void)snapshot;
+    return std::nullopt;
+  }
   /// Visits keys in [from, to) in order until visit answers false. An empty `to` means the end. Thread-safe.
   virtual Result<void> scan(std::string_view from, std::string_view to, const KvSnapshot* snapshot,
                             const std::function<bool(std::string_view key, std::string_view value)>& visit) = 0;

@@ -13,6 +13,8 @@ namespace {
 
 // A group is one write to the log: large enough to share its sync, small enough to answer soon.
 constexpr size_t changes_per_group = 8192;
+// Layers of a chain that are asked on the caller's own thread: some µs for each.
+constexpr size_t walk_in_memory_max = 4;
 
 std::vector<std::pair<LayerId, RegionIndex>> touched(const RecordBatch& batch) {
   std::vector<std::pair<LayerId, RegionIndex>> records;
@@ -154,37 +156,48 @@ Result<void> RecordStore::commit_group(Pending* first, bool& garbage) {
 }
 
 Task<Result<RegionRecord>> RecordStore::resolve(std::shared_ptr<const RetainedChain> chain, RegionIndex region) {
-  Executor& home = Executor::here();
-  co_await readers_.schedule();
-  Result<RegionRecord> resolved = [&]() -> Result<RegionRecord> {
-    const auto snapshot = kv_.snapshot();  // first the snapshot, then the index (layer_index.h, invariant 2)
-    const uint64_t first_block = uint64_t{number(region)} * blocks_per_region;
-    RegionRecord seen;
-    uint64_t limit = UINT64_MAX;
-    for (const ChainLayer& layer : chain->layers()) {
-      const uint64_t visible = limit <= first_block ? 0 : std::min<uint64_t>(limit - first_block, blocks_per_region);
-      if (visible == 0) break;
-      Result<bool> may_have = index_.may_have(layer.id, region, snapshot.get());
-      if (!may_have) return may_have.error();
-      if (*may_have) {
-        auto value = kv_.get(keys::record(layer.id, region), snapshot.get());
-        if (!value) return value.error();
-        if (value->has_value()) {
-          auto record = RegionRecord::decode(**value);
-          if (!record)
-            return Error{Code::corrupt, record.error().message + " (layer " + std::to_string(number(layer.id)) +
-                                            ", region " + std::to_string(number(region)) + ")"};
-          seen.absorb(*record, static_cast<uint32_t>(visible));
-          if (seen.supplied() == BlockSet::all()) break;
-        }
-      }
-      limit = std::min(limit, layer.parent_limit_blocks);
-    }
-    return seen;
-  }();
+  std::optional<Result<RegionRecord>> resolved;
+  // Two changes of thread cost more than a short walk in memory.
+  if (chain->layers().size() <= walk_in_memory_max) resolved = walk(*chain, region, Reach::memory);
+  if (!resolved) {
+    Executor& home = Executor::here();
+    co_await readers_.schedule();
+    resolved = walk(*chain, region, Reach::disk);
+    co_await home.schedule();
+  }
   resolved_++;
-  co_await home.schedule();
-  co_return resolved;
+  co_return std::move(*resolved);
+}
+
+/// Nothing: only the disk knows.
+std::optional<Result<RegionRecord>> RecordStore::walk(const RetainedChain& chain, RegionIndex region, Reach reach) {
+  const auto snapshot = kv_.snapshot();  // first the snapshot, then the index (layer_index.h, invariant 2)
+  const uint64_t first_block = uint64_t{number(region)} * blocks_per_region;
+  RegionRecord seen;
+  uint64_t limit = UINT64_MAX;
+  for (const ChainLayer& layer : chain.layers()) {
+    const uint64_t visible = limit <= first_block ? 0 : std::min<uint64_t>(limit - first_block, blocks_per_region);
+    if (visible == 0) break;
+    Result<bool> may_have{true};
+    if (reach == Reach::disk) may_have = index_.may_have(layer.id, region, snapshot.get());
+    if (!may_have) return may_have.error();
+    if (*may_have) {
+      const std::string key = keys::record(layer.id, region);
+      auto value = reach == Reach::disk ? kv_.get(key, snapshot.get()) : kv_.get_in_memory(key, snapshot.get());
+      if (!value) return std::nullopt;
+      if (!*value) return value->error();
+      if ((*value)->has_value()) {
+        auto record = RegionRecord::decode(***value);
+        if (!record)
+          return Error{Code::corrupt, record.error().message + " (layer " + std::to_string(number(layer.id)) +
+                                          ", region " + std::to_string(number(region)) + ")"};
+        seen.absorb(*record, static_cast<uint32_t>(visible));
+        if (seen.supplied() == BlockSet::all()) break;
+      }
+    }
+    limit = std::min(limit, layer.parent_limit_blocks);
+  }
+  return seen;
 }
 
 Task<Result<std::vector<RegionIndex>>> RecordStore::regions(LayerId layer, RegionIndex from, uint32_t max) {
@@ -214,12 +227,14 @@ Task<Result<uint64_t>> RecordStore::content_references(Digest digest) {
 }
 
 Task<Result<std::optional<std::string>>> RecordStore::small_content(Digest digest) {
+  const std::string key = keys::small_content(digest);
+  std::optional<Result<std::optional<std::string>>> in_memory = kv_.get_in_memory(key, nullptr);
   Executor& home = Executor::here();
-  co_await readers_.schedule();
-  auto value = kv_.get(keys::small_content(digest), nullptr);
+  if (!in_memory) co_await readers_.schedule();
+  Result<std::optional<std::string>> value = in_memory ? std::move(*in_memory) : kv_.get(key, nullptr);
   Result<Digest> found{digest};
   if (value && value->has_value()) found = sha256_of(std::as_bytes(std::span{**value}));
-  co_await home.schedule();
+  if (!in_memory) co_await home.schedule();
   if (!value) co_return value.error();
   if (!found) co_return found.error();
   if (!(*found == digest))

@@ -93,6 +93,9 @@ class RecordStore {
   void on_garbage(std::function<void()> notify) { on_garbage_ = std::move(notify); }
 
  private:
+  /// memory: what can be known without waiting, on any thread.
+  enum class Reach : uint8_t { memory, disk };
+  std::optional<Result<RegionRecord>> walk(const RetainedChain& chain, RegionIndex region, Reach reach);
   struct Pending : Job {
     RecordStore& store;
     RecordBatch batch;

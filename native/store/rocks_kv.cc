@@ -124,6 +124,18 @@ Result<std::optional<std::string>> RocksKv::get(std::string_view key, const KvSn
   return std::optional<std::string>{std::move(value)};
 }
 
+std::optional<Result<std::optional<std::string>>> RocksKv::get_in_memory(std::string_view key,
+                                                                         const KvSnapshot* snapshot) {
+  rocksdb::ReadOptions options = read_options(snapshot);
+  options.read_tier = rocksdb::kBlockCacheTier;
+  std::string value;
+  const rocksdb::Status status = db_->Get(options, slice(key), &value);
+  if (status.IsIncomplete()) return std::nullopt;
+  if (status.IsNotFound()) return std::optional<std::string>{};
+  if (!status.ok()) return Result<std::optional<std::string>>{error_of(status, "get")};
+  return std::optional<std::string>{std::move(value)};
+}
+
 Result<void> RocksKv::scan(std::string_view from, std::string_view to, const KvSnapshot* snapshot,
                            const std::function<bool(std::string_view key, std::string_view value)>& visit) {
   rocksdb::ReadOptions options = read_options(snapshot);

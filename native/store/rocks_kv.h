@@ -42,6 +42,8 @@ class RocksKv final : public Kv {
   ~RocksKv() override;
 
   Result<std::optional<std::string>> get(std::string_view key, const KvSnapshot* snapshot) override;
+  std::optional<Result<std::optional<std::string>>> get_in_memory(std::string_view key,
+                                                                  const KvSnapshot* snapshot) override;
   Result<void> scan(std::string_view from, std::string_view to, const KvSnapshot* snapshot,
                     const std::function<bool(std::string_view key, std::string_view value)>& visit) override;
   std::unique_ptr<KvSnapshot> snapshot() override;
