@@ -31,6 +31,10 @@ class JsEngine : public Napi::ObjectWrap<JsEngine> {
   Napi::Value close(Info info);
   Napi::Value is_open(Info info);
   Napi::Value read(Info info);
+  Napi::Value send(Info info);
+  Napi::Value send_cork(Info info);
+  Napi::Value send_cancel(Info info);
+  Napi::Value send_waited_ms(Info info);
   Napi::Value write(Info info);
   Napi::Value write_zeroes(Info info);
   Napi::Value trim(Info info);

@@ -81,6 +81,12 @@ class DataStore {
   }
   /// So many bytes were sent from a range that locate() or locate_content() gave.
   virtual void count_sent(uint64_t bytes) { (void)bytes; }
+  /// locate_content() of its start, the file being opened when it is not: no less than `length` bytes long, or `corrupt`. Nothing where
+  /// chunks are no files of this machine: read_content() it is then.
+  virtual Task<Result<std::optional<FileRange>>> open_content(const Digest& digest, uint64_t length) {
+    (void)digest, (void)length;
+    co_return std::optional<FileRange>{};
+  }
   /// For check and scrub: the chunk as the device has it, past all caches where the platform can do that, at low priority, by one of
   /// `threads`. Fills `into` (aligned to block_bytes; at least region_bytes + block_bytes) from the chunk's start and answers how many
   /// bytes there were, up to into.size(). `not_found` when there is no such chunk.

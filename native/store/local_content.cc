@@ -220,6 +220,19 @@ std::optional<FileRange> LocalDataStore::locate_content(const Digest& digest, ui
   return FileRange{fd, offset, std::make_shared<const FileRef>(std::move(open))};
 }
 
+Task<Result<std::optional<FileRange>>> LocalDataStore::open_content(const Digest& digest, uint64_t length) {
+  const Digest name = digest;
+  Result<FileRef> file = co_await chunk(name);
+  if (!file) co_return std::move(file.error());
+  struct stat now {};
+  if (::fstat((*file)->fd(), &now) != 0) co_return chunk_error(errno, name, "stat");
+  if (static_cast<uint64_t>(now.st_size) < length)
+    co_return Error{Code::corrupt, "content " + name.hex() + ": has " + std::to_string(now.st_size) + " of its " +
+                                       std::to_string(length) + " bytes"};
+  const int fd = (*file)->fd();
+  co_return FileRange{fd, 0, std::make_shared<const FileRef>(std::move(*file))};
+}
+
 /// Blocking. Direct I/O sees what the device has and leaves the page cache to those who serve; without it we read what there is.
 Result<uint64_t> LocalDataStore::reread(const Digest& digest, MutableBytes into) {
   const std::string path = paths_.content(digest);

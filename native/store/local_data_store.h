@@ -61,6 +61,7 @@ class LocalDataStore final : public DataStore {
   Task<Result<void>> read_content(const Digest& digest, uint64_t offset, MutableBytes into) override;
   std::optional<FileRange> locate_content(const Digest& digest, uint64_t offset) override;
   void count_sent(uint64_t bytes) override { counts_.bytes_read.fetch_add(bytes, std::memory_order_relaxed); }
+  Task<Result<std::optional<FileRange>>> open_content(const Digest& digest, uint64_t length) override;
   Task<Result<uint64_t>> reread_content(const Digest& digest, MutableBytes into, JobSink& threads) override;
   Task<Result<void>> drop_content(const Digest& digest) override;
   Task<Result<void>> sync_drops() override;

@@ -7,8 +7,8 @@
  */
 
 import type { ResourceId } from '../lib/ids.js'
-import { EngineNotFound, native } from './errors.js'
-import type { NativeChange, NativeEngine, NativeExtent } from './native.js'
+import { EngineNotFound, fromNative, native } from './errors.js'
+import type { NativeChange, NativeEngine, NativeExtent, NativeSending } from './native.js'
 import { ResourceReadable } from './read_stream.js'
 import type { ResourceSpec } from './spec.js'
 
@@ -16,6 +16,16 @@ export interface ByteRange {
   start: number
   /** The byte behind the last. */
   end: number
+}
+
+/** Bytes under way to a client. */
+export interface Sending {
+  /** Rejects with Cancelled when the client is gone. */
+  sent: Promise<void>
+  /** Ends the connection; `sent` is settled soon. */
+  cancel(): void
+  /** For how long the client has taken nothing of what it is offered; 0 while it is not waited for. */
+  waitedMs(): number
 }
 
 export class Lease {
@@ -70,6 +80,33 @@ export class Lease {
     return new ResourceReadable(this, range)
   }
 
+  /**
+   * Sends the range to a socket, past JavaScript: to its descriptor, on which nobody else writes meanwhile. Throws EngineBusy when the
+   * process has no descriptor left, EngineInvalid for what is no non-blocking socket; then nothing was sent.
+   */
+  send(fd: number, { start, end }: ByteRange): Sending {
+    if (this.#closing) throw this.#closed()
+    const { socket, sent } = this.#sendNow(fd, start, end - start)
+    return {
+      sent: this.#run(() => sent),
+      cancel: () => this.#engine.sendCancel(socket),
+      waitedMs: () => this.#engine.sendWaitedMs(socket),
+    }
+  }
+
+  /** What is written to the socket next, a head, goes out along with the first bytes of `send`, or after 200 ms. */
+  cork(fd: number): void {
+    this.#engine.sendCork(fd)
+  }
+
+  #sendNow(fd: number, offset: number, length: number): NativeSending {
+    try {
+      return this.#engine.send(this.resourceId, fd, offset, length)
+    } catch (error) {
+      throw fromNative(error)
+    }
+  }
+
   /** Idempotent. */
   close(): Promise<void> {
     this.#closing ??= this.#close()
@@ -81,8 +118,12 @@ export class Lease {
     await native(() => this.#engine.close(this.resourceId))
   }
 
+  #closed(): Error {
+    return new EngineNotFound(`the lease on ${this.resourceId} is closed`)
+  }
+
   #run<T>(call: () => Promise<T>): Promise<T> {
-    if (this.#closing) return Promise.reject(new EngineNotFound(`the lease on ${this.resourceId} is closed`))
+    if (this.#closing) return Promise.reject(this.#closed())
     const running = native(call)
     this.#running.add(running)
     const done = () => void this.#running.delete(running)

@@ -107,6 +107,15 @@ export interface NativeExportCounters {
   latencyUs: { read: number[]; write: number[]; flush: number[]; other: number[] }
 }
 
+declare const socketBrand: unique symbol
+/** Opaque. */
+export type NativeSocket = { readonly [socketBrand]: true }
+
+export interface NativeSending {
+  socket: NativeSocket
+  sent: Promise<void>
+}
+
 export interface NativeExtent {
   lengthBytes: number
   hole: boolean
@@ -313,6 +322,18 @@ export interface NativeEngine {
 
   // ---- on an open resource; `not_found` otherwise ----
   read(resourceId: string, offset: number, length: number): Promise<Buffer>
+  /**
+   * Sends the bytes of the range to the non-blocking stream socket `fd` (native/io/socket_sender.h), which is duplicated before the call
+   * returns: its owner may close it. Nobody else writes to it until `sent` is settled. `cancelled`: the client is gone, or it was given
+   * up; any part may have been sent then. Throws `invalid` for what is no such socket, `busy` when no descriptor is left.
+   */
+  send(resourceId: string, fd: number, offset: number, length: number): NativeSending
+  /** What is written to the socket next, a head, goes out along with the first bytes of `send`, or after 200 ms. */
+  sendCork(fd: number): void
+  /** Ends the connection, and what is being sent to it. */
+  sendCancel(socket: NativeSocket): void
+  /** For how long the client has taken nothing of what it is offered; 0 while it is not waited for. */
+  sendWaitedMs(socket: NativeSocket): number
   write(resourceId: string, offset: number, data: Uint8Array): Promise<void>
   writeZeroes(resourceId: string, offset: number, length: number): Promise<void>
   trim(resourceId: string, offset: number, length: number): Promise<void>

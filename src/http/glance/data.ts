@@ -5,6 +5,7 @@ import type { ByteRange } from '../../core/objects.js'
 import type { ApiOptions } from '../api.js'
 import { requireProject } from '../auth.js'
 import { contentLength } from '../body.js'
+import { bytesFor } from '../direct_body.js'
 import { GlanceFault } from './faults.js'
 import { storeId } from './image_view.js'
 
@@ -47,13 +48,14 @@ export function dataRoutes(app: FastifyInstance, { core }: ApiOptions): void {
     void reply.type('application/octet-stream').header('Accept-Ranges', 'bytes')
     if (range === undefined) {
       if (open.image.md5 !== null) void reply.header('Content-MD5', open.image.md5)
-      return reply.header('Content-Length', sizeBytes).send(open.read())
+      const all = { start: 0, end: sizeBytes }
+      return reply.header('Content-Length', sizeBytes).send(bytesFor(request, open, all))
     }
     return reply
       .code(206)
       .header('Content-Range', `bytes ${range.start}-${range.end - 1}/${sizeBytes}`)
       .header('Content-Length', range.end - range.start)
-      .send(open.read(range))
+      .send(bytesFor(request, open, range))
   })
 }
 

@@ -5,6 +5,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { Core } from '../../core/core.js'
 import type { OpenObject } from '../../core/objects.js'
 import type { StoredObject } from '../../core/records.js'
+import { bytesFor } from '../direct_body.js'
 import { checkReadConditions, rangeStillApplies } from './conditional.js'
 import { SwiftError } from './errors.js'
 import { newBoundary, notModifiedHeaders, objectHeaders, validatorOf } from './object_headers.js'
@@ -35,7 +36,7 @@ function answer(open: OpenObject, request: FastifyRequest, reply: FastifyReply):
   const ranges = wantedRanges(object, request)
   if (ranges === undefined) {
     const all = { start: 0, end: object.sizeBytes }
-    return send(open, reply.header('content-length', object.sizeBytes), bytesOf(open, all))
+    return send(open, reply.header('content-length', object.sizeBytes), bytesOf(request, open, all))
   }
   const [range] = ranges
   if (range === undefined) {
@@ -47,7 +48,7 @@ function answer(open: OpenObject, request: FastifyRequest, reply: FastifyReply):
       'content-range': contentRange(range, object.sizeBytes),
       'content-length': range.end - range.start,
     })
-    return send(open, reply, bytesOf(open, range))
+    return send(open, reply, bytesOf(request, open, range))
   }
   const frame = multipartFrame(ranges, {
     boundary: newBoundary(request.id),
@@ -70,9 +71,9 @@ const mediaType = /^[\w!#$%&'*+.^`|~-]+\/[\w!#$%&'*+.^`|~-]+(?:$|;)/
  * What is at hand needs no stream, which costs more than sending it. But Fastify would give a buffer another type where it does
  * not understand the one that the object was put with.
  */
-function bytesOf(open: OpenObject, range: ByteRange): Readable | Buffer {
+function bytesOf(request: FastifyRequest, open: OpenObject, range: ByteRange): Readable | Buffer {
   const { whole, object } = open
-  if (whole === undefined || !mediaType.test(object.contentType)) return open.read(range)
+  if (whole === undefined || !mediaType.test(object.contentType)) return bytesFor(request, open, range)
   return whole.subarray(range.start, range.end)
 }
 

@@ -1,0 +1,57 @@
+// js_send.cc: bytes of a resource to a socket of Node's, past JavaScript.
+#include <limits>
+
+#include "io/socket_sender.h"
+#include "node/js_engine.h"
+#include "node/js_values.h"
+
+namespace atl::node {
+namespace {
+
+using Sender = std::shared_ptr<SocketSender>;
+
+SocketSender& sender(const Napi::Value& value) {
+  if (!value.IsExternal()) throw Napi::TypeError::New(value.Env(), "Expected what send() answered as its socket");
+  return **value.As<Napi::External<Sender>>().Data();
+}
+
+/// The collector may come late: the descriptor does not wait for it.
+Task<Result<void>> send_and_close(std::shared_ptr<Resource> from, uint64_t offset, uint64_t length, Sender to) {
+  Result<void> sent = co_await from->send(offset, length, *to);
+  to->close();
+  co_return sent;
+}
+
+}  // namespace
+
+Napi::Value JsEngine::send(Info info) {
+  Napi::Env env = info.Env();
+  const std::shared_ptr<Resource> from = resource(info);
+  const uint64_t fd = whole_number(info[1], "fd");
+  const uint64_t offset = whole_number(info[2], "offset");
+  const uint64_t length = whole_number(info[3], "length");
+  if (fd > std::numeric_limits<int>::max()) throw Napi::TypeError::New(env, "Expected a descriptor for fd");
+  // At once: in the next moment its owner may have closed it, and the number may be another file's.
+  Result<Sender> to = SocketSender::duplicate(static_cast<int>(fd));
+  if (!to) throw to_js_error(env, to.error());
+  Napi::Object sending = Napi::Object::New(env);
+  sending.Set("socket",
+              Napi::External<Sender>::New(env, new Sender{*to}, [](Napi::Env, Sender* held) { delete held; }));
+  sending.Set("sent", promise_of(env, *queue_, from->home(), send_and_close(from, offset, length, *to)));
+  return sending;
+}
+
+Napi::Value JsEngine::send_cork(Info info) {
+  const uint64_t fd = whole_number(info[0], "fd");
+  if (fd <= std::numeric_limits<int>::max()) SocketSender::cork(static_cast<int>(fd));
+  return info.Env().Undefined();
+}
+
+Napi::Value JsEngine::send_cancel(Info info) {
+  sender(info[0]).cancel();
+  return info.Env().Undefined();
+}
+
+Napi::Value JsEngine::send_waited_ms(Info info) { return number_value(info.Env(), sender(info[0]).waited_ms()); }
+
+}  // namespace atl::node
