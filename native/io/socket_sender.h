@@ -38,7 +38,7 @@ class SocketSender {
   /// For how long the client has taken nothing while it was offered something; 0 when it is not waited for.
   uint64_t waited_ms() const;
 
-  // On one loop; one call at a time. `cancelled` when the client is gone, or was given up.
+  // On any loop, one call at a time. `cancelled` when the client is gone, or was given up.
   Task<Result<void>> send(Bytes bytes);
   Task<Result<void>> send_zeros(uint64_t length);
   /// Of a file that never changes. Answers how many bytes were sent: fewer than `length`, perhaps none, where the page cache does not

@@ -78,6 +78,7 @@ class JsEngine : public Napi::ObjectWrap<JsEngine> {
   std::unique_ptr<JsResolver> resolver_;
   std::unordered_map<uint32_t, std::shared_ptr<Ingest>> ingests_;
   uint32_t next_ingest_ = 1;
+  size_t next_sender_ = 0;
   uint32_t whole_ingests_ = 0;  // under way, without a handle
 };
 

@@ -16,8 +16,9 @@ SocketSender& sender(const Napi::Value& value) {
 }
 
 /// The collector may come late: the descriptor does not wait for it.
-Task<Result<void>> send_and_close(std::shared_ptr<Resource> from, uint64_t offset, uint64_t length, Sender to) {
-  Result<void> sent = co_await from->send(offset, length, *to);
+Task<Result<void>> send_and_close(std::shared_ptr<Resource> from, uint64_t offset, uint64_t length, Sender to,
+                                  Executor* through) {
+  Result<void> sent = co_await from->send(offset, length, *to, *through);
   to->close();
   co_return sent;
 }
@@ -34,10 +35,11 @@ Napi::Value JsEngine::send(Info info) {
   // At once: in the next moment its owner may have closed it, and the number may be another file's.
   Result<Sender> to = SocketSender::duplicate(static_cast<int>(fd));
   if (!to) throw to_js_error(env, to.error());
+  Executor* through = &host_->loop(next_sender_++ % host_->reactors());
   Napi::Object sending = Napi::Object::New(env);
   sending.Set("socket",
               Napi::External<Sender>::New(env, new Sender{*to}, [](Napi::Env, Sender* held) { delete held; }));
-  sending.Set("sent", promise_of(env, *queue_, from->home(), send_and_close(from, offset, length, *to)));
+  sending.Set("sent", promise_of(env, *queue_, from->home(), send_and_close(from, offset, length, *to, through)));
   return sending;
 }
 

@@ -13,10 +13,10 @@ import type { FastifyRequest } from 'fastify'
 import type { ByteRange, DirectData, OpenData, Sending } from '../core/open_data.js'
 import { Cancelled, isBusy } from '../engine/errors.js'
 import { asError } from '../lib/errors.js'
-import { KiB } from '../lib/units.js'
+import { MiB } from '../lib/units.js'
 
-/** Below, one piece through JavaScript costs less than the way around it. */
-const directBytesMin = 256 * KiB
+/** Below, some pieces through JavaScript cost less than the way around it (docs/performance.md). */
+const directBytesMin = 4 * MiB
 
 const bodies = new WeakMap<ServerResponse, DirectBody>()
 
