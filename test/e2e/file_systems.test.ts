@@ -89,7 +89,10 @@ t.test(
         const uri = guestUri((await api.attach(disk.volume)).uri)
         await guest.run(`atoll-attach --connections 2 --timeout 3 --dead-timeout 300 ${uri} ${disk.device}`)
         await mount(disk)
-        const exercise = { seed, operations, dir: disk.mountPoint, notes: `/tmp/${disk.fileSystem.name}` }
+      }
+      // Together: the first must not be through before the last has begun.
+      for (const { mountPoint, fileSystem } of disks) {
+        const exercise = { seed, operations, dir: mountPoint, notes: `/tmp/${fileSystem.name}` }
         loads.push(await Exercisers.inGuest(guest, exercise))
       }
       let interrupted = 0
