@@ -235,14 +235,14 @@ std::optional<FileRange> Resource::locate(uint64_t offset, uint64_t length) cons
 bool Resource::cached(uint64_t offset, uint64_t length) {
   VERIFY(home_.on_thread());
   const std::optional<FileRange> range = locate(offset, length);
-  return range && in_page_cache(range->fd, range->offset, length);
+  if (!range || !in_page_cache(range->fd, range->offset, length)) return false;
+  stores_.data.count_sent(length);  // once, here: lend() is asked anew whenever the socket was full
+  return true;
 }
 
 std::optional<FileRange> Resource::lend(uint64_t offset, uint64_t length) {
   VERIFY(home_.on_thread());
-  std::optional<FileRange> range = locate(offset, length);
-  if (range) stores_.data.count_sent(length);
-  return range;
+  return locate(offset, length);
 }
 
 Task<Result<void>> Resource::cache(uint64_t offset, uint64_t length) {
