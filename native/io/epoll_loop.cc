@@ -46,6 +46,8 @@ int accept_now(int fd) {
   return ::accept4(fd, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
 }
 
+bool is_poll(const Loop::Op& op) { return op.verb == Loop::Verb::poll_in || op.verb == Loop::Verb::poll_out; }
+
 bool outward(const Loop::Op& op) { return op.verb == Loop::Verb::sendmsg || op.verb == Loop::Verb::poll_out; }
 
 // -EAGAIN: wait.
@@ -127,7 +129,7 @@ void EpollLoop::wait_for(Op& op) {
   if (error == 0) return;
   armed_--;
   // A regular file is always ready and epoll will not have it; only the polls can wait on one.
-  const bool always_ready = error == EPERM && (op.verb == Verb::poll_in || op.verb == Verb::poll_out);
+  const bool always_ready = error == EPERM && is_poll(op);
   fail_all(waiting.in, always_ready ? POLLIN : -error);
   fail_all(waiting.out, always_ready ? POLLOUT : -error);
 }
@@ -193,9 +195,8 @@ void EpollLoop::retry(JobList& list, uint32_t events) {
   while (Job* job = list.pop()) {
     Op& op = static_cast<Op&>(*job);
     int32_t result;
-    if (op.verb == Verb::poll_in || op.verb == Verb::poll_out)
-      result =
-          static_cast<int32_t>(events & ((op.verb == Verb::poll_in ? POLLIN : POLLOUT) | uint32_t{POLLHUP | POLLERR}));
+    if (is_poll(op))
+      result = static_cast<int32_t>(events & ((outward(op) ? POLLOUT : POLLIN) | uint32_t{POLLHUP | POLLERR}));
     else
       result = try_socket(op);
     // A unix listener that was shut down says "nothing yet" for ever to those who do not block; the others are told EINVAL.

@@ -216,8 +216,7 @@ Task<Result<void>> LocalDataStore::read_content(const Digest& digest, uint64_t o
 std::optional<FileRange> LocalDataStore::locate_content(const Digest& digest, uint64_t offset) {
   FileRef open = files_.find(FileKey::of(digest));
   if (!open) return std::nullopt;
-  const int fd = open->fd();
-  return FileRange{fd, offset, std::make_shared<const FileRef>(std::move(open))};
+  return range_in(std::move(open), offset);
 }
 
 Task<Result<std::optional<FileRange>>> LocalDataStore::open_content(const Digest& digest, uint64_t length) {
@@ -229,8 +228,7 @@ Task<Result<std::optional<FileRange>>> LocalDataStore::open_content(const Digest
   if (static_cast<uint64_t>(now.st_size) < length)
     co_return Error{Code::corrupt, "content " + name.hex() + ": has " + std::to_string(now.st_size) + " of its " +
                                        std::to_string(length) + " bytes"};
-  const int fd = (*file)->fd();
-  co_return FileRange{fd, 0, std::make_shared<const FileRef>(std::move(*file))};
+  co_return range_in(std::move(*file), 0);
 }
 
 /// Blocking. Direct I/O sees what the device has and leaves the page cache to those who serve; without it we read what there is.

@@ -176,14 +176,18 @@ Task<Result<void>> LocalDataStore::read(DataFileId file, uint64_t offset, Mutabl
   co_return Result<void>{};
 }
 
+FileRange LocalDataStore::range_in(FileRef open, uint64_t offset) {
+  const int fd = open->fd();
+  return FileRange{fd, offset, std::make_shared<const FileRef>(std::move(open))};
+}
+
 std::optional<FileRange> LocalDataStore::locate(DataFileId file, uint64_t offset, uint64_t length) {
   if (options_.direct) return std::nullopt;
   const Piece piece = first_piece(file, offset, length);
   if (piece.length < length) return std::nullopt;
   FileRef open = files_.find(FileKey::of(piece.name));
   if (!open) return std::nullopt;
-  const int fd = open->fd();
-  return FileRange{fd, piece.offset, std::make_shared<const FileRef>(std::move(open))};
+  return range_in(std::move(open), piece.offset);
 }
 
 Task<Result<void>> LocalDataStore::write(DataFileId file, uint64_t offset, Bytes from) {

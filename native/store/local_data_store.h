@@ -89,6 +89,7 @@ class LocalDataStore final : public DataStore {
   Result<void> prepare();
   Result<void> probe_direct() const;
 
+  static FileRange range_in(FileRef open, uint64_t offset);
   Piece first_piece(DataFileId file, uint64_t offset, uint64_t length) const;
   /// Opens it unless it is open; an empty answer where it is absent and shall be left so.
   Task<Result<FileRef>> segment(SegmentName name, IfAbsent absent);

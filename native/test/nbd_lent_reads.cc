@@ -28,20 +28,16 @@ struct LendingWorld {
     Client writer = Client::unix_socket(world);
     writer.enter("disk");
     CHECK(writer.write(0, in_memory).error == NbdError::none);
-    lend_all();
-  }
-  ~LendingWorld() {
-    world.shutdown();
-    ::close(fd);
-  }
-
-  void lend_all() {
     world.at_home([this] {
       world.disk->lends = [this](uint64_t offset, uint64_t) {
         loans++;
         return FileRange{fd, offset, nullptr};
       };
     });
+  }
+  ~LendingWorld() {
+    world.shutdown();
+    ::close(fd);
   }
 };
 
