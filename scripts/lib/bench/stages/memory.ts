@@ -40,19 +40,27 @@ export const memoryStage: Stage<Fresh> = {
       targets,
       run: async ({ dir }) => {
         const before = await startAtoll(join(dir, name))
-        const volume = await before.api.createVolume({ size: sizeBytes / GiB })
-        await write(before.uri(volume))
-        await before.stop()
+        const volume = await stopAfter(before, async ({ api, uri }) => {
+          const made = await api.createVolume({ size: sizeBytes / GiB })
+          await write(uri(made))
+          return made
+        })
         const server = await startAtoll(join(dir, name))
-        try {
-          return { value: (await heldBytes(server, server.uri(volume))) / MiB }
-        } finally {
-          await server.stop()
-        }
+        const value = await stopAfter(server, async () => (await heldBytes(server, server.uri(volume))) / MiB)
+        return { value }
       },
     }),
   ),
   open: async (room) => [{ name: 'atoll', role: 'atoll', subject: { dir: room.dir }, close: async () => {} }],
+}
+
+/** Whatever becomes of the work: a server that lived on would keep the bench from ending. */
+async function stopAfter<T>(server: AtollServer, work: (server: AtollServer) => Promise<T>): Promise<T> {
+  try {
+    return await work(server)
+  } finally {
+    await server.stop()
+  }
 }
 
 async function heldBytes({ pid }: AtollServer, uri: string): Promise<number> {
