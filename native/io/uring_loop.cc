@@ -77,8 +77,14 @@ Result<void> probe_ops(io_uring& ring) {
   return {};
 }
 
-/// Answered by a disk, not by a client or another thread.
+/// Answered by a file system, not by a client or another thread.
 bool on_file(Loop::Verb verb) { return verb <= Loop::Verb::fallocate; }
+
+/// No kernel worker has a part in it: the disk reads into the page cache, or reads and writes past it.
+bool by_disk_alone(const Loop::Op& op) {
+  return op.verb == Loop::Verb::read || op.verb == Loop::Verb::readv ||
+         (op.verb == Loop::Verb::write && op.caching == Loop::Caching::uncached);
+}
 
 bool on_socket(Loop::Verb verb) {
   return verb == Loop::Verb::accept || verb == Loop::Verb::recv || verb == Loop::Verb::sendmsg;
@@ -125,6 +131,7 @@ void UringLoop::on_start() {
 void UringLoop::begin(Op& op) {
   op.result = plain;
   files_in_flight_ += on_file(op.verb);
+  disks_in_flight_ += by_disk_alone(op);
   if (!backlog_.empty() || !prepare(op)) backlog_.push(op);
 }
 
@@ -178,11 +185,19 @@ void UringLoop::poll(uint64_t wait_ns) {
   // Never wait with something left to hand over, nor deaf to posts.
   if (!backlog_.empty() || !wake_armed_) wait_ns = no_wait;
 
-  const bool watched = wait_ns != no_wait && busy_poll_.window_ns() > 0 && files_in_flight_ == 0;
-  const uint64_t before = watched ? now_ns() : 0;
-  const bool answered = watched && busy_poll_.worthwhile() && look_until(before + busy_poll_.window_ns());
+  const uint64_t window = wait_ns == no_wait ? 0 : window_ns();
+  if (window == 0) return wait(wait_ns);
+  BusyPoll& rule = files_in_flight_ > 0 ? for_disks_ : for_clients_;
+  const uint64_t before = now_ns();
+  const bool answered = rule.worthwhile() && look_until(before + window);
   if (!answered) wait(wait_ns);
-  if (watched) busy_poll_.waited(now_ns() - before);
+  rule.waited(now_ns() - before, window);
+}
+
+/// How long looking may last for what is in flight now (busy_poll.h); 0: not at all.
+uint64_t UringLoop::window_ns() const {
+  if (files_in_flight_ == 0) return window_ns_;
+  return files_in_flight_ == disks_in_flight_ ? disk_window_ns(disks_in_flight_, window_ns_) : 0;
 }
 
 /// Without sleeping; false: there was no answer by then.
@@ -254,6 +269,7 @@ void UringLoop::answered(uint64_t user_data, int32_t result) {
     return;
   }
   files_in_flight_ -= on_file(op.verb);
+  disks_in_flight_ -= by_disk_alone(op);
   finish(op, result);
 }
 

@@ -28,10 +28,11 @@ class UringLoop final : public Reactor {
 
  private:
   UringLoop(int wake_fd, io_uring ring, bool disabled, const LoopOptions& options)
-      : Reactor(wake_fd), ring_(ring), disabled_(disabled), busy_poll_(options.busy_poll_ns) {}
+      : Reactor(wake_fd), ring_(ring), disabled_(disabled), window_ns_(options.busy_poll_ns) {}
 
   bool prepare(Op& op);
   void arm_wake();
+  uint64_t window_ns() const;
   bool look_until(uint64_t until_ns);
   void wait(uint64_t wait_ns);
   unsigned reap();
@@ -41,8 +42,12 @@ class UringLoop final : public Reactor {
   bool disabled_;  // until run(), whose thread becomes the ring's only issuer
   bool wake_armed_ = false;
   JobList backlog_;
-  uint64_t files_in_flight_ = 0;  // given to the kernel, or in backlog_
-  BusyPoll busy_poll_;
+  // Given to the kernel, or in backlog_.
+  uint64_t files_in_flight_ = 0;
+  uint64_t disks_in_flight_ = 0;  // those of them that a disk answers without a kernel worker
+  const uint64_t window_ns_;      // of busy polling; 0: never
+  BusyPoll for_clients_;
+  BusyPoll for_disks_;
 };
 
 }  // namespace atl

@@ -171,16 +171,25 @@ TEST_CASE("loop: a full device answers ENOSPC, for small writes and large ones")
 
 TEST_CASE("busy poll: looking is worthwhile as long as many waits are short, whether it is done or not") {
   constexpr uint64_t us = 1000;
-  BusyPoll poll{50 * us};
+  constexpr uint64_t window = 50 * us;
+  BusyPoll poll;
   CHECK(!poll.worthwhile());
-  for (int i = 0; i < 8; i++) poll.waited(20 * us);
+  for (int i = 0; i < 8; i++) poll.waited(20 * us, window);
   CHECK(poll.worthwhile());
-  for (int i = 0; i < 100; i++) poll.waited(i % 2 == 0 ? 50 * us : 1000 * us);
+  for (int i = 0; i < 100; i++) poll.waited(i % 2 == 0 ? 50 * us : 1000 * us, window);
   CHECK(poll.worthwhile());
-  for (int i = 0; i < 20; i++) poll.waited(51 * us);
+  for (int i = 0; i < 20; i++) poll.waited(51 * us, window);
   CHECK(!poll.worthwhile());
-  for (int i = 0; i < 1'000'000; i++) poll.waited(1);
+  for (int i = 0; i < 1'000'000; i++) poll.waited(1, window);
   CHECK(poll.worthwhile());
+}
+
+TEST_CASE("busy poll: the more requests a disk has the longer it is looked at, up to a bound") {
+  constexpr uint64_t us = 1000;
+  CHECK(disk_window_ns(1, 50 * us) == 100 * us);
+  CHECK(disk_window_ns(3, 50 * us) == 300 * us);
+  CHECK(disk_window_ns(64, 50 * us) == 400 * us);
+  CHECK(disk_window_ns(64, 0) == 0);
 }
 
 TEST_CASE("patience: a slow write makes the next ones go elsewhere, longer each time, until one is quick") {
