@@ -68,6 +68,7 @@ async function run(): Promise<void> {
     }
     report(await save())
   } finally {
+    say('removing what was written (minutes, where a file system discards each piece of a file at once)')
     await rm(dir, { recursive: true, force: true })
   }
 }

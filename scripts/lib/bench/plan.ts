@@ -71,13 +71,18 @@ export interface Stage<Subject> {
   name: string
   title: string
   cases: readonly Case<Subject>[]
+  /**
+   * What it leaves is removed after all stages: files of hundreds of thousands of pieces, each of which a file system that is mounted with
+   * `discard` gives back to the disk by itself, for minutes.
+   */
+  removedLast?: boolean
   /** Contenders of this stage, of which `wanted` says the names; those that cannot be set up are left out with a word. */
   open(room: Room, wanted: (peer: string) => boolean): Promise<Contender<Subject>[]>
 }
 
 /** Where a stage works. */
 export interface Room {
-  /** A folder of its own; it goes with the stage. */
+  /** A folder of its own; it goes with the stage, unless that is removed last. */
   dir: string
   quick: boolean
   /** Something that the report has to say beside the figures. */

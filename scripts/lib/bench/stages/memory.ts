@@ -30,6 +30,7 @@ interface Fresh {
 export const memoryStage: Stage<Fresh> = {
   name: 'memory',
   title: 'Memory for a TiB (anonymous, of the whole server, above what it has when idle)',
+  removedLast: true,
   cases: Object.entries(layouts).map(
     ([name, { title, targets, write }]): Case<Fresh> => ({
       name: `memory-${name}`,

@@ -18,6 +18,7 @@ interface Disks {
 export const openingStage: Stage<Disks> = {
   name: 'opening',
   title: 'Connect, handshake and first read of 4 KiB (buffered, unix socket)',
+  removedLast: true,
   cases: [
     { sizeBytes: GiB, name: 'first-read-1GiB', title: 'a disk of 1 GiB', quick: true },
     {

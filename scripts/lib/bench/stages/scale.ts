@@ -30,6 +30,7 @@ const zeroBytes = GiB
 export const scaleStage: Stage<Sized> = {
   name: 'scale',
   title: 'Clone and snapshot by mapped size (a record for each region)',
+  removedLast: true,
   cases: sizes.flatMap((sizeBytes) =>
     (['clone', 'snapshot'] as const).map(
       (what): Case<Sized> => ({
