@@ -26,6 +26,10 @@ std::vector<Home> pair_up(const std::vector<Executor*>& executors,
 
 Error not_open(const std::string& id) { return Error{Code::not_found, "resource " + id + ": is not open"}; }
 
+Error in_use(LayerId layer, const std::string& by) {
+  return Error{Code::busy, "layer " + std::to_string(number(layer)) + ": resource " + by + " is open on it"};
+}
+
 }  // namespace
 
 Engine::Engine(StoreAccess stores, JobSink& workers, JobSink& hashers, std::vector<Executor*> homes)
@@ -34,7 +38,8 @@ Engine::Engine(StoreAccess stores, JobSink& workers, JobSink& hashers, std::vect
       hashers_(hashers),
       epochs_(make_epochs(homes.size())),
       homes_(pair_up(homes, epochs_)),
-      reclaimer_(stores, *homes_.front().executor, homes_, pins_) {
+      reclaimer_(stores, *homes_.front().executor, homes_, pins_),
+      readings_(stores, homes_) {
   stores_.records.on_garbage([this] { reclaimer_.notify(); });
 }
 
@@ -54,7 +59,7 @@ std::shared_ptr<Resource> Engine::find(const std::string& id) const {
 
 size_t Engine::open_resources() const {
   const std::scoped_lock lock{mutex_};
-  return open_.size();
+  return open_.size() + readings_.count();
 }
 
 Task<Result<void>> Engine::open(ResourceSpec spec) { return run_on(registrar(), open_here(std::move(spec))); }
@@ -231,8 +236,8 @@ Task<Result<void>> Engine::resume_here(std::string id, uint64_t size_bytes, std:
 Task<Result<void>> Engine::drop_here(LayerId layer) {
   for (const auto& [id, open] : open_)
     for (const ChainLayer& link : open.layers)
-      if (link.id == layer)
-        co_return Error{Code::busy, "layer " + std::to_string(number(layer)) + ": resource " + id + " is open on it"};
+      if (link.id == layer) co_return in_use(layer, id);
+  if (const std::optional<std::string> id = readings_.one_on(layer)) co_return in_use(layer, *id);
   for (;;) {
     Result<std::vector<RegionIndex>> regions =
         co_await stores_.records.regions(layer, RegionIndex{0}, regions_per_drop);
@@ -279,13 +284,7 @@ Task<Result<uint64_t>> Engine::merge_step(MergeStep step) {
 Task<Result<void>> Engine::unlink_here(LayerId parent, LayerId child, uint64_t child_limit_blocks) {
   std::vector<std::shared_ptr<Resource>> touched;
   for (auto& [id, open] : open_)
-    for (size_t i = 0; i + 1 < open.layers.size(); i++)
-      if (open.layers[i].id == child && open.layers[i + 1].id == parent) {
-        open.layers[i].parent_limit_blocks = child_limit_blocks;
-        open.layers.erase(open.layers.begin() + static_cast<ptrdiff_t>(i) + 1);
-        touched.push_back(open.resource);
-        break;
-      }
+    if (unlink_from(open.layers, parent, child, child_limit_blocks)) touched.push_back(open.resource);
   struct Unlink {
     static Task<void> run(Resource* resource, LayerId parent, LayerId child, uint64_t limit) {
       resource->unlink(parent, child, limit);
@@ -294,6 +293,7 @@ Task<Result<void>> Engine::unlink_here(LayerId parent, LayerId child, uint64_t c
   };
   for (const auto& resource : touched)
     co_await run_on(resource->home(), Unlink::run(resource.get(), parent, child, child_limit_blocks));
+  co_await readings_.unlink(parent, child, child_limit_blocks);
   co_return Result<void>{};
 }
 
@@ -340,6 +340,7 @@ Task<Result<void>> Engine::shutdown_here() {
     if (!closed && result) result = closed;
   }
   while (!open_.empty()) co_await changed_.wait();
+  co_await readings_.ended();
   co_await reclaimer_.stop();
   co_return result;
 }

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "engine/ingest.h"
+#include "engine/readings.h"
 #include "engine/reclaimer.h"
 #include "engine/resource.h"
 #include "engine/scrub.h"
@@ -54,6 +55,10 @@ class Engine {
   Task<Result<void>> close(std::string id);
   /// Null when not open. From any thread. The caller holds a lease for as long as it uses the resource.
   std::shared_ptr<Resource> find(const std::string& id) const;
+  /// A read-only resource for one reader, who need not wait (readings.h). From any thread; before shutdown() ends he must be gone.
+  Result<std::shared_ptr<Resource>> begin_reading(ResourceSpec spec) { return readings_.begin(std::move(spec)); }
+  /// Is any lease held, or anybody reading? From any thread.
+  bool is_open(const std::string& id) const { return find(id) != nullptr || readings_.has(id); }
   /// A lease taken by open() becomes a device that gives it back when its last owner drops it. Null when not open.
   std::shared_ptr<BlockDevice> adopt_lease(const std::string& id);
 
@@ -93,7 +98,7 @@ class Engine {
   StoreAccess stores() const { return stores_; }
   size_t open_resources() const;
 
-  /// Flushes and closes everything that is still open, and stops the reclaimer. Nobody may use the engine afterwards.
+  /// Flushes and closes everything that is still open, waits for who is reading, and stops the reclaimer. Nobody may use the engine afterwards.
   Task<Result<void>> shutdown();
 
  private:
@@ -125,6 +130,7 @@ class Engine {
   ContentPins pins_;
   ChunkBuffers chunk_buffers_;
   Reclaimer reclaimer_;
+  Readings readings_;
 
   mutable std::mutex mutex_;  // guards the map's structure for find(); entries change on the registrar only
   std::unordered_map<std::string, Open> open_;

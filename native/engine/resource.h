@@ -64,10 +64,10 @@ class Resource final : public BlockDevice {
   Task<Result<void>> read_sparse(uint64_t offset, MutableBytes into, std::vector<ZeroRun>& zeroes) override;
   bool cached(uint64_t offset, uint64_t length) override;
   std::optional<FileRange> lend(uint64_t offset, uint64_t length) override;
-  /// The bytes of the range to a socket, without copying what can be had without (resource_send.cc). Called on home(), a loop;
-  /// `through`: any loop, which does what takes longest. `cancelled` when the client is gone. Ends promptly after to.cancel(). As with
-  /// several reads, what is written meanwhile may be part of it or not.
-  Task<Result<void>> send(uint64_t offset, uint64_t length, SocketSender& to, Executor& through);
+  /// The bytes of the range to a socket, without copying what can be had without (resource_send.cc). Called on home(), a loop.
+  /// `cancelled` when the client is gone. Ends promptly after to.cancel(). As with several reads, what is written meanwhile may be
+  /// part of it or not.
+  Task<Result<void>> send(uint64_t offset, uint64_t length, SocketSender& to);
   Task<Result<void>> write(uint64_t offset, Bytes from, WriteFlags flags) override;
   Task<Result<void>> write_zeroes(uint64_t offset, uint64_t length, WriteFlags flags) override;
   Task<Result<void>> trim(uint64_t offset, uint64_t length, WriteFlags flags) override;
@@ -123,7 +123,7 @@ class Resource final : public BlockDevice {
   void plan(uint64_t offset, uint64_t length, std::vector<Segment>& segments) const;
   Task<Result<void>> read_segment(const Segment& segment, MutableBytes into);
   std::optional<FileRange> locate(uint64_t offset, uint64_t length) const;
-  Task<Result<uint64_t>> send_some(uint64_t offset, uint64_t length, SocketSender& to, Executor& through,
+  Task<Result<uint64_t>> send_some(uint64_t offset, uint64_t length, SocketSender& to,
                                    std::optional<AlignedBuffer>& buffer);
   Task<Result<void>> read_mapped(uint64_t offset, MutableBytes into, std::vector<ZeroRun>* zeroes = nullptr);
 

@@ -4,9 +4,6 @@
 // first, by the way of every read: data files are overwritten and punched, and a page that waits in a socket would change with them
 // (socket_sender.h, rule 3); what is not in the page cache would make the loop wait for the disk; short runs cost less together.
 //
-// The map is the home's, but sendfile() is most of the work, and an object that many ask for has one home only: it is done by any reactor,
-// which the caller chooses.
-//
 // No read epoch is held while a client is waited for, or one that stands still would keep space from being given back. So the map is
 // looked at anew after each wait.
 #include <algorithm>
@@ -22,7 +19,7 @@ constexpr uint64_t run_bytes_min = 64 << 10;      // what is shorter is copied w
 
 }  // namespace
 
-Task<Result<void>> Resource::send(uint64_t offset, uint64_t length, SocketSender& to, Executor& through) {
+Task<Result<void>> Resource::send(uint64_t offset, uint64_t length, SocketSender& to) {
   VERIFY(home_.on_thread());
   if (Result<void> inside = within(offset, length); !inside) co_return inside;
   std::optional<AlignedBuffer> buffer;
@@ -31,7 +28,7 @@ Task<Result<void>> Resource::send(uint64_t offset, uint64_t length, SocketSender
     const uint64_t window = std::min(end, region_end) - offset;
     Result<void> resolved = co_await resolve(offset, window);
     if (!resolved) co_return resolved;
-    Result<uint64_t> sent = co_await send_some(offset, window, to, through, buffer);
+    Result<uint64_t> sent = co_await send_some(offset, window, to, buffer);
     if (!sent) co_return std::move(sent.error());
     offset += *sent;
   }
@@ -39,7 +36,7 @@ Task<Result<void>> Resource::send(uint64_t offset, uint64_t length, SocketSender
 }
 
 /// At least one byte of the range, which is resolved; answers how many.
-Task<Result<uint64_t>> Resource::send_some(uint64_t offset, uint64_t length, SocketSender& to, Executor& through,
+Task<Result<uint64_t>> Resource::send_some(uint64_t offset, uint64_t length, SocketSender& to,
                                            std::optional<AlignedBuffer>& buffer) {
   std::vector<Segment> segments;
   plan(offset, length, segments);
@@ -60,8 +57,8 @@ Task<Result<uint64_t>> Resource::send_some(uint64_t offset, uint64_t length, Soc
     }
     if (!opened) co_return std::move(opened.error());
     if (const std::optional<FileRange> file = std::move(*opened)) {
-      Result<uint64_t> sent = co_await run_on(
-          through, to.send_cached(file->fd, in_chunk, std::min(first.length, source.length - in_chunk)));
+      Result<uint64_t> sent =
+          co_await to.send_cached(file->fd, in_chunk, std::min(first.length, source.length - in_chunk));
       if (!sent) co_return std::move(sent.error());
       stores_.data.count_sent(*sent);
       if (*sent > 0) co_return *sent;

@@ -66,7 +66,10 @@ Napi::Function JsEngine::define(Napi::Env env) {
                                             InstanceMethod<&JsEngine::close>("close"),
                                             InstanceMethod<&JsEngine::is_open>("isOpen"),
                                             InstanceMethod<&JsEngine::read>("read"),
-                                            InstanceMethod<&JsEngine::send>("send"),
+                                            InstanceMethod<&JsEngine::reading_begin>("readingBegin"),
+                                            InstanceMethod<&JsEngine::reading_read>("readingRead"),
+                                            InstanceMethod<&JsEngine::reading_send>("readingSend"),
+                                            InstanceMethod<&JsEngine::reading_end>("readingEnd"),
                                             InstanceMethod<&JsEngine::send_cork>("sendCork"),
                                             InstanceMethod<&JsEngine::send_cancel>("sendCancel"),
                                             InstanceMethod<&JsEngine::send_waited_ms>("sendWaitedMs"),
@@ -222,12 +225,14 @@ Napi::Value JsEngine::close(Info info) {
 }
 
 Napi::Value JsEngine::is_open(Info info) {
-  return Napi::Boolean::New(info.Env(), host(info.Env()).engine().find(text(info[0], "resourceId")) != nullptr);
+  return Napi::Boolean::New(info.Env(), host(info.Env()).engine().is_open(text(info[0], "resourceId")));
 }
 
-Napi::Value JsEngine::read(Info info) {
+Napi::Value JsEngine::read(Info info) { return read_from(info, resource(info)); }
+
+/// `from`: what the first argument stands for; then offset and length.
+Napi::Value JsEngine::read_from(Info info, const std::shared_ptr<Resource>& from) {
   Napi::Env env = info.Env();
-  const std::shared_ptr<Resource> from = resource(info);
   const uint64_t offset = whole_number(info[1], "offset");
   const uint64_t length = whole_number(info[2], "length");
   if (length > io_bytes_max) refuse(env, Code::too_large, "read: more than 64 MiB at once");
@@ -553,6 +558,7 @@ Napi::Value JsEngine::shutdown(Info info) {
   host(info.Env());
   if (!ingests_.empty() || whole_ingests_ > 0)
     refuse(info.Env(), Code::busy, "shutdown: uploads are under way; abort them first");
+  readings_.clear();
   std::shared_ptr<Host> going = std::move(host_);
   const std::shared_ptr<JsQueue> queue = queue_;
   const Napi::Promise::Deferred deferred = Napi::Promise::Deferred::New(info.Env());

@@ -31,7 +31,10 @@ class JsEngine : public Napi::ObjectWrap<JsEngine> {
   Napi::Value close(Info info);
   Napi::Value is_open(Info info);
   Napi::Value read(Info info);
-  Napi::Value send(Info info);
+  Napi::Value reading_begin(Info info);
+  Napi::Value reading_read(Info info);
+  Napi::Value reading_send(Info info);
+  Napi::Value reading_end(Info info);
   Napi::Value send_cork(Info info);
   Napi::Value send_cancel(Info info);
   Napi::Value send_waited_ms(Info info);
@@ -71,6 +74,8 @@ class JsEngine : public Napi::ObjectWrap<JsEngine> {
   Host& host(Napi::Env env);
   std::shared_ptr<Resource> resource(Info info);
   std::shared_ptr<Ingest> ingest(Info info);
+  std::shared_ptr<Resource> reading(Info info);
+  Napi::Value read_from(Info info, const std::shared_ptr<Resource>& from);
 
   /// Tasks hold it too: the engine must not go while one of them runs.
   std::shared_ptr<Host> host_;
@@ -78,7 +83,8 @@ class JsEngine : public Napi::ObjectWrap<JsEngine> {
   std::unique_ptr<JsResolver> resolver_;
   std::unordered_map<uint32_t, std::shared_ptr<Ingest>> ingests_;
   uint32_t next_ingest_ = 1;
-  size_t next_sender_ = 0;
+  std::unordered_map<uint32_t, std::shared_ptr<Resource>> readings_;
+  uint32_t next_reading_ = 1;
   uint32_t whole_ingests_ = 0;  // under way, without a handle
 };
 

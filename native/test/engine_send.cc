@@ -71,8 +71,16 @@ struct Store {
     return above;
   }
 
+  std::shared_ptr<Resource> begin(const ModelResource& resource) {
+    ResourceSpec spec = catalog.spec(resource);
+    spec.read_only = true;  // nobody writes to what is closed
+    Result<std::shared_ptr<Resource>> begun = world->engine().begin_reading(std::move(spec));
+    REQUIRE_MESSAGE(begun.ok(), (begun ? "" : begun.error().message));
+    return *begun;
+  }
+
   Sent send(const ModelResource& resource, uint64_t offset, uint64_t length) {
-    must(run_for(*world, world->engine().open(catalog.spec(resource))));
+    const std::shared_ptr<Resource> reading = begin(resource);
     int fds[2];
     REQUIRE(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds) == 0);
     Result<std::shared_ptr<SocketSender>> to = SocketSender::duplicate(fds[0]);
@@ -93,17 +101,14 @@ struct Store {
     struct Send {
       static Task<Result<void>> run(std::shared_ptr<Resource> from, uint64_t offset, uint64_t length,
                                     std::shared_ptr<SocketSender> to) {
-        // Now the registrar is the home too, now another loop.
-        Executor& through = Executor::here();
-        Result<void> sent = co_await run_on(from->home(), from->send(offset, length, *to, through));
+        Result<void> sent = co_await run_on(from->home(), from->send(offset, length, *to));
         to->close();
         co_return sent;
       }
     };
-    sent.result = run_for(*world, Send::run(world->engine().find(resource.id), offset, length, *to));
+    sent.result = run_for(*world, Send::run(reading, offset, length, *to));
     reader.join();
     ::close(fds[1]);
-    must(run_for(*world, world->engine().close(resource.id)));
     return sent;
   }
 

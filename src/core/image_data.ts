@@ -109,7 +109,7 @@ export class ImageData {
       const { resourceId, sizeBytes } = image
       if (resourceId === null || sizeBytes === null) throw new ImageNotReady(image.id, image.status)
       try {
-        return { image, ...(await openData(this.#tree, { resourceId, sizeBytes })) }
+        return { image, ...openData(this.#tree, { resourceId, sizeBytes }) }
       } catch (error) {
         // Deleted just now: the next look says so.
         if (!(error instanceof ResourceNotFound)) throw error

@@ -115,7 +115,7 @@ export class Objects {
       const object = readObject(this.#catalog.db, caller, ref)
       try {
         if (object.sizeBytes <= smallBytesMax) return { object, ...openBytes(await this.#bytesOf(object)) }
-        return { object, ...(await openData(this.#tree, object)) }
+        return { object, ...openData(this.#tree, object) }
       } catch (error) {
         // Replaced or deleted just now: the next look tells which.
         if (!(error instanceof ResourceNotFound)) throw error

@@ -1,19 +1,13 @@
 /** The bytes of an object or an image, opened for reading. */
 
 import { Readable } from 'node:stream'
-import type { Lease, Sending } from '../engine/lease.js'
+import type { ByteRange, Reading, Sending } from '../engine/reading.js'
 import type { ResourceId } from '../lib/ids.js'
 import type { Tree } from './tree.js'
 
-export type { Sending }
+export type { ByteRange, Sending }
 
-export interface ByteRange {
-  start: number
-  /** The byte behind the last. */
-  end: number
-}
-
-export type DirectData = Pick<Lease, 'cork' | 'send'>
+export type DirectData = Pick<Reading, 'cork' | 'send'>
 
 export interface OpenData {
   /** All of the bytes, where they are few and at hand: then nothing is open. Not to be changed. */
@@ -26,7 +20,7 @@ export interface OpenData {
   /** The same bytes to a socket, past JavaScript, where they are with the engine. */
   direct?: DirectData | undefined
   /** Must be called when no stream is read any more (a stream's end does not do it). Idempotent. */
-  close(): Promise<void>
+  close(): void
 }
 
 /** What was read as a whole. */
@@ -35,19 +29,19 @@ export function openBytes(whole: Buffer): OpenData {
     whole,
     read: ({ start, end } = { start: 0, end: whole.length }) =>
       Readable.from(end > start ? [whole.subarray(start, end)] : []),
-    close: async () => undefined,
+    close: () => undefined,
   }
 }
 
-export async function openData(
+/** Throws ResourceNotFound. */
+export function openData(
   tree: Tree,
   { resourceId, sizeBytes }: { resourceId: ResourceId; sizeBytes: number },
-): Promise<OpenData> {
-  // Nothing to read: no lease either. It must still be there, as for any other size.
-  const lease: Lease | undefined = sizeBytes === 0 ? undefined : await tree.lease(resourceId)
+): OpenData {
+  const reading = tree.reading(resourceId)
   return {
-    direct: lease,
-    read: (range) => (lease === undefined ? Readable.from([]) : lease.stream(range ?? { start: 0, end: sizeBytes })),
-    close: async () => lease?.close(),
+    direct: reading,
+    read: (range) => reading.stream(range ?? { start: 0, end: sizeBytes }),
+    close: () => reading.end(),
   }
 }

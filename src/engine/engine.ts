@@ -28,6 +28,7 @@ import type {
   NbdDoor,
   NbdTlsMode,
 } from './native.js'
+import { Reading } from './reading.js'
 import type { Chain, ResourceSpec } from './spec.js'
 
 export type {
@@ -142,6 +143,11 @@ export class Engine {
     return new Lease(this.#native, spec)
   }
 
+  /** Of a read-only resource, for one reader, who ends it. Throws EngineInvalid. */
+  reading(spec: ResourceSpec): Reading {
+    return new Reading(this.#native, spec)
+  }
+
   /** Takes a lease that an NBD connection will give back. */
   async openFor(spec: ResourceSpec): Promise<void> {
     await native(() => this.#native.open(spec))
@@ -152,6 +158,7 @@ export class Engine {
     return native(() => this.#native.close(resource))
   }
 
+  /** Is any lease held, or anybody reading? */
   isOpen(resource: ResourceId): boolean {
     return this.#native.isOpen(resource)
   }

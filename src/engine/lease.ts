@@ -7,26 +7,9 @@
  */
 
 import type { ResourceId } from '../lib/ids.js'
-import { EngineNotFound, fromNative, native } from './errors.js'
-import type { NativeChange, NativeEngine, NativeExtent, NativeSending } from './native.js'
-import { ResourceReadable } from './read_stream.js'
+import { EngineNotFound, native } from './errors.js'
+import type { NativeChange, NativeEngine, NativeExtent } from './native.js'
 import type { ResourceSpec } from './spec.js'
-
-export interface ByteRange {
-  start: number
-  /** The byte behind the last. */
-  end: number
-}
-
-/** Bytes under way to a client. */
-export interface Sending {
-  /** Rejects with Cancelled when the client is gone. */
-  sent: Promise<void>
-  /** Ends the connection; `sent` is settled soon. */
-  cancel(): void
-  /** For how long the client has taken nothing of what it is offered; 0 while it is not waited for. */
-  waitedMs(): number
-}
 
 export class Lease {
   readonly resourceId: ResourceId
@@ -73,38 +56,6 @@ export class Lease {
    */
   diff(base: Lease, offset: number, length: number, max: number): Promise<NativeChange[]> {
     return this.#run(() => base.#run(() => this.#engine.diff(this.resourceId, base.resourceId, offset, length, max)))
-  }
-
-  /** The bytes of the range, read as fast as they are taken. */
-  stream(range: ByteRange = { start: 0, end: this.sizeBytes }): ResourceReadable {
-    return new ResourceReadable(this, range)
-  }
-
-  /**
-   * Sends the range to a socket, past JavaScript: to its descriptor, on which nobody else writes meanwhile. Throws EngineBusy when the
-   * process has no descriptor left, EngineInvalid for what is no non-blocking socket; then nothing was sent.
-   */
-  send(fd: number, { start, end }: ByteRange): Sending {
-    if (this.#closing) throw this.#closed()
-    const { socket, sent } = this.#sendNow(fd, start, end - start)
-    return {
-      sent: this.#run(() => sent),
-      cancel: () => this.#engine.sendCancel(socket),
-      waitedMs: () => this.#engine.sendWaitedMs(socket),
-    }
-  }
-
-  /** What is written to the socket next, a head, goes out along with the first bytes of `send`, or after 200 ms. */
-  cork(fd: number): void {
-    this.#engine.sendCork(fd)
-  }
-
-  #sendNow(fd: number, offset: number, length: number): NativeSending {
-    try {
-      return this.#engine.send(this.resourceId, fd, offset, length)
-    } catch (error) {
-      throw fromNative(error)
-    }
   }
 
   /** Idempotent. */

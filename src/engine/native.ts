@@ -111,6 +111,9 @@ declare const socketBrand: unique symbol
 /** Opaque. */
 export type NativeSocket = { readonly [socketBrand]: true }
 
+/** Names a reading, from its begin to its end. */
+export type NativeReading = number
+
 export interface NativeSending {
   socket: NativeSocket
   sent: Promise<void>
@@ -317,23 +320,30 @@ export interface NativeEngine {
    */
   open(spec: NativeResourceSpec): Promise<void>
   close(resourceId: string): Promise<void>
-  /** Is any lease held? */
+  /** Is any lease held, or anybody reading? */
   isOpen(resourceId: string): boolean
 
-  // ---- on an open resource; `not_found` otherwise ----
-  read(resourceId: string, offset: number, length: number): Promise<Buffer>
+  // ---- reading a read-only resource: each reader has it opened for himself (native/engine/readings.h) ----
+  /** At once. Throws `invalid` for what is not read-only. Ends by `readingEnd`, or at `shutdown`. */
+  readingBegin(spec: NativeResourceSpec): NativeReading
+  readingRead(reading: NativeReading, offset: number, length: number): Promise<Buffer>
   /**
    * Sends the bytes of the range to the non-blocking stream socket `fd` (native/io/socket_sender.h), which is duplicated before the call
    * returns: its owner may close it. Nobody else writes to it until `sent` is settled. `cancelled`: the client is gone, or it was given
    * up; any part may have been sent then. Throws `invalid` for what is no such socket, `busy` when no descriptor is left.
    */
-  send(resourceId: string, fd: number, offset: number, length: number): NativeSending
-  /** What is written to the socket next, a head, goes out along with the first bytes of `send`, or after 200 ms. */
+  readingSend(reading: NativeReading, fd: number, offset: number, length: number): NativeSending
+  /** At once; what was begun goes on, and keeps the bytes until it has ended. Idempotent. */
+  readingEnd(reading: NativeReading): void
+  /** What is written to the socket next, a head, goes out along with the first bytes of `readingSend`, or after 200 ms. */
   sendCork(fd: number): void
   /** Ends the connection, and what is being sent to it. */
   sendCancel(socket: NativeSocket): void
   /** For how long the client has taken nothing of what it is offered; 0 while it is not waited for. */
   sendWaitedMs(socket: NativeSocket): number
+
+  // ---- on an open resource; `not_found` otherwise ----
+  read(resourceId: string, offset: number, length: number): Promise<Buffer>
   write(resourceId: string, offset: number, data: Uint8Array): Promise<void>
   writeZeroes(resourceId: string, offset: number, length: number): Promise<void>
   trim(resourceId: string, offset: number, length: number): Promise<void>

@@ -8,6 +8,7 @@ import Database from 'better-sqlite3'
 import type { Core } from '../../src/core/core.js'
 import { objectLocation } from '../../src/core/image_location.js'
 import { openStore } from '../../src/core/store.js'
+import { ResourceReadable } from '../../src/engine/read_stream.js'
 import type { ResourceId } from '../../src/lib/ids.js'
 import { silentLogger } from '../../src/lib/log.js'
 import { MiB } from '../../src/lib/units.js'
@@ -116,7 +117,7 @@ async function readAll({ catalog, tree }: Core): Promise<Map<string, string>> {
       contents.set(
         `${table} ${id}`,
         createHash('sha256')
-          .update(await collect(lease.stream(range)))
+          .update(await collect(new ResourceReadable(lease, range)))
           .digest('hex'),
       )
       await lease.close()

@@ -159,12 +159,34 @@ t.test('a stream becomes a read-only resource of its very size', async (t) => {
     return resource
   })
   const lease = await core.tree.lease(id)
-  t.equal((await collect(lease.stream())).toString(), 'hello world')
-  t.equal((await collect(lease.stream({ start: 3, end: 8 }))).toString(), 'lo wo')
+  t.equal((await lease.read(0, 11)).toString(), 'hello world')
   await t.rejects(lease.write(0, Buffer.from('x')), refused(403))
   await t.rejects(lease.read(6, 6), { code: 'engine_out_of_range' })
   await lease.close()
   await t.rejects(lease.read(0, 1), { code: 'engine_not_found' })
+})
+
+t.test('a reader of a read-only resource waits for nobody, and what he began ends well', async (t) => {
+  const store = await TestStore.open(t)
+  const { tree, engine } = store.core
+  const id = await tree.createFromIngest(pieces('hello world'), {}, same)
+  const [one, two] = [tree.reading(id), tree.reading(id)]
+  t.equal(engine.counters().openResources, 2)
+  t.equal((await collect(one.stream({ start: 0, end: 11 }))).toString(), 'hello world')
+  t.equal((await collect(two.stream({ start: 3, end: 8 }))).toString(), 'lo wo')
+  await t.rejects(one.read(6, 6), { code: 'engine_out_of_range' })
+  const begun = one.read(0, 5)
+  one.end()
+  one.end()
+  t.equal((await begun).toString(), 'hello')
+  await t.rejects(one.read(0, 1), { code: 'engine_not_found' })
+  t.ok(engine.isOpen(id), 'the other one still reads')
+  two.end()
+  t.notOk(engine.isOpen(id))
+  t.throws(() => tree.reading('f2b6f1de-3f0e-4ad5-8a23-6a1fb8ae3e69' as ResourceId), { code: 'resource_not_found' })
+  const volume = await tree.createBlank({ sizeBytes: 4096, mode: 'rw' }, same)
+  t.throws(() => tree.reading(volume), { code: 'engine_invalid' })
+  tree.reading(id) // shutdown ends it
 })
 
 t.test('a clone of a read-only resource of an odd size has zeros behind its bytes', async (t) => {

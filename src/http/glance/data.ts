@@ -42,7 +42,7 @@ export function dataRoutes(app: FastifyInstance, { core }: ApiOptions): void {
 
     const open = await core.images.open(caller, imageId)
     // Whatever becomes of the answer (sent, refused, abandoned by the client), the image is let go of.
-    reply.raw.once('close', () => void open.close())
+    reply.raw.once('close', () => open.close())
     const sizeBytes = open.image.sizeBytes ?? 0
     const range = parseRange(request.headers.range, sizeBytes)
     void reply.type('application/octet-stream').header('Accept-Ranges', 'bytes')

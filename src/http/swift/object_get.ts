@@ -23,7 +23,7 @@ export async function getObject(core: Core, target: ObjectTarget, request: Fasti
   try {
     return answer(open, request, reply)
   } catch (error) {
-    await open.close()
+    open.close()
     throw error
   }
 }
@@ -80,10 +80,7 @@ function bytesOf(request: FastifyRequest, open: OpenObject, range: ByteRange): R
 function send(open: OpenObject, reply: FastifyReply, bytes: Readable | Buffer): FastifyReply {
   if (Buffer.isBuffer(bytes)) return reply.send(bytes)
   // 'close' comes in every case: after the end, after an error, and when the client hangs up before the first byte.
-  const closed = new Promise((resolve) => bytes.once('close', resolve)).then(() => open.close())
-  reply.server.work.track(closed).catch((error: unknown) => {
-    reply.log.error({ err: error }, 'closing an object that was read failed')
-  })
+  bytes.once('close', () => open.close())
   return reply.send(bytes)
 }
 
