@@ -1,8 +1,6 @@
 #include "io/socket_sender.h"
 
 #include <fcntl.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -10,6 +8,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
+#include <utility>
 
 #include "io/loop.h"
 #include "io/page_cache_io.h"
@@ -26,8 +25,6 @@ int64_t now_ns() { return std::chrono::nanoseconds(std::chrono::steady_clock::no
 
 Error client_gone() { return Error{Code::cancelled, "the client is gone"}; }
 
-void set_cork(int fd, int on) { (void)::setsockopt(fd, IPPROTO_TCP, TCP_CORK, &on, sizeof on); }
-
 bool of_client(int error) {
   return error == EPIPE || error == ECONNRESET || error == ETIMEDOUT || error == ENOTCONN || error == ECONNABORTED;
 }
@@ -36,16 +33,14 @@ Error failure(int error) { return of_client(error) ? client_gone() : Error::from
 
 }  // namespace
 
-Result<std::shared_ptr<SocketSender>> SocketSender::duplicate(int fd) {
+Result<std::shared_ptr<SocketSender>> SocketSender::duplicate(int fd, std::string head) {
   const int flags = ::fcntl(fd, F_GETFL);
   if (flags < 0) return Error::from_errno(EINVAL, "socket " + std::to_string(fd));
   if ((flags & O_NONBLOCK) == 0) return Error{Code::invalid, "socket " + std::to_string(fd) + ": is a blocking one"};
   const int own = ::fcntl(fd, F_DUPFD_CLOEXEC, 0);
   if (own < 0) return Error{Code::busy, "no descriptor is left for another one of a client's socket"};
-  return std::shared_ptr<SocketSender>{new SocketSender{own}};
+  return std::shared_ptr<SocketSender>{new SocketSender{own, std::move(head)}};
 }
-
-void SocketSender::cork(int fd) { set_cork(fd, 1); }
 
 void SocketSender::cancel() {
   const std::scoped_lock lock{mutex_};
@@ -55,10 +50,7 @@ void SocketSender::cancel() {
 
 void SocketSender::close() {
   const std::scoped_lock lock{mutex_};
-  if (fd_ >= 0) {
-    set_cork(fd_, 0);
-    ::close(fd_);
-  }
+  if (fd_ >= 0) ::close(fd_);
   fd_ = -1;
   took_some();
 }
@@ -76,11 +68,27 @@ Task<Result<void>> SocketSender::writable() {
   co_return Result<void>{};
 }
 
+Task<Result<void>> SocketSender::send_head() {
+  const std::string head = std::exchange(head_, {});
+  Result<void> sent = co_await send_all({reinterpret_cast<const std::byte*>(head.data()), head.size()}, MSG_MORE);
+  co_return sent;
+}
+
 Task<Result<void>> SocketSender::send(Bytes bytes) {
+  if (!head_.empty()) {
+    Result<void> sent = co_await send_head();
+    if (!sent) co_return sent;
+  }
+  Result<void> sent = co_await send_all(bytes, 0);
+  co_return sent;
+}
+
+Task<Result<void>> SocketSender::send_all(Bytes bytes, int flags) {
+  began_.store(true, std::memory_order_relaxed);
   while (!bytes.empty()) {
     if (cancelled_.load(std::memory_order_relaxed)) co_return client_gone();
     const Bytes piece = bytes.first(std::min<uint64_t>(bytes.size(), turn_bytes));
-    const ssize_t sent = ::send(fd_, piece.data(), piece.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
+    const ssize_t sent = ::send(fd_, piece.data(), piece.size(), MSG_DONTWAIT | MSG_NOSIGNAL | flags);
     const int error = sent < 0 ? errno : 0;
     if (sent >= 0) {
       took_some();
@@ -114,6 +122,11 @@ Task<Result<uint64_t>> SocketSender::send_cached(int file, uint64_t offset, uint
     const uint64_t piece = std::min(length - done, turn_bytes);
     // Asked again after each wait: memory may have become scarce meanwhile.
     if (!in_page_cache(file, offset + done, piece)) break;
+    if (!head_.empty()) {
+      Result<void> head = co_await send_head();
+      if (!head) co_return std::move(head.error());
+    }
+    began_.store(true, std::memory_order_relaxed);
     auto at = static_cast<off_t>(offset + done);
     const ssize_t sent = ::sendfile(fd_, file, &at, piece);
     const int error = sent < 0 ? errno : 0;

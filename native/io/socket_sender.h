@@ -14,6 +14,7 @@
 #include <atomic>
 #include <memory>
 #include <mutex>
+#include <string>
 
 #include "base/result.h"
 #include "base/task.h"
@@ -24,19 +25,18 @@ namespace atl {
 class SocketSender {
  public:
   /// `invalid`: no such descriptor, or one that is blocking. `busy`: the process has no descriptor left.
-  static Result<std::shared_ptr<SocketSender>> duplicate(int fd);
+  /// `head`: goes out right before the first of the bytes, along with them; not at all where there are none.
+  static Result<std::shared_ptr<SocketSender>> duplicate(int fd, std::string head = {});
   ~SocketSender() { close(); }
   SocketSender(const SocketSender&) = delete;
-
-  /// From now on the kernel sends full segments only, until a sender on the socket has closed, or 200 ms are over: so a head that is
-  /// written before goes along with the first bytes of its body. Without effect on other sockets than TCP.
-  static void cork(int fd);
 
   // From any thread.
   /// Ends the connection and all that is under way here, with `cancelled`. Without effect after close().
   void cancel();
   /// For how long the client has taken nothing while it was offered something; 0 when it is not waited for.
   uint64_t waited_ms() const;
+  /// Perhaps something was sent.
+  bool began() const { return began_.load(std::memory_order_relaxed); }
 
   // On any loop, one call at a time. `cancelled` when the client is gone, or was given up.
   Task<Result<void>> send(Bytes bytes);
@@ -44,14 +44,18 @@ class SocketSender {
   /// Of a file that never changes. Answers how many bytes were sent: fewer than `length`, perhaps none, where the page cache does not
   /// have the next ones. `corrupt`: the file ends within the range.
   Task<Result<uint64_t>> send_cached(int file, uint64_t offset, uint64_t length);
-  /// Nothing is under way any more; what is held back (cork) goes out.
+  /// Nothing is under way any more.
   void close();
 
  private:
-  explicit SocketSender(int fd) : fd_(fd) {}
+  SocketSender(int fd, std::string head) : head_(std::move(head)), fd_(fd) {}
+  Task<Result<void>> send_head();
+  Task<Result<void>> send_all(Bytes bytes, int flags);
   Task<Result<void>> writable();
   void took_some() { waiting_since_ns_.store(0, std::memory_order_relaxed); }
 
+  std::string head_;  // empty: sent
+  std::atomic<bool> began_{false};
   std::mutex mutex_;  // fd_ against a cancel() from another thread
   int fd_;
   std::atomic<bool> cancelled_{false};

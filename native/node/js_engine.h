@@ -35,8 +35,8 @@ class JsEngine : public Napi::ObjectWrap<JsEngine> {
   Napi::Value reading_read(Info info);
   Napi::Value reading_send(Info info);
   Napi::Value reading_end(Info info);
-  Napi::Value send_cork(Info info);
   Napi::Value send_cancel(Info info);
+  Napi::Value send_began(Info info);
   Napi::Value send_waited_ms(Info info);
   Napi::Value write(Info info);
   Napi::Value write_zeroes(Info info);

@@ -15,6 +15,12 @@ SocketSender& sender(const Napi::Value& value) {
   return **value.As<Napi::External<Sender>>().Data();
 }
 
+std::string head_bytes(const Napi::Value& value) {
+  if (!value.IsBuffer()) throw Napi::TypeError::New(value.Env(), "Expected a Buffer for head");
+  const auto bytes = value.As<Napi::Buffer<char>>();
+  return {bytes.Data(), bytes.Length()};
+}
+
 /// The collector may come late: the descriptor does not wait for it.
 Task<Result<void>> send_and_close(std::shared_ptr<Resource> from, uint64_t offset, uint64_t length, Sender to) {
   Result<void> sent = co_await from->send(offset, length, *to);
@@ -48,9 +54,10 @@ Napi::Value JsEngine::reading_send(Info info) {
   const uint64_t fd = whole_number(info[1], "fd");
   const uint64_t offset = whole_number(info[2], "offset");
   const uint64_t length = whole_number(info[3], "length");
+  std::string head = head_bytes(info[4]);
   if (fd > std::numeric_limits<int>::max()) throw Napi::TypeError::New(env, "Expected a descriptor for fd");
   // At once: in the next moment its owner may have closed it, and the number may be another file's.
-  Result<Sender> to = SocketSender::duplicate(static_cast<int>(fd));
+  Result<Sender> to = SocketSender::duplicate(static_cast<int>(fd), std::move(head));
   if (!to) throw to_js_error(env, to.error());
   Napi::Object sending = Napi::Object::New(env);
   sending.Set("socket",
@@ -64,16 +71,12 @@ Napi::Value JsEngine::reading_end(Info info) {
   return info.Env().Undefined();
 }
 
-Napi::Value JsEngine::send_cork(Info info) {
-  const uint64_t fd = whole_number(info[0], "fd");
-  if (fd <= std::numeric_limits<int>::max()) SocketSender::cork(static_cast<int>(fd));
-  return info.Env().Undefined();
-}
-
 Napi::Value JsEngine::send_cancel(Info info) {
   sender(info[0]).cancel();
   return info.Env().Undefined();
 }
+
+Napi::Value JsEngine::send_began(Info info) { return Napi::Boolean::New(info.Env(), sender(info[0]).began()); }
 
 Napi::Value JsEngine::send_waited_ms(Info info) { return number_value(info.Env(), sender(info[0]).waited_ms()); }
 

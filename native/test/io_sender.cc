@@ -39,9 +39,9 @@ void keep_cached(const Fd& file, size_t bytes) {
   REQUIRE(::pread(file.get(), read.data(), bytes, 0) == static_cast<ssize_t>(bytes));
 }
 
-std::shared_ptr<SocketSender> sender_on(const Fd& socket) {
+std::shared_ptr<SocketSender> sender_on(const Fd& socket, std::string head = {}) {
   ::signal(SIGPIPE, SIG_IGN);  // as Node does
-  Result<std::shared_ptr<SocketSender>> sender = SocketSender::duplicate(socket.get());
+  Result<std::shared_ptr<SocketSender>> sender = SocketSender::duplicate(socket.get(), std::move(head));
   REQUIRE_MESSAGE(sender.ok(), (sender ? "" : sender.error().message));
   return *sender;
 }
@@ -116,6 +116,42 @@ TEST_CASE("sender: memory, zeros and a file's pages arrive in order, though the 
                                                                        file.get(), &ours);
   reader.join();
   CHECK(came == bytes.substr(0, 700'000) + std::string(300'001, '\0') + bytes.substr(1));
+}
+
+TEST_CASE("sender: a head goes out before the first bytes, of whatever kind, and not without them") {
+  IoKind kind{};
+  FOR_BOTH_LOOPS(kind);
+  const std::string bytes = noise(1 << 20);
+  const Fd file = file_of(bytes);
+  // More than the socket takes at once: the head waits for its reader too.
+  const std::string head = noise(3 << 20);
+  for (int way = 0; way < 4; way++) {
+    CAPTURE(way);
+    auto [ours, theirs] = socket_pair();
+    std::string came;
+    std::thread reader{[&came, fd = theirs.get()] { came = drained(fd); }};
+    struct Body {
+      static Task<void> run(Loop&, std::shared_ptr<SocketSender> to, int way, const std::string* bytes, int file) {
+        CHECK_FALSE(to->began());
+        Result<uint64_t> past = co_await to->send_cached(file, 2 << 20, 1);
+        CHECK((past.ok() && *past == 0));
+        CHECK_FALSE(to->began());
+        if (way == 0) CHECK((co_await to->send(bytes_of(*bytes))).ok());
+        if (way == 1) CHECK((co_await to->send_zeros(bytes->size())).ok());
+        if (way == 2) CHECK((co_await to->send_cached(file, 0, bytes->size())).ok());
+        CHECK(to->began() == (way < 3));
+        if (way < 3) CHECK((co_await to->send(bytes_of(*bytes).first(1))).ok());
+        to->close();
+      }
+    };
+    std::shared_ptr<SocketSender> sender = sender_on(ours, head);
+    ours.reset();
+    on_loop<std::shared_ptr<SocketSender>, int, const std::string*, int>(kind, Body::run, std::move(sender), way,
+                                                                         &bytes, file.get());
+    reader.join();
+    const std::string body = way == 1 ? std::string(bytes.size(), '\0') : bytes;
+    CHECK((came == (way < 3 ? head + body + bytes[0] : "")));
+  }
 }
 
 TEST_CASE("sender: nothing is sent of what the page cache does not have") {

@@ -7,7 +7,7 @@ import type { Tree } from './tree.js'
 
 export type { ByteRange, Sending }
 
-export type DirectData = Pick<Reading, 'cork' | 'send'>
+export type DirectData = Pick<Reading, 'send'>
 
 export interface OpenData {
   /** All of the bytes, where they are few and at hand: then nothing is open. Not to be changed. */

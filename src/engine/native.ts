@@ -330,15 +330,16 @@ export interface NativeEngine {
   /**
    * Sends the bytes of the range to the non-blocking stream socket `fd` (native/io/socket_sender.h), which is duplicated before the call
    * returns: its owner may close it. Nobody else writes to it until `sent` is settled. `cancelled`: the client is gone, or it was given
-   * up; any part may have been sent then. Throws `invalid` for what is no such socket, `busy` when no descriptor is left.
+   * up; any part may have been sent then. `head` goes out right before the first of the bytes, and not where they cannot be had.
+   * Throws `invalid` for what is no such socket, `busy` when no descriptor is left.
    */
-  readingSend(reading: NativeReading, fd: number, offset: number, length: number): NativeSending
+  readingSend(reading: NativeReading, fd: number, offset: number, length: number, head: Buffer): NativeSending
   /** At once; what was begun goes on, and keeps the bytes until it has ended. Idempotent. */
   readingEnd(reading: NativeReading): void
-  /** What is written to the socket next, a head, goes out along with the first bytes of `readingSend`, or after 200 ms. */
-  sendCork(fd: number): void
   /** Ends the connection, and what is being sent to it. */
   sendCancel(socket: NativeSocket): void
+  /** Perhaps something was sent. */
+  sendBegan(socket: NativeSocket): boolean
   /** For how long the client has taken nothing of what it is offered; 0 while it is not waited for. */
   sendWaitedMs(socket: NativeSocket): number
 

@@ -22,6 +22,8 @@ export interface ByteRange {
 export interface Sending {
   /** Rejects with Cancelled when the client is gone. */
   sent: Promise<void>
+  /** Perhaps something was sent: the head, if anything. */
+  began(): boolean
   /** Ends the connection; `sent` is settled soon. */
   cancel(): void
   /** For how long the client has taken nothing of what it is offered; 0 while it is not waited for. */
@@ -48,23 +50,19 @@ export class Reading {
   }
 
   /**
-   * Sends the range to a socket, past JavaScript: to its descriptor, on which nobody else writes meanwhile. Throws EngineBusy when the
+   * Sends the range to a socket, past JavaScript, behind a head that goes out along with its first bytes: to its descriptor, on which nobody else writes meanwhile. Throws EngineBusy when the
    * process has no descriptor left, EngineInvalid for what is no non-blocking socket; then nothing was sent.
    */
-  send(fd: number, { start, end }: ByteRange): Sending {
+  send(fd: number, head: string, { start, end }: ByteRange): Sending {
     const { socket, sent } = atOnce<NativeSending>(() =>
-      this.#engine.readingSend(this.#reading, fd, start, end - start),
+      this.#engine.readingSend(this.#reading, fd, start, end - start, Buffer.from(head, 'latin1')),
     )
     return {
       sent: native(() => sent),
+      began: () => this.#engine.sendBegan(socket),
       cancel: () => this.#engine.sendCancel(socket),
       waitedMs: () => this.#engine.sendWaitedMs(socket),
     }
-  }
-
-  /** What is written to the socket next, a head, goes out along with the first bytes of `send`, or after 200 ms. */
-  cork(fd: number): void {
-    this.#engine.sendCork(fd)
   }
 
   /** Idempotent. */

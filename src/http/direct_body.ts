@@ -1,7 +1,7 @@
 /**
- * Large answers: their bytes go to the socket past JavaScript. Node writes the head, behind the answers before it; then the engine
- * sends the body to a duplicate of the socket's descriptor; then Node is told that the answer is complete, and goes on to the next.
- * Node writes nothing to the socket meanwhile: the answers to pipelined requests wait for this one, and its own errors end the connection.
+ * Large answers: their bytes go to the socket past JavaScript. Node makes the head; the engine sends it and the body to a duplicate of the
+ * socket's descriptor; then Node is told that the answer is complete, and goes on to the next. Where the head has to wait for the
+ * answers before it, Node writes it. Node writes nothing to the socket meanwhile: the answers to pipelined requests wait for this one, and its own errors end the connection.
  *
  * To Fastify the body is a stream like any other, which is destroyed when the client hangs up or the server closes its connections.
  */
@@ -13,10 +13,10 @@ import type { FastifyRequest } from 'fastify'
 import type { ByteRange, DirectData, OpenData, Sending } from '../core/open_data.js'
 import { Cancelled, isBusy } from '../engine/errors.js'
 import { asError } from '../lib/errors.js'
-import { MiB } from '../lib/units.js'
+import { KiB } from '../lib/units.js'
 
-/** Below, some pieces through JavaScript cost less than the way around it (docs/performance.md). */
-const directBytesMin = 4 * MiB
+/** From here on the way past JavaScript costs less than the one through it (docs/performance.md). */
+const directBytesMin = 64 * KiB
 
 const bodies = new WeakMap<ServerResponse, DirectBody>()
 
@@ -44,6 +44,14 @@ function descriptorOf({ socket }: IncomingMessage | ServerResponse): number | un
   return encrypted !== true && typeof fd === 'number' && fd >= 0 ? fd : undefined
 }
 
+/** What Node knows of a head: what it is, once it is made, and whether it is out. `headersSent` means the first. */
+interface Head {
+  _header?: string | null
+  _headerSent?: boolean
+}
+
+const noHead: Head = { _header: null, _headerSent: false }
+
 class DirectBody extends Readable {
   readonly #data: DirectData
   readonly #range: ByteRange
@@ -66,20 +74,25 @@ class DirectBody extends Readable {
 
   override pipe<T extends NodeJS.WritableStream>(to: T): T {
     const response = to as unknown as ServerResponse
-    const fd = descriptorOf(response)
-    if (fd !== undefined && response.socket?.writableLength === 0) this.#data.cork(fd)
+    response.writeHead(response.statusCode)
+    const head = response as unknown as Head
+    if (response.socket?.writableLength === 0 && typeof head._header === 'string' && head._headerSent === false) {
+      this.#begin(response, head._header)
+      return to
+    }
     // Called when the head, and all that was written to the connection before it, is with the kernel. An error destroys the response.
     response.write('', (error) => {
-      if (error == null && !this.destroyed) this.#begin(response)
+      if (error == null && !this.destroyed) this.#begin(response, '')
     })
     return to
   }
 
-  #begin(response: ServerResponse): void {
+  /** `head`: empty when it is out. */
+  #begin(response: ServerResponse, head: string): void {
     try {
       const fd = response.socket?.writableLength === 0 ? descriptorOf(response) : undefined
       if (fd === undefined) this.#stream(response)
-      else this.#send(fd, response)
+      else this.#send(fd, response, head)
     } catch (error) {
       // Not a byte was sent: when there are no more descriptors it can go the other way.
       if (isBusy(error)) this.#stream(response)
@@ -87,17 +100,25 @@ class DirectBody extends Readable {
     }
   }
 
-  #send(fd: number, response: ServerResponse): void {
-    this.#sending = this.#data.send(fd, this.#range)
+  #send(fd: number, response: ServerResponse, head: string): void {
+    const sending = this.#data.send(fd, head, this.#range)
+    this.#sending = sending
+    const node = response as unknown as Head
+    node._headerSent = true
     bodies.set(response, this)
-    this.#sending.sent.then(
+    sending.sent.then(
       () => {
         bodies.delete(response)
         response.end()
         this.#end()
       },
-      // To Fastify a stream that is destroyed before its end is a client that hung up.
-      (error: unknown) => this.destroy(error instanceof Cancelled ? undefined : asError(error)),
+      (error: unknown) => {
+        const gone = error instanceof Cancelled
+        // There is no head yet, so the answer can still be another one.
+        if (!gone && head !== '' && !sending.began()) Object.assign(node, noHead)
+        // To Fastify a stream that is destroyed before its end is a client that hung up.
+        this.destroy(gone ? undefined : asError(error))
+      },
     )
   }
 

@@ -65,7 +65,9 @@ t.test('large objects and ranges of them arrive as they were stored', async (t) 
   const { session, put } = await startBox(t)
   const holed = randomBytes(17 * MiB + 777)
   holed.fill(0, 3 * MiB, 6 * MiB)
-  const bodies = [MiB, 4 * MiB - 1, 4 * MiB, 4 * MiB + 5000].map((length) => randomBytes(length))
+  const bodies = [64 * KiB - 1, 64 * KiB, 64 * KiB + 1, MiB, 4 * MiB - 1, 4 * MiB, 4 * MiB + 5000].map((length) =>
+    randomBytes(length),
+  )
   for (const [index, body] of [...bodies, holed, Buffer.alloc(5 * MiB)].entries()) {
     await put(`o${index}`, body)
     const whole = await session.ask(`box/o${index}`)
@@ -137,11 +139,14 @@ t.test('large images arrive as they were stored, and those of a volume as it was
 t.test('the connection goes on after a large answer, and a HEAD has none', async (t) => {
   const { session, put } = await startBox(t)
   const [large, small] = [await put('large', randomBytes(5 * MiB)), await put('small', randomBytes(100))]
+  const middle = await put('middle', randomBytes(200 * KiB))
   const agent = new Agent({ keepAlive: true, maxSockets: 1 })
   const sockets = new Set<unknown>()
   for (const [method, name, body] of [
     ['GET', 'large', large],
     ['HEAD', 'large', Buffer.alloc(0)],
+    ['GET', 'middle', middle],
+    ['GET', 'middle', middle],
     ['GET', 'small', small],
     ['GET', 'large', large],
     ['GET', 'absent', undefined],
@@ -166,7 +171,8 @@ t.test('requests that come before the answers are answered in order', async (t) 
   const { session, put } = await startBox(t)
   const [large, small] = [await put('large', randomBytes(5 * MiB)), await put('small', randomBytes(100))]
   const url = new URL(`${session.storageUrl}/box`)
-  const names = ['large', 'small', 'large', 'large', 'small']
+  const middle = await put('middle', randomBytes(200 * KiB))
+  const names = ['middle', 'large', 'middle', 'middle', 'small', 'large', 'large', 'middle', 'small']
   const heads = names.map((name, index) => {
     const last = index === names.length - 1 ? 'Connection: close\r\n' : ''
     return `GET ${url.pathname}/${name} HTTP/1.1\r\nHost: x\r\nX-Auth-Token: ${session.token}\r\n${last}\r\n`
@@ -175,7 +181,7 @@ t.test('requests that come before the answers are answered in order', async (t) 
   socket.write(heads.join(''))
   let answers = await rest(socket)
   for (const name of names) {
-    const body = name === 'large' ? large : small
+    const body = { large, middle, small }[name] ?? Buffer.alloc(0)
     t.match(answers.subarray(0, 20).toString(), /^HTTP\/1.1 200/)
     answers = bodyOf(answers)
     t.ok(answers.subarray(0, body.length).equals(body), name)
@@ -281,6 +287,32 @@ t.test('a chunk that is damaged ends the answer short, and the log says which', 
     await until(() => lines.some((line) => words.test(line)))
     t.ok((await session.ask(`box/first-of-${name}`)).body.equals(first))
   }
+  await until(() => openResources(server) === 0)
+})
+
+t.test('where the first bytes cannot be had the answer says so, and the connection goes on', async (t) => {
+  const { server, session, put } = await startBox(t)
+  const content = join(server.dataDir, 'store', 'content')
+  const other = await put('other', randomBytes(MiB))
+  const known = readdirSync(content, { recursive: true, encoding: 'utf8' })
+  await put('lost', randomBytes(MiB))
+  for (const name of readdirSync(content, { recursive: true, encoding: 'utf8' })) {
+    const path = join(content, name)
+    if (!known.includes(name) && statSync(path).isFile()) rmSync(path)
+  }
+  const agent = new Agent({ keepAlive: true, maxSockets: 1 })
+  const sockets = new Set<unknown>()
+  for (const name of ['other', 'lost', 'other', 'lost', 'other']) {
+    const outgoing = get(`${session.storageUrl}/box/${name}`, { agent, headers: { 'x-auth-token': session.token } })
+    const [answer] = (await once(outgoing, 'response')) as [IncomingMessage]
+    sockets.add(answer.socket)
+    const body = Buffer.concat(await answer.toArray())
+    t.equal(answer.statusCode, name === 'lost' ? 500 : 200)
+    if (name === 'other') t.equal(hashOf(body), hashOf(other))
+    else t.match(body.toString(), /Internal Error/)
+  }
+  t.equal(sockets.size, 1)
+  agent.destroy()
   await until(() => openResources(server) === 0)
 })
 
