@@ -64,8 +64,8 @@ Resource::Resource(ResourceSpec spec, StoreAccess stores, Executor& home, ReadEp
       chain_(std::make_shared<RetainedChain>(stores.records.index(), std::move(spec.layers))) {}
 
 Error Resource::failed() const {
-  return Error{Code::io,
-               "resource " + id_ + ": a sync failed; detach and attach it again to go on from what is durable"};
+  return Error{Code::io, "resource " + id_ + ": refuses changes since a flush failed (" + *failure_ +
+                             "); detach and attach it again to go on from what is durable"};
 }
 
 Result<void> Resource::within(uint64_t offset, uint64_t length) const {
@@ -144,6 +144,8 @@ Task<Result<void>> Resource::read_segment(const Segment& segment, MutableBytes i
         }
       }
       Result<void> read = co_await stores_.data.read_content(digest, segment.offset % region_bytes, into);
+      // Our record says that it is there.
+      if (!read && read.error().code == Code::not_found) read.error().code = Code::corrupt;
       co_return read;
     }
     case SourceKind::inline_bytes: {
@@ -281,7 +283,7 @@ Task<Result<std::vector<Extent>>> Resource::extents(uint64_t offset, uint64_t le
 Task<Result<void>> Resource::begin_change(uint64_t offset, uint64_t length) {
   VERIFY(home_.on_thread() && !read_only_);
   while (held_) co_await released_.wait();
-  if (failed_) co_return failed();
+  if (failure_) co_return failed();
   if (Result<void> inside = within(offset, length); !inside) co_return inside;
   changes_in_flight_++;
   if (!file_intended_) {

@@ -4,7 +4,7 @@
 //   I2  a dirty block joins `dirty_` only after its bytes were written to the head's data file; flush() syncs that file before it
 //       commits what it took from `dirty_`.
 //   I3  flush() answers after both. I4: block_locks.h. I5: RegionMap::all_from(head's file).
-//   I6  after a failed sync `failed_` is set: every later write and flush answers `io` until the resource is closed and reopened.
+//   I6  after a failed sync `failure_` is set: every later write and flush answers `io` until the resource is closed and reopened.
 //   I3' what is dirty is in the head's dirty log too (store/dirty_log.h), before its write is answered.
 //   I8  a block that is not the head's own is always written whole.
 // A write's head does not change under it: quiesce() waits for writes in flight.
@@ -176,7 +176,7 @@ class Resource final : public BlockDevice {
   bool file_intended_ = false;                         // the record store knows that the head's file may exist
   bool preparing_ = false;                             // prepare_head() runs
   Waiters prepared_;
-  bool failed_ = false;
+  std::optional<std::string> failure_;  // what the sync or commit said that failed first
 
   bool held_ = false;
   uint64_t changes_in_flight_ = 0;

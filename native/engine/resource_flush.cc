@@ -39,7 +39,7 @@ RecordBatch Resource::batch_of(const std::unordered_map<RegionIndex, Dirty>& dir
 }
 
 Task<Result<void>> Resource::flush_once() {
-  if (failed_) co_return failed();
+  if (failure_) co_return failed();
   committing_ = std::exchange(dirty_, {});
   Result<void> done;
   if (mutated(Mutation::records_before_data) && !committing_.empty())
@@ -47,14 +47,14 @@ Task<Result<void>> Resource::flush_once() {
   if (std::exchange(unsynced_, false) && !mutated(Mutation::skip_data_sync)) {
     done = co_await stores_.data.sync(head_file());
     if (mutated(Mutation::ignore_failed_sync)) done = {};
-    if (!done) failed_ = true;
+    if (!done) failure_ = done.error().message;
   }
   if (done && !committing_.empty()) {
     const Durability durability = mutated(Mutation::answer_before_commit) ? Durability::lazy : Durability::durable;
     done = co_await stores_.records.commit(batch_of(committing_), durability);
-    if (!done && done.error().code == Code::io) failed_ = true;
+    if (!done && done.error().code == Code::io) failure_ = done.error().message;
   }
-  if (failed_) drop_log();
+  if (failure_) drop_log();
   // Not durable, but not lost: the next flush tries again, and what was written meanwhile wins.
   for (const auto& [region, old] : committing_) {
     if (!done) {

@@ -153,6 +153,7 @@ class Connection final : public std::enable_shared_from_this<Connection> {
                    std::optional<uint64_t> offset = std::nullopt);
   void device_error_reply(Reply& reply, const Request& request, const Error& error,
                           std::optional<uint64_t> offset = std::nullopt);
+  void report_failure(Command command, uint64_t offset, uint64_t length, const Error& error);
 
   // connection_ranges.cc
   Detached serve_plain(Request request);
@@ -208,6 +209,8 @@ class Connection final : public std::enable_shared_from_this<Connection> {
   std::optional<OpenExport> open_;
   std::string label_;                         // its name in the registry
   std::shared_ptr<ExportCounters> counters_;  // while it is transmitting
+  std::string said_;                          // what its last report said, and until when that need not be repeated
+  uint64_t said_until_ns_ = 0;
   TransmissionRules rules_;
   std::unique_ptr<TlsSession> tls_;  // null: in the clear
 

@@ -62,7 +62,10 @@ Task<int32_t> Connection::copy_lent(Reply& reply, uint64_t done) {
   Buffer buffer = home().buffers.take(left);  // the request was charged for it
   Result<void> read = still_inside(at, left);
   if (read) read = co_await open_->device->read(at, buffer.first(left));
-  if (!read) co_return -EIO;
+  if (!read) {
+    report_failure(Command::read, at, left, read.error());
+    co_return -EIO;
+  }
   reply.copied = std::move(buffer);
   reply.body = reply.copied.first(left);
   reply.lent_bytes = done;

@@ -205,6 +205,22 @@ void Connection::device_error_reply(Reply& reply, const Request& request, const 
   const std::string_view message =
       door_ == Door::operator_door ? std::string_view(error.message) : code_name(error.code);
   error_reply(reply, request, nbd_error(error.code, request.command), message, offset);
+  report_failure(request.command, request.offset, request.length, error);
+}
+
+/// To the operator's log, if it is the storage's failure and not the client's.
+void Connection::report_failure(Command command, uint64_t offset, uint64_t length, const Error& error) {
+  const bool damage = error.code == Code::io || error.code == Code::corrupt;
+  if (!damage && error.code != Code::no_space) return;
+  ReportLimit& limit = damage ? state_->damage_reports : state_->space_reports;
+  const uint64_t now = loop().now_ns();
+  // One client that tries again and again on a full disk must not use up what the others have to say.
+  if (error.message == said_ && now < said_until_ns_) return limit.leave_unsaid();
+  const std::optional<uint64_t> unsaid = limit.may_report(now);
+  if (!unsaid) return;
+  said_ = error.message;
+  said_until_ns_ = now + ReportLimit::window_ns;
+  state_->resolver.request_failed({door_, label_, command_name(command), offset, length, error, *unsaid});
 }
 
 Connection::Detached Connection::refuse(Request request, Verdict verdict) {

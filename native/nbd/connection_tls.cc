@@ -151,7 +151,7 @@ Task<void> Connection::wait_for_peer_to_leave() {
 }
 
 void Connection::report_tls(const std::string& words) {
-  const std::optional<uint64_t> unsaid = state_->may_report(loop().now_ns());
+  const std::optional<uint64_t> unsaid = state_->tls_reports.may_report(loop().now_ns());
   if (unsaid) state_->resolver.tls_failed({door_, peer_of(fd_), words, *unsaid});
 }
 

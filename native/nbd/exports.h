@@ -51,6 +51,17 @@ struct TlsFailure {
   uint64_t unsaid;    // how many more there were since the last report
 };
 
+/// A client's request that what is beneath the export could not do: io, corrupt or no_space; for the log.
+struct RequestFailure {
+  Door door{};
+  std::string label;    // the export's, as counters call it
+  const char* command;  // by its name in proto.md, without NBD_CMD_
+  uint64_t offset;
+  uint64_t length;  // 0: the command is about no range
+  Error error;
+  uint64_t unsaid;  // how many more there were since the last report; of any export
+};
+
 class ExportResolver {
  public:
   virtual ~ExportResolver() = default;
@@ -66,6 +77,8 @@ class ExportResolver {
   virtual Task<Result<std::vector<std::string>>> list(Door door) = 0;
   /// Called on any loop, a bounded number of times in a second. Must not wait.
   virtual void tls_failed(const TlsFailure& failure) = 0;
+  /// Likewise.
+  virtual void request_failed(const RequestFailure& failure) = 0;
 };
 
 }  // namespace atl

@@ -93,6 +93,20 @@ enum class Command : uint16_t {
   block_status = 7,
 };
 constexpr size_t command_kinds = 8;
+/// As proto.md writes it, without NBD_CMD_.
+constexpr const char* command_name(Command command) {
+  switch (command) {
+    case Command::read: return "READ";
+    case Command::write: return "WRITE";
+    case Command::disconnect: return "DISC";
+    case Command::flush: return "FLUSH";
+    case Command::trim: return "TRIM";
+    case Command::cache: return "CACHE";
+    case Command::write_zeroes: return "WRITE_ZEROES";
+    case Command::block_status: return "BLOCK_STATUS";
+  }
+  return "an unknown command";
+}
 
 constexpr uint16_t cflag_fua = 1 << 0;
 constexpr uint16_t cflag_no_hole = 1 << 1;

@@ -121,18 +121,4 @@ Result<void> ServerState::set_tls_credentials(std::shared_ptr<const TlsCredentia
   return {};
 }
 
-std::optional<uint64_t> ServerState::may_report(uint64_t now_ns) {
-  const std::lock_guard lock(mutex);
-  if (now_ns - report_window_begin_ns_ >= report_window_ns) {
-    report_window_begin_ns_ = now_ns;
-    reports_ = 0;
-  }
-  if (reports_ >= reports_per_window) {
-    unsaid_++;
-    return std::nullopt;
-  }
-  reports_++;
-  return std::exchange(unsaid_, 0);
-}
-
 }  // namespace atl::nbd

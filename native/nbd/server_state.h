@@ -16,6 +16,7 @@
 #include "nbd/export_counters.h"
 #include "nbd/exports.h"
 #include "nbd/limits.h"
+#include "nbd/report_limit.h"
 #include "nbd/tls_credentials.h"
 
 namespace atl::nbd {
@@ -71,8 +72,11 @@ struct ServerState : std::enable_shared_from_this<ServerState> {
   Result<void> set_tls_credentials(std::shared_ptr<const TlsCredentials> credentials);
   /// Where handshakes are computed. REQUIRES: there have been credentials.
   JobSink& tls_pool() { return *tls_pool_; }
-  /// Whether a failure of TLS may go to the log now (strangers decide how many there are); if so, how many did not before.
-  std::optional<uint64_t> may_report(uint64_t now_ns);
+
+  // Apart from each other: what strangers do at the door hides no failing disk, and a full one hides no broken one.
+  ReportLimit tls_reports;
+  ReportLimit damage_reports;  // requests that failed with io or corrupt
+  ReportLimit space_reports;   // with no_space
 
   mutable std::mutex mutex;
   // Guarded by mutex:
@@ -87,14 +91,8 @@ struct ServerState : std::enable_shared_from_this<ServerState> {
   std::atomic<uint64_t> refused{0};
 
  private:
-  static constexpr uint64_t report_window_ns = 10'000'000'000;
-  static constexpr uint32_t reports_per_window = 20;
-
   // Guarded by mutex:
   std::shared_ptr<const TlsCredentials> tls_credentials_;
-  uint64_t report_window_begin_ns_ = 0;
-  uint32_t reports_ = 0;
-  uint64_t unsaid_ = 0;
 
   std::unique_ptr<BlockingPool> tls_pool_;  // made once, before the first listener with TLS
 };

@@ -102,6 +102,7 @@ JsResolver::JsResolver(JsQueue& queue, Napi::Object callbacks)
       open_(Napi::Persistent(callbacks.Get("open").As<Napi::Function>())),
       list_(Napi::Persistent(callbacks.Get("list").As<Napi::Function>())),
       tls_failed_(Napi::Persistent(callbacks.Get("tlsFailed").As<Napi::Function>())),
+      request_failed_(Napi::Persistent(callbacks.Get("requestFailed").As<Napi::Function>())),
       contexts_(Napi::Persistent(callbacks.Get("contexts").As<Napi::Function>())) {}
 
 Task<Result<std::optional<OpenExport>>> JsResolver::open(Door door, std::string name) {
@@ -150,6 +151,21 @@ void JsResolver::tls_failed(const TlsFailure& failure) {
     told.Set("words", failure.words);
     told.Set("unsaid", number_value(env, failure.unsaid));
     tls_failed_.Value().Call({told});
+  });
+}
+
+void JsResolver::request_failed(const RequestFailure& failure) {
+  queue_.post_run([this, failure](Napi::Env env) {
+    Napi::Object told = Napi::Object::New(env);
+    told.Set("door", door_name(failure.door));
+    told.Set("label", failure.label);
+    told.Set("command", failure.command);
+    told.Set("offset", number_value(env, failure.offset));
+    told.Set("length", number_value(env, failure.length));
+    told.Set("code", code_name(failure.error.code));
+    told.Set("message", failure.error.message);
+    told.Set("unsaid", number_value(env, failure.unsaid));
+    request_failed_.Value().Call({told});
   });
 }
 

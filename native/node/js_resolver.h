@@ -23,6 +23,7 @@ class JsResolver final : public ExportResolver {
   Task<Result<std::optional<OpenExport>>> open(Door door, std::string name) override;
   Task<Result<std::vector<std::string>>> list(Door door) override;
   void tls_failed(const TlsFailure& failure) override;
+  void request_failed(const RequestFailure& failure) override;
   Task<Result<std::vector<MetaContext>>> contexts(Door door, std::string name, MetaQueries queries) override;
 
  private:
@@ -31,6 +32,7 @@ class JsResolver final : public ExportResolver {
   Napi::FunctionReference open_;  // used on the JavaScript thread only
   Napi::FunctionReference list_;
   Napi::FunctionReference tls_failed_;
+  Napi::FunctionReference request_failed_;
   Napi::FunctionReference contexts_;
 };
 

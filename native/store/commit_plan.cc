@@ -141,7 +141,7 @@ Result<RegionRecord*> CommitPlan::record(RecordAt at) {
     RegionRecord stored;
     if (value->has_value()) {
       auto decoded = RegionRecord::decode(**value);
-      if (!decoded) return decoded.error();
+      if (!decoded) return keys::damaged_record({at.first, at.second}, decoded.error());
       stored = std::move(*decoded);
     }
     found = records_.emplace(at, std::move(stored)).first;
@@ -157,7 +157,7 @@ Result<uint64_t*> CommitPlan::count(std::string key) {
     uint64_t refs = 0;
     if (value->has_value()) {
       const auto decoded = keys::decode_count(**value);
-      if (!decoded) return Error{Code::corrupt, "record store: a reference count is not a number"};
+      if (!decoded) return Error{Code::corrupt, "record store: " + keys::describe_count(key) + " is not a number"};
       refs = *decoded;
     }
     found = counts_.emplace(std::move(key), Edited<uint64_t>{refs, refs}).first;
@@ -173,7 +173,9 @@ Result<BlockSet*> CommitPlan::garbage(BlocksAt at) {
     BlockSet blocks;
     if (value->has_value()) {
       const auto decoded = keys::decode_blocks(**value);
-      if (!decoded) return Error{Code::corrupt, "record store: a garbage entry is not a bitmap"};
+      if (!decoded)
+        return Error{Code::corrupt, "record store: the garbage of data file " + std::to_string(number(at.first)) +
+                                        ", region " + std::to_string(number(at.second)) + " is not a bitmap"};
       blocks = *decoded;
     }
     found = garbage_.emplace(at, Edited<BlockSet>{blocks, blocks}).first;
@@ -219,7 +221,8 @@ Result<void> CommitPlan::book(RegionIndex region, LayerId layer, const std::vect
 Result<void> CommitPlan::mention(const Source& source, bool added, LayerId layer, Reason reason) {
   const bool is_file = source.kind == SourceKind::private_data;
   if (!is_file && source.kind != SourceKind::content) return {};
-  Result<uint64_t*> refs = count(is_file ? keys::file_refs(source.file) : keys::content_refs(source.digest));
+  const std::string key = is_file ? keys::file_refs(source.file) : keys::content_refs(source.digest);
+  Result<uint64_t*> refs = count(key);
   if (!refs) return refs.error();
   if (added) {
     if (mutated(Mutation::lose_reference) && !is_file && **refs > 0) return {};
@@ -228,7 +231,7 @@ Result<void> CommitPlan::mention(const Source& source, bool added, LayerId layer
     marks_[is_file ? keys::intent_file(source.file) : keys::intent_content(source.digest)] = false;
     return {};
   }
-  if (**refs == 0) return Error{Code::corrupt, "record store: a reference count would fall below zero"};
+  if (**refs == 0) return Error{Code::corrupt, "record store: " + keys::describe_count(key) + " would fall below zero"};
   if (--**refs > 0) return {};
   if (is_file && source.file == data_file_of(layer) && reason != Reason::drop) {
     // The live head may be writing to its file right now: only a crash makes the file garbage.

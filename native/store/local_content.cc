@@ -72,8 +72,8 @@ Task<int> write_direct(int fd, Bytes bytes) {
   co_return error;
 }
 
-/// Writes what is not zeros and makes it durable. Answers 0 or an errno.
-Task<int> write_durably(int fd, Bytes bytes) {
+/// Writes what is not zeros. Answers 0 or an errno.
+Task<int> write_dense_or_sparse(int fd, Bytes bytes) {
   // Many short runs are better off in the page cache, which writes them back together.
   const Run first = next_run(bytes, 0);
   const bool dense = first.begin == 0 && first.end == bytes.size() && bytes.size() >= direct_bytes_min;
@@ -83,7 +83,10 @@ Task<int> write_durably(int fd, Bytes bytes) {
     error = co_await write_direct(fd, bytes);
   else
     error = co_await write_runs(fd, bytes);
-  if (error != 0) co_return error;
+  co_return error;
+}
+
+Task<int> make_durable(int fd) {
   while (true) {
     const int32_t result = co_await Loop::here().fdatasync(fd);
     if (result != -EINTR) co_return -result;
@@ -128,12 +131,12 @@ Result<int> LocalDataStore::begin_content(const Digest& digest, uint64_t length,
     return -1;
   }
   const int fd = open_file(path, O_CREAT | O_EXCL);
-  if (fd < 0) return chunk_error(-fd, digest, "create");
+  if (fd < 0) return chunk_error(-fd, digest, "open (create)");
   if (::ftruncate(fd, static_cast<off_t>(length)) != 0) {
     const int error = errno;
     ::close(fd);
     ::unlink(path.c_str());
-    return chunk_error(error, digest, "truncate");
+    return chunk_error(error, digest, "ftruncate");
   }
   return fd;
 }
@@ -173,7 +176,12 @@ Task<Result<void>> LocalDataStore::write_content(const Digest& digest, Bytes byt
   if (!fd) co_return std::move(fd.error());
   if (*fd < 0) co_return Result<void>{};
 
-  const int error = co_await write_durably(*fd, bytes);
+  const char* call = "write";
+  int error = co_await write_dense_or_sparse(*fd, bytes);
+  if (error == 0) {
+    call = "fdatasync";
+    error = co_await make_durable(*fd);
+  }
 
   co_await pool_->schedule();
   ::close(*fd);
@@ -183,7 +191,7 @@ Task<Result<void>> LocalDataStore::write_content(const Digest& digest, Bytes byt
   else
     ::unlink(path.c_str());
   co_await home.schedule();
-  if (error != 0) co_return chunk_error(error, name, "write");
+  if (error != 0) co_return chunk_error(error, name, call);
   if (published) counts_.content_bytes_written.fetch_add(bytes.size(), std::memory_order_relaxed);
   co_return published;
 }
@@ -269,7 +277,7 @@ Task<Result<void>> LocalDataStore::drop_content(const Digest& digest) {
     if (::unlink(paths_.content(digest).c_str()) != 0) {
       // Nothing has changed: what was removed before counts for the directory already.
       if (errno == ENOENT) return {};
-      return chunk_error(errno, digest, "remove");
+      return chunk_error(errno, digest, "unlink");
     }
     content_directories_[digest.bytes[0]].removed_entry();
     content_directories_[digest.bytes[0]].remove_if_empty(paths_.content_directory(digest));

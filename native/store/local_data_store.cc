@@ -24,9 +24,12 @@ uint32_t default_max_open_files() {
 }
 
 std::string name_of(DataFileId file) { return "data file " + std::to_string(number(file)); }
+SegmentName name_of(const OpenFile& segment) { return {DataFileId{segment.key().words[0]}, segment.key().words[1]}; }
 
-Error io_error(int error, DataFileId file, const char* doing) {
-  return Error::from_errno(error, name_of(file) + ": " + doing);
+/// `call`: the system call that failed.
+Error io_error(int error, const SegmentName& segment, const char* call) {
+  return Error::from_errno(error,
+                           name_of(segment.file) + " (" + LocalPaths::segment_within_root(segment) + "): " + call);
 }
 
 }  // namespace
@@ -118,7 +121,7 @@ Task<Result<FileRef>> LocalDataStore::open_segment(SegmentName name, IfAbsent ab
   if (error == 0) file = files_.insert(FileKey::of(name), fd);
   co_await home.schedule();
   if (error == 0 || (error == ENOENT && absent == IfAbsent::leave)) co_return std::move(file);
-  co_return io_error(error, name.file, "open");
+  co_return io_error(error, name, "open");
 }
 
 Task<Result<FileRef>> LocalDataStore::segment(SegmentName name, IfAbsent absent) {
@@ -130,29 +133,29 @@ Task<Result<FileRef>> LocalDataStore::segment(SegmentName name, IfAbsent absent)
 
 // ---- Failed syncs (invariant 3) ----
 
-bool LocalDataStore::has_failed(DataFileId file) const {
-  if (failed_count_.load(std::memory_order_acquire) == 0) return false;
+Result<void> LocalDataStore::not_failed(DataFileId file) const {
+  if (failed_count_.load(std::memory_order_acquire) == 0) return {};
   const std::scoped_lock lock{failed_mutex_};
-  return failed_files_.contains(file);
+  const auto found = failed_files_.find(file);
+  if (found == failed_files_.end()) return {};
+  return Error{Code::io, name_of(file) + ": refuses changes since a sync failed (" + found->second + ")"};
 }
 
-void LocalDataStore::set_failed(DataFileId file, bool failed) {
+void LocalDataStore::set_failed(DataFileId file, const Error& cause) {
   const std::scoped_lock lock{failed_mutex_};
-  if (failed)
-    failed_files_.insert(file);
-  else
-    failed_files_.erase(file);
+  failed_files_.try_emplace(file, cause.message);
   failed_count_.store(failed_files_.size(), std::memory_order_release);
 }
 
-Error LocalDataStore::failed_error(DataFileId file) const {
-  return Error{Code::io, name_of(file) + ": read-only since a sync failed"};
+void LocalDataStore::forgive(DataFileId file) {
+  const std::scoped_lock lock{failed_mutex_};
+  failed_files_.erase(file);
+  failed_count_.store(failed_files_.size(), std::memory_order_release);
 }
 
 Result<void> LocalDataStore::may_change(DataFileId file) const {
   if (options_.read_only) return Error{Code::read_only, name_of(file) + ": the store was opened for reading only"};
-  if (has_failed(file)) return failed_error(file);
-  return {};
+  return not_failed(file);
 }
 
 // ---- Reading and writing ----
@@ -166,7 +169,7 @@ Task<Result<void>> LocalDataStore::read(DataFileId file, uint64_t offset, Mutabl
     const FileRef at = std::move(*opened);
     if (at) {
       const int error = co_await read_fully(at->fd(), piece.offset, into.first(piece.length), alignment_);
-      if (error != 0) co_return io_error(error, file, "read");
+      if (error != 0) co_return io_error(error, piece.name, "read");
     } else {
       std::memset(into.data(), 0, piece.length);
     }
@@ -200,7 +203,7 @@ Task<Result<void>> LocalDataStore::write(DataFileId file, uint64_t offset, Bytes
     const FileRef at = std::move(*opened);
     const int error = co_await write_fully(at->fd(), piece.offset, from.first(piece.length), alignment_);
     at->changed();  // after an error too: part of it may have been written
-    if (error != 0) co_return io_error(error, file, "write");
+    if (error != 0) co_return io_error(error, piece.name, "write");
     from = from.subspan(piece.length);
     offset += piece.length;
   }
@@ -216,11 +219,13 @@ Task<Result<void>> LocalDataStore::punch(DataFileId file, uint64_t offset, uint6
     const FileRef at = std::move(*opened);
     if (at) {
       int error = EOPNOTSUPP;
+      const char* call = "fallocate (punch a hole)";
       if (can_punch_.load(std::memory_order_relaxed))
         error =
             co_await allocate_range(at->fd(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, piece.offset, piece.length);
       if (error == EOPNOTSUPP) {
         can_punch_.store(false, std::memory_order_relaxed);
+        call = "write (zeros for a hole)";
         struct stat now {};
         error = ::fstat(at->fd(), &now) == 0 ? 0 : errno;
         // Nothing to be zeroed past the end; rounded up, because direct I/O writes whole sectors.
@@ -229,7 +234,7 @@ Task<Result<void>> LocalDataStore::punch(DataFileId file, uint64_t offset, uint6
           error = co_await write_zeros(at->fd(), piece.offset, std::min(piece.length, end - piece.offset), alignment_);
       }
       at->changed();
-      if (error != 0) co_return io_error(error, file, "punch");
+      if (error != 0) co_return io_error(error, piece.name, call);
       counts_.bytes_punched.fetch_add(piece.length, std::memory_order_relaxed);
     }
     length -= piece.length;
@@ -246,14 +251,16 @@ Task<Result<void>> LocalDataStore::write_zeroes(DataFileId file, uint64_t offset
     if (!opened) co_return std::move(opened.error());
     const FileRef at = std::move(*opened);
     int error = EOPNOTSUPP;
+    const char* call = "fallocate (zeros)";
     if (can_zero_.load(std::memory_order_relaxed))
       error = co_await allocate_range(at->fd(), FALLOC_FL_ZERO_RANGE, piece.offset, piece.length);
     if (error == EOPNOTSUPP) {
       can_zero_.store(false, std::memory_order_relaxed);
+      call = "write (zeros)";
       error = co_await write_zeros(at->fd(), piece.offset, piece.length, alignment_);
     }
     at->changed();
-    if (error != 0) co_return io_error(error, file, "write zeroes");
+    if (error != 0) co_return io_error(error, piece.name, call);
     length -= piece.length;
     offset += piece.length;
   }
@@ -276,7 +283,7 @@ Task<Result<void>> LocalDataStore::sync(DataFileId file) {
 
 Task<Result<void>> LocalDataStore::sync_segment(DataFileId file, OpenFile& segment) {
   // Another's sync may have failed while we waited for our turn, and taken the kernel's only report of it.
-  if (has_failed(file)) co_return failed_error(file);
+  if (Result<void> good = not_failed(file); !good) co_return good;
   if (!segment.needs_sync()) co_return Result<void>{};
   const uint64_t changes = segment.changes();
   int32_t result = 0;
@@ -285,8 +292,9 @@ Task<Result<void>> LocalDataStore::sync_segment(DataFileId file, OpenFile& segme
   } while (result == -EINTR);
   counts_.syncs.fetch_add(1, std::memory_order_relaxed);
   if (result < 0) {
-    set_failed(file, true);
-    co_return io_error(-result, file, "sync");
+    Error failure = io_error(-result, name_of(segment), "fdatasync");
+    set_failed(file, failure);
+    co_return failure;
   }
   if (!segment.entry_durable) {
     Executor& home = Executor::here();
@@ -294,7 +302,7 @@ Task<Result<void>> LocalDataStore::sync_segment(DataFileId file, OpenFile& segme
     Result<void> entry = data_directory_of(file).sync(paths_.data_directory(file));
     co_await home.schedule();
     if (!entry) {
-      set_failed(file, true);
+      set_failed(file, entry.error());
       co_return entry;
     }
     segment.entry_durable = true;
@@ -305,12 +313,14 @@ Task<Result<void>> LocalDataStore::sync_segment(DataFileId file, OpenFile& segme
 
 bool LocalDataStore::sync_before_close(OpenFile& segment) {
   const DataFileId file{segment.key().words[0]};
-  if (has_failed(file)) return true;  // there is nothing left to lose
+  if (!not_failed(file)) return true;  // there is nothing left to lose
   const uint64_t changes = segment.changes();
-  bool synced = ::fdatasync(segment.fd()) == 0;
+  Result<void> synced;
+  if (::fdatasync(segment.fd()) != 0) synced = io_error(errno, name_of(segment), "fdatasync before it was closed");
   counts_.syncs.fetch_add(1, std::memory_order_relaxed);
-  if (synced && !segment.entry_durable) synced = data_directory_of(file).sync(paths_.data_directory(file)).ok();
-  if (!synced) set_failed(file, true);
+  if (synced && !segment.entry_durable) synced = data_directory_of(file).sync(paths_.data_directory(file));
+  // Nobody waits for this answer: the next change or flush of the file is refused with it.
+  if (!synced) set_failed(file, synced.error());
   segment.synced(changes);
   return true;
 }
@@ -323,14 +333,15 @@ Task<Result<void>> LocalDataStore::reopen(DataFileId file) {
     if (!segments) return std::move(segments.error());
     for (const SegmentName& name : *segments) {
       const int fd = open_file(paths_.segment(name), 0);
-      if (fd < 0) return io_error(-fd, file, "open");
-      int error = ::fdatasync(fd) == 0 ? 0 : errno;
+      if (fd < 0) return io_error(-fd, name, "open");
+      const int sync_error = ::fdatasync(fd) == 0 ? 0 : errno;
       // A failed writeback leaves pages that say what the device does not: they must go.
-      if (error == 0) error = ::posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
+      const int drop_error = sync_error == 0 ? ::posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED) : 0;
       ::close(fd);
-      if (error != 0) return io_error(error, file, "reopen");
+      if (sync_error != 0) return io_error(sync_error, name, "fdatasync");
+      if (drop_error != 0) return io_error(drop_error, name, "posix_fadvise");
     }
-    set_failed(file, false);
+    forgive(file);
     return {};
   };
   Result<void> done = co_await on_pool(*pool_, work);
@@ -344,8 +355,8 @@ Task<Result<void>> LocalDataStore::remove(DataFileId file) {
     Result<std::vector<SegmentName>> segments = list_segments(file);
     if (!segments) return std::move(segments.error());
     for (const SegmentName& name : *segments)
-      if (::unlink(paths_.segment(name).c_str()) != 0 && errno != ENOENT) return io_error(errno, file, "remove");
-    set_failed(file, false);
+      if (::unlink(paths_.segment(name).c_str()) != 0 && errno != ENOENT) return io_error(errno, name, "unlink");
+    forgive(file);
     if (segments->empty()) return {};
     // Durable, or a power cut could bring back a file that nobody remembers.
     SpreadDirectory& directory = data_directory_of(file);
@@ -378,7 +389,7 @@ Task<Result<uint64_t>> LocalDataStore::allocated_bytes(DataFileId file) {
       if (::stat(paths_.segment(name).c_str(), &now) == 0)
         bytes += static_cast<uint64_t>(now.st_blocks) * 512;
       else if (errno != ENOENT)
-        return io_error(errno, file, "stat");
+        return io_error(errno, name, "stat");
     }
     return bytes;
   };
@@ -397,7 +408,7 @@ Task<Result<std::vector<DataStore::Span>>> LocalDataStore::spans(DataFileId file
       struct stat now {};
       // A number beyond the largest resource is no segment of ours, whatever its name says.
       if (name.segment >= max_resource_bytes / options_.segment_bytes) continue;
-      if (::stat(paths_.segment(name).c_str(), &now) != 0) return io_error(errno, file, "stat");
+      if (::stat(paths_.segment(name).c_str(), &now) != 0) return io_error(errno, name, "stat");
       const uint64_t begin = name.segment * options_.segment_bytes;
       spans.push_back({begin, begin + std::min(static_cast<uint64_t>(now.st_size), options_.segment_bytes)});
     }

@@ -16,7 +16,8 @@
 #include <atomic>
 #include <memory>
 #include <mutex>
-#include <unordered_set>
+#include <string>
+#include <unordered_map>
 
 #include "io/blocking_pool.h"
 #include "store/data_store.h"
@@ -101,9 +102,10 @@ class LocalDataStore final : public DataStore {
   int open_with(const std::string& path, int flags);
 
   Result<void> may_change(DataFileId file) const;
-  bool has_failed(DataFileId file) const;
-  void set_failed(DataFileId file, bool failed);
-  Error failed_error(DataFileId file) const;
+  /// The refusal, in words that say what failed first.
+  Result<void> not_failed(DataFileId file) const;
+  void set_failed(DataFileId file, const Error& cause);
+  void forgive(DataFileId file);
 
   Task<Result<void>> sync_segment(DataFileId file, OpenFile& segment);
   bool sync_before_close(OpenFile& file);
@@ -124,8 +126,8 @@ class LocalDataStore final : public DataStore {
   const uint32_t alignment_;
 
   mutable std::mutex failed_mutex_;
-  std::unordered_set<DataFileId> failed_files_;
-  std::atomic<size_t> failed_count_{0};  // looked at without the lock: none, nearly always
+  std::unordered_map<DataFileId, std::string> failed_files_;  // what its first failure said
+  std::atomic<size_t> failed_count_{0};                       // looked at without the lock: none, nearly always
   std::atomic<bool> can_punch_{true};
   std::atomic<bool> can_zero_{true};
   std::atomic<uint64_t> next_new_content_{0};

@@ -11,8 +11,7 @@
 namespace atl {
 
 Result<void> make_directory(const std::string& path) {
-  if (::mkdir(path.c_str(), 0700) != 0 && errno != EEXIST)
-    return Error::from_errno(errno, "creating directory " + path);
+  if (::mkdir(path.c_str(), 0700) != 0 && errno != EEXIST) return Error::from_errno(errno, "mkdir " + path);
   return {};
 }
 
@@ -38,7 +37,7 @@ Result<void> sync_directory(const std::string& path) {
   if (fd < 0) return Error::from_errno(errno, "opening directory " + path);
   const int error = ::fsync(fd) == 0 ? 0 : errno;
   ::close(fd);
-  if (error != 0) return Error::from_errno(error, "syncing directory " + path);
+  if (error != 0) return Error::from_errno(error, "fsync of directory " + path);
   return {};
 }
 

@@ -34,8 +34,11 @@ std::string LocalPaths::content_directory(const Digest& digest) const {
   return content() + "/" + spread(digest.bytes[0]);
 }
 
-std::string LocalPaths::segment(const SegmentName& name) const {
-  return data_directory(name.file) + "/" + hex16(number(name.file)) + "." + std::to_string(name.segment);
+std::string LocalPaths::segment(const SegmentName& name) const { return root_ + "/" + segment_within_root(name); }
+
+std::string LocalPaths::segment_within_root(const SegmentName& name) {
+  return "data/" + spread(static_cast<uint8_t>(number(name.file) & 255)) + "/" + hex16(number(name.file)) + "." +
+         std::to_string(name.segment);
 }
 
 std::string LocalPaths::content(const Digest& digest) const {

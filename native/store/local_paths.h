@@ -33,6 +33,8 @@ class LocalPaths {
   std::string content_directory(const Digest& digest) const;
   std::string segment(const SegmentName& name) const;
   std::string content(const Digest& digest) const;
+  /// segment() from root() on, for people.
+  static std::string segment_within_root(const SegmentName& name);
 
   /// The name of one of the 256 directories of data() and content(): two hexadecimal digits.
   static std::string spread(uint8_t of);

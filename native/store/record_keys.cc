@@ -80,6 +80,18 @@ std::optional<PunchKey> parse_garbage_punch(std::string_view key) {
   return PunchKey{DataFileId{read_big(key.substr(2, 8))}, RegionIndex{static_cast<uint32_t>(read_big(key.substr(10)))}};
 }
 
+Error damaged_record(const RecordKey& at, const Error& what) {
+  return Error{Code::corrupt, what.message + " (layer " + std::to_string(number(at.layer)) + ", region " +
+                                  std::to_string(number(at.region)) + ")"};
+}
+
+std::string describe_count(std::string_view key) {
+  if (const auto file = parse_file("f", key))
+    return "the reference count of data file " + std::to_string(number(*file));
+  if (const auto digest = parse_digest("c", key)) return "the reference count of content " + digest->hex();
+  return "a reference count";
+}
+
 std::string encode_count(uint64_t count) {
   std::string value;
   for (int i = 0; i < 8; i++) value.push_back(static_cast<char>(count >> (8 * i) & 0xff));

@@ -17,6 +17,7 @@
 #include <string_view>
 
 #include "base/block_set.h"
+#include "base/result.h"
 #include "base/types.h"
 
 namespace atl::keys {
@@ -48,6 +49,10 @@ struct PunchKey {
   RegionIndex region;
 };
 std::optional<PunchKey> parse_garbage_punch(std::string_view key);
+
+/// For people: what is wrong with the record there; and which count it is.
+Error damaged_record(const RecordKey& at, const Error& what);
+std::string describe_count(std::string_view key);
 
 std::string encode_count(uint64_t count);
 std::optional<uint64_t> decode_count(std::string_view value);

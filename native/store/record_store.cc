@@ -188,9 +188,7 @@ std::optional<Result<RegionRecord>> RecordStore::walk(const RetainedChain& chain
       if (!*value) return value->error();
       if ((*value)->has_value()) {
         auto record = RegionRecord::decode(***value);
-        if (!record)
-          return Error{Code::corrupt, record.error().message + " (layer " + std::to_string(number(layer.id)) +
-                                          ", region " + std::to_string(number(region)) + ")"};
+        if (!record) return keys::damaged_record({layer.id, region}, record.error());
         seen.absorb(*record, static_cast<uint32_t>(visible));
         if (seen.supplied() == BlockSet::all()) break;
       }
@@ -222,7 +220,9 @@ Task<Result<uint64_t>> RecordStore::content_references(Digest digest) {
   if (!value) co_return value.error();
   if (!value->has_value()) co_return uint64_t{0};
   const auto refs = keys::decode_count(**value);
-  if (!refs) co_return Error{Code::corrupt, "record store: a reference count is not a number"};
+  if (!refs)
+    co_return Error{Code::corrupt,
+                    "record store: " + keys::describe_count(keys::content_refs(digest)) + " is not a number"};
   co_return *refs;
 }
 
@@ -321,7 +321,8 @@ Result<void> RecordStore::visit_range(const std::string& from, const std::string
     const auto at = keys::parse_record(key);
     auto record = RegionRecord::decode(value);
     if (!at || !record) {
-      damage = record ? Error{Code::corrupt, "record store: a key is malformed"} : record.error();
+      damage =
+          at ? keys::damaged_record(*at, record.error()) : Error{Code::corrupt, "record store: a key is malformed"};
       return false;
     }
     visit(at->region, *record);

@@ -161,8 +161,12 @@ Result<void> RocksKv::recover_space() {
 
 Result<void> RocksKv::write(const std::vector<KvMutation>& mutations, bool durable) {
   if (read_only_) return Error{Code::read_only, "records: opened for reading only"};
-  if (failed_)
-    return Error{Code::io, "records: an earlier write failed; nothing is written until they are opened again"};
+  if (failed_) {
+    const std::scoped_lock lock{failing_};
+    return Error{Code::io,
+                 "records: nothing is written until they are opened again (a restart), since a write failed (" +
+                     first_failure_ + ")"};
+  }
   if (out_of_space_)
     if (Result<void> recovered = recover_space(); !recovered) return recovered;
 
@@ -176,8 +180,15 @@ Result<void> RocksKv::write(const std::vector<KvMutation>& mutations, bool durab
   options.sync = durable;
   const rocksdb::Status status = db_->Write(options, &batch);
   if (status.ok()) return {};
-  (status.IsNoSpace() ? out_of_space_ : failed_) = true;
-  return error_of(status, "write");
+  Error failure = error_of(status, "write");
+  if (status.IsNoSpace()) {
+    out_of_space_ = true;
+  } else {
+    const std::scoped_lock lock{failing_};
+    if (!failed_) first_failure_ = failure.message;
+    failed_ = true;
+  }
+  return failure;
 }
 
 }  // namespace atl

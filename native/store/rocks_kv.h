@@ -56,6 +56,8 @@ class RocksKv final : public Kv {
   std::unique_ptr<rocksdb::DB> db_;
   const bool read_only_;
   std::mutex recovering_;
+  std::mutex failing_;
+  std::string first_failure_;  // guarded by failing_
   std::atomic<bool> out_of_space_{false};
   std::atomic<bool> failed_{false};
 };

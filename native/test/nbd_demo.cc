@@ -39,6 +39,9 @@ class DemoResolver final : public ExportResolver {
   void tls_failed(const TlsFailure& failure) override {
     std::fprintf(stderr, "%s: %s\n", failure.peer.c_str(), failure.words.c_str());
   }
+  void request_failed(const RequestFailure& failure) override {
+    std::fprintf(stderr, "%s: %s: %s\n", failure.label.c_str(), failure.command, failure.error.message.c_str());
+  }
 };
 
 Task<void> start(NbdServer* server, std::string address, std::atomic<int>* done) {

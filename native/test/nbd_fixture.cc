@@ -63,6 +63,16 @@ std::vector<TlsFailure> TestResolver::tls_failures() {
   return tls_failures_;
 }
 
+void TestResolver::request_failed(const RequestFailure& failure) {
+  const std::lock_guard lock(mutex_);
+  request_failures_.push_back(failure);
+}
+
+std::vector<RequestFailure> TestResolver::request_failures() {
+  const std::lock_guard lock(mutex_);
+  return request_failures_;
+}
+
 namespace {
 
 Task<void> announce(Task<void> task, std::atomic<bool>* done) {

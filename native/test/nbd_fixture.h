@@ -43,6 +43,9 @@ class TestResolver final : public ExportResolver {
   void tls_failed(const TlsFailure& failure) override;
   /// What tls_failed() was told.
   std::vector<TlsFailure> tls_failures();
+  void request_failed(const RequestFailure& failure) override;
+  /// What request_failed() was told.
+  std::vector<RequestFailure> request_failures();
 
   std::atomic<int> opens{0};
   std::atomic<int> context_questions{0};
@@ -54,6 +57,7 @@ class TestResolver final : public ExportResolver {
   std::mutex mutex_;
   std::map<std::string, Export> exports_;
   std::vector<TlsFailure> tls_failures_;
+  std::vector<RequestFailure> request_failures_;
 };
 
 /// Starts loops and a server; ends both. The device lives on the last loop.

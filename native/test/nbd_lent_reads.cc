@@ -176,6 +176,12 @@ TEST_CASE("READ: when lent data can neither be sent nor read, the connection end
   CHECK(std::equal(head_and_half.begin() + 28, head_and_half.end(), lending.in_file.begin()));
   CHECK(client.at_end());
   eventually([&] { return lending.world.resolver.leases == 0; });
+  // No reply says so any more: the log must.
+  const auto told = lending.world.resolver.request_failures();
+  REQUIRE(told.size() == 1);
+  CHECK(told[0].error.message == "broken");
+  CHECK(told[0].offset == MiB / 2);
+  CHECK(told[0].length == MiB / 2);
 }
 
 TEST_CASE("READ: a client that leaves with lent data under way takes only its connection with it") {

@@ -235,7 +235,12 @@ TEST_CASE("local store: a file whose sync fails when its descriptor is needed el
   const std::string bytes = pattern(1, 4096);
   REQUIRE_OK(run_and_wait(good->loop(), store->write(DataFileId{1}, 0, bytes_of(bytes))));
   REQUIRE_OK(run_and_wait(good->loop(), store->write(DataFileId{2}, 0, bytes_of(bytes))));  // closes the first
-  CHECK_CODE(Code::io, run_and_wait(good->loop(), store->sync(DataFileId{1})));
+  const Result<void> refused = run_and_wait(good->loop(), store->sync(DataFileId{1}));
+  CHECK_CODE(Code::io, refused);
+  CHECK(
+      refused.error().message ==
+      "data file 1: refuses changes since a sync failed (data file 1 (data/01/0000000000000001.0): fdatasync before it "
+      "was closed: Input/output error)");
   REQUIRE_OK(run_and_wait(good->loop(), store->sync(DataFileId{2})));
 }
 
@@ -251,7 +256,10 @@ TEST_CASE("records: after a failed sync nothing is written until they are opened
   })
       .join();
   CHECK_CODE(Code::io, failed);
-  CHECK_CODE(Code::io, (*kv)->write({{"b", "2"}}, true));
+  const Result<void> refused = (*kv)->write({{"b", "2"}}, true);
+  CHECK_CODE(Code::io, refused);
+  CHECK(refused.error().message.find("(" + failed.error().message + ")") != std::string::npos);
+  CHECK(failed.error().message.find(directory.path()) != std::string::npos);
   CHECK_CODE(Code::io, (*kv)->write({{"b", "2"}}, false));
   CHECK(*(*kv)->get("a", nullptr) == "1");
   kv->reset();

@@ -15,6 +15,7 @@ import type {
   ExportContext,
   ExportResolver,
   ExportTarget,
+  NativeRequestFailure,
   NativeTlsFailure,
   NbdDoor,
 } from '../engine/engine.js'
@@ -103,6 +104,14 @@ export class Exports implements ExportResolver {
 
   tlsFailed({ door, peer, words, unsaid }: NativeTlsFailure): void {
     this.#log.warn({ door, peer, ...(unsaid > 0 && { unsaid }) }, `TLS for NBD failed: ${words}`)
+  }
+
+  requestFailed({ door, label, command, offset, length, code, message, unsaid }: NativeRequestFailure): void {
+    const [id, attachment] = label.split('/')
+    const who = attachment === undefined ? `export ${id}` : `volume ${id} (attachment ${attachment})`
+    const what = length === 0 ? command : `${command} of ${length} bytes at ${offset}`
+    const fields = { door, export: label, code, ...(unsaid > 0 && { unsaid }) }
+    this.#log[code === 'no_space' ? 'warn' : 'error'](fields, `a request failed: ${who}: ${what}: ${message}`)
   }
 
   /** Ends the connections by these names; their rows are gone. */

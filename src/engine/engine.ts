@@ -22,6 +22,7 @@ import type {
   NativeNbdLimits,
   NativePlace,
   NativeScrubStep,
+  NativeRequestFailure,
   NativeTlsFailure,
   NativeTlsMaterial,
   NativeUsage,
@@ -43,6 +44,7 @@ export type {
   NativeIngestResult,
   NativeNbdLimits,
   NativePlace,
+  NativeRequestFailure,
   NativeTlsFailure,
   NativeTlsMaterial,
   NativeUsage,
@@ -91,6 +93,8 @@ export interface ExportResolver {
   list(door: NbdDoor): Promise<string[]>
   /** A connection ended because of TLS; for the log. */
   tlsFailed(failure: NativeTlsFailure): void
+  /** A client's request that the storage beneath could not do; for the log. */
+  requestFailed(failure: NativeRequestFailure): void
   /** Which contexts the export offers, of those asked for. */
   contexts(door: NbdDoor, name: string, queries: ContextQueries): Promise<ExportContext[]>
 }
@@ -263,6 +267,7 @@ export class Engine {
       open: (door, name) => resolver.open(door, name),
       list: (door) => resolver.list(door),
       tlsFailed: (failure) => resolver.tlsFailed(failure),
+      requestFailed: (failure) => resolver.requestFailed(failure),
       contexts: (door, name, queries) => resolver.contexts(door, name, queries),
     }
     this.#native.nbdCallbacks(callbacks, limits)

@@ -213,6 +213,23 @@ export interface NativeTlsFailure {
   unsaid: number
 }
 
+/** A client's request that the storage beneath could not do. */
+export interface NativeRequestFailure {
+  door: NbdDoor
+  /** {@link NativeExport.label} */
+  label: string
+  /** `WRITE`, as NBD's protocol calls it. */
+  command: string
+  offset: number
+  /** 0: the command is about no range. */
+  length: number
+  code: 'io' | 'corrupt' | 'no_space'
+  /** Which system call on which file, and what it answered. */
+  message: string
+  /** How many more there were since the last report, of any export: clients decide how many there are, so not all are reported. */
+  unsaid: number
+}
+
 export interface NativeNbdCallbacks {
   /** Answers null when there is no such export (or this door may not see it). A rejection is logged and answered as ERR_UNKNOWN. */
   open(door: NbdDoor, name: string): Promise<NativeExport | null>
@@ -220,6 +237,8 @@ export interface NativeNbdCallbacks {
   list(door: NbdDoor): Promise<string[]>
   /** For the log. */
   tlsFailed(failure: NativeTlsFailure): void
+  /** Likewise. */
+  requestFailed(failure: NativeRequestFailure): void
   /** What an export that `open` answered offers of what is asked for (more is no harm). A rejection fails the client's option. */
   contexts(door: NbdDoor, name: string, queries: NativeContextQueries): Promise<NativeContext[]>
 }

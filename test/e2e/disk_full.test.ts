@@ -42,6 +42,19 @@ for j in range(i - i % 8):
   t.comment(output)
 })
 
+t.test('the log says which volume met the full disk, in which request and system call', async (t) => {
+  const line = JSON.parse(await server.says(/a request failed/))
+  t.equal(line.level, 'warn')
+  t.equal(line.code, 'no_space')
+  t.equal(line.export, `${greedy}/${greedyAttachment.id}`)
+  t.match(line.msg, `a request failed: volume ${greedy} (attachment ${greedyAttachment.id}): `)
+  t.match(
+    line.msg,
+    /: (WRITE of \d+ bytes at \d+|FLUSH): (data file \d+ \(data\/[^)]+\): \w+|records: .*): No space left/,
+  )
+  t.comment(line.msg)
+})
+
 t.test('meanwhile the other volume is read, and its own blocks are overwritten and flushed', async () => {
   await nbdsh(keptUri, `assert h.pread(1 << 20, 5 << 20) == ${pattern('k')}`)
   await nbdsh(

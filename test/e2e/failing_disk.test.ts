@@ -58,6 +58,16 @@ except nbd.Error as answer:
     }
   })
 
+  t.test('the log says which volume could not be written to, and why', async (t) => {
+    const line = JSON.parse(await server.says(/a request failed/))
+    t.equal(line.level, 'error')
+    t.equal(line.code, 'io')
+    t.match(line.msg, `a request failed: volume ${volume} (attachment `)
+    const cause = line.msg.replace(/.*(?:WRITE of \d+ bytes at \d+|FLUSH): /, '')
+    t.match(cause, /(data\/|records).*(Read-only file system|Input\/output error)/)
+    t.comment(line.msg)
+  })
+
   t.test('what can be read is read', async (t) => {
     await nbdsh(uri, `assert h.pread(1 << 20, 0) == b'k' * (1 << 20)`)
     const kept = await api.expect(200, 'GET', api.object('c/kept'))
