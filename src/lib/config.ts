@@ -142,7 +142,8 @@ export const settings: readonly Setting[] = [
     argument: 'microseconds',
     words:
       'how long these threads look for the next request before they sleep, while most requests come within that time: ' +
-      'shorter waits for clients, more processor time; 0: never (default: 50)',
+      'shorter waits for clients, more processor time; up to eight times as long for the answers of a disk; ' +
+      '0: never (default: 50)',
   },
   { name: 'log-level', argument: 'level', words: `one of ${logLevels.join(', ')} (default: info)` },
   { name: 'log', argument: 'form', words: 'json, pretty, or auto: pretty on a terminal (default: auto)' },
