@@ -3,7 +3,6 @@
 import { createReadStream } from 'node:fs'
 import { copyFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import { Readable } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { execa } from 'execa'
 import { GiB, MiB } from '../../../../src/lib/units.js'
@@ -79,7 +78,8 @@ async function upload(api: Api, path: string): Promise<string> {
   const { id } = (await made.json()) as { id: string }
   const answer = await api.call('PUT', `/image/v2/images/${id}/file`, {
     headers: { 'content-type': 'application/octet-stream' },
-    body: Readable.toWeb(createReadStream(path)) as NonNullable<RequestInit['body']>,
+    // As it is read: Readable.toWeb() would take in gigabytes ahead of the server.
+    body: createReadStream(path),
     duplex: 'half',
   })
   if (answer.status !== 204) throw new Error(`the upload of the image: ${answer.status} ${await answer.text()}`)
