@@ -60,7 +60,8 @@ Task<Result<bool>> Reclaimer::pass() {
       failure = given.error();
       continue;
     }
-    if (!*given) continue;  // pinned: whoever pins it refers to it soon, or gives it up and says so
+    // Pinned: whoever pins it refers to it soon, or gives it up and says so. Or there is no time left: the next start goes on with it.
+    if (!*given) continue;
     done.push_back(Reclaimed{garbage});
     if (const auto* content = std::get_if<GarbageContent>(&garbage)) dropped.push_back(content->digest);
     if (const auto* punch = std::get_if<GarbagePunch>(&garbage)) punched.insert(punch->file);
@@ -105,6 +106,12 @@ Task<Result<bool>> Reclaimer::give_back(const Garbage& garbage) {
     co_return true;
   }
   if (const auto* file = std::get_if<GarbageFile>(&garbage)) {
+    for (;;) {
+      if (stopped_) co_return false;
+      Result<bool> more = co_await stores_.data.shrink(file->file);
+      if (!more) co_return more.error();
+      if (!*more) break;
+    }
     Result<void> removed = co_await stores_.data.remove(file->file);
     if (!removed) co_return removed.error();
     co_return true;

@@ -28,7 +28,7 @@ class Reclaimer {
   void notify();
   /// Ends when there is none left (or it cannot be given back now: then an error says why).
   Task<Result<void>> idle();
-  /// Ends once the pass under way has ended; no new one starts.
+  /// Ends once the pass under way has ended, which leaves a file that takes long to the next start; no new one begins.
   Task<void> stop();
   /// Entries known to be waiting; 0 when idle. From any thread.
   uint64_t pending() const { return pending_.load(); }

@@ -56,6 +56,12 @@ class DataStore {
   virtual Task<Result<void>> reopen(DataFileId file) = 0;
   /// Gives all space back, durably. A file that is not there is no error.
   virtual Task<Result<void>> remove(DataFileId file) = 0;
+  /// Of a file that remove() is to be called for, and that nobody reads any more: gives space back for a moment, and answers whether there is more
+  /// that may take long. False: remove() is quick.
+  virtual Task<Result<bool>> shrink(DataFileId file) {
+    (void)file;
+    co_return false;
+  }
   /// Bytes allocated on the device, for usage and check; 0 when not there.
   virtual Task<Result<uint64_t>> allocated_bytes(DataFileId file) = 0;
   /// [begin, end) of the file, in bytes.

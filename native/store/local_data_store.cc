@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cstring>
 
 #include "io/loop.h"
@@ -367,6 +368,43 @@ Task<Result<void>> LocalDataStore::remove(DataFileId file) {
   };
   Result<void> done = co_await on_pool(*pool_, work);
   co_return done;
+}
+
+/// A file of many pieces is removed slowly (ext4 without a journal, mounted with `discard`, takes up to a millisecond for each), and a process
+/// that is within unlink(2) cannot end, not even by SIGKILL.
+Task<Result<bool>> LocalDataStore::shrink(DataFileId file) {
+  if (options_.read_only) co_return std::move(may_change(file).error());
+  Result<bool> more = co_await on_pool(*pool_, [this, file] { return shrink_now(file); });
+  co_return more;
+}
+
+Result<bool> LocalDataStore::shrink_now(DataFileId file) {
+  using Clock = std::chrono::steady_clock;
+  constexpr auto long_enough = std::chrono::milliseconds{100};
+  constexpr auto quick = std::chrono::milliseconds{10};
+  constexpr uint64_t least_bytes = uint64_t{1} << 20;
+  files_.forget(file);
+  Result<std::vector<SegmentName>> segments = list_segments(file);
+  if (!segments) return std::move(segments.error());
+  const Clock::time_point begin = Clock::now();
+  uint64_t step_bytes = 16 * least_bytes;
+  for (const SegmentName& name : *segments) {
+    const std::string path = paths_.segment(name);
+    struct stat now {};
+    if (::stat(path.c_str(), &now) != 0) {
+      if (errno == ENOENT) continue;
+      return io_error(errno, name, "stat");
+    }
+    for (auto bytes = static_cast<uint64_t>(now.st_size); bytes > 0;) {
+      const Clock::time_point before = Clock::now();
+      if (before - begin >= long_enough) return true;
+      bytes -= std::min(bytes, step_bytes);
+      if (::truncate(path.c_str(), static_cast<off_t>(bytes)) != 0) return io_error(errno, name, "truncate");
+      const bool was_quick = Clock::now() - before < quick;
+      step_bytes = was_quick ? step_bytes * 2 : std::max(step_bytes / 2, least_bytes);
+    }
+  }
+  return false;
 }
 
 Result<std::vector<SegmentName>> LocalDataStore::list_segments(DataFileId file) {

@@ -54,6 +54,7 @@ class LocalDataStore final : public DataStore {
   Task<Result<void>> sync(DataFileId file) override;
   Task<Result<void>> reopen(DataFileId file) override;
   Task<Result<void>> remove(DataFileId file) override;
+  Task<Result<bool>> shrink(DataFileId file) override;
   Task<Result<uint64_t>> allocated_bytes(DataFileId file) override;
   Task<Result<std::vector<Span>>> spans(DataFileId file) override;
 
@@ -118,6 +119,7 @@ class LocalDataStore final : public DataStore {
   Result<int> begin_content(const Digest& digest, uint64_t length, const std::string& path, Existing existing);
   Result<uint64_t> reread(const Digest& digest, MutableBytes into);
   Result<void> publish_content(const Digest& digest, const std::string& path);
+  Result<bool> shrink_now(DataFileId file);
   /// The segments there are, by their directory. Blocking.
   Result<std::vector<SegmentName>> list_segments(DataFileId file);
 

@@ -6,9 +6,11 @@
 #include <filesystem>
 #include <mutex>
 
+#include <doctest/doctest.h>
 #include "io/blocking_pool.h"
 #include "io/loop_thread.h"
 #include "store/local_store.h"
+
 #include "test/engine_world.h"
 
 namespace atl::testing {
@@ -96,7 +98,8 @@ class LocalWorld final : public World {
 
   void stop() {
     auto closed = run_for(*this, engine_->shutdown());
-    VERIFY(closed.ok());
+    CHECK_MESSAGE(closed.ok(),
+                  (closed ? "" : closed.error().message));  // also within the destructor, where nothing may throw
     workers_.reset();
     for (const auto& loop : loops_) loop->stop();
     for (const auto& loop : loops_) loop->join();

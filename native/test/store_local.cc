@@ -53,6 +53,26 @@ TEST_CASE("local store: files are called as docs/format.md says") {
   });
 }
 
+TEST_CASE("local store: a file that is to be removed gives its space back bit by bit") {
+  for_each_local_store({}, [](StoreBed& bed) {
+    for (uint64_t at = 0; at < (3 << 20); at += 64 << 10) REQUIRE_OK(write(bed, 9, at, pattern(9, 4096)));
+    REQUIRE_OK(write(bed, 10, 0, pattern(10, 4096)));
+    bool more = true;
+    for (int turn = 0; more && turn < 100; turn++) {
+      const Result<bool> shrunk = call(bed, bed.store().shrink(DataFileId{9}));
+      REQUIRE_OK(shrunk);
+      more = *shrunk;
+    }
+    CHECK_FALSE(more);
+    CHECK(allocated(bed, 9) == 0);
+    CHECK(allocated(bed, 10) == 4096);
+    REQUIRE_OK(call(bed, bed.store().remove(DataFileId{9})));
+    const Result<bool> absent = call(bed, bed.store().shrink(DataFileId{9}));
+    REQUIRE_OK(absent);
+    CHECK_FALSE(*absent);
+  });
+}
+
 TEST_CASE("local store: names that are not ours are passed over") {
   for_each_local_store({}, [](StoreBed& bed) {
     REQUIRE_OK(write(bed, 1, 0, pattern(1, 4096)));
@@ -167,6 +187,7 @@ TEST_CASE("local store: opened for reading only it changes nothing") {
     CHECK_CODE(Code::read_only, call(bed, store.write(DataFileId{2}, 0, bytes_of(bytes))));
     CHECK_CODE(Code::read_only, call(bed, store.punch(DataFileId{1}, 0, 4096)));
     CHECK_CODE(Code::read_only, call(bed, store.remove(DataFileId{1})));
+    CHECK_CODE(Code::read_only, call(bed, store.shrink(DataFileId{1})));
     CHECK_CODE(Code::read_only, call(bed, store.put_content(digest_of(bytes), bytes_of(bytes))));
     CHECK_CODE(Code::read_only, call(bed, store.drop_content(digest_of(bytes))));
     CHECK(names_under(bed.directory()) == before);
