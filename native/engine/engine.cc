@@ -282,7 +282,7 @@ Task<Result<uint64_t>> Engine::merge_step(MergeStep step) {
 }
 
 Task<Result<void>> Engine::unlink_here(LayerId parent, LayerId child, uint64_t child_limit_blocks) {
-  std::vector<std::shared_ptr<Resource>> touched;
+  std::vector<std::shared_ptr<Resource>> touched = readings_.unlink(parent, child, child_limit_blocks);
   for (auto& [id, open] : open_)
     if (unlink_from(open.layers, parent, child, child_limit_blocks)) touched.push_back(open.resource);
   struct Unlink {
@@ -293,7 +293,6 @@ Task<Result<void>> Engine::unlink_here(LayerId parent, LayerId child, uint64_t c
   };
   for (const auto& resource : touched)
     co_await run_on(resource->home(), Unlink::run(resource.get(), parent, child, child_limit_blocks));
-  co_await readings_.unlink(parent, child, child_limit_blocks);
   co_return Result<void>{};
 }
 

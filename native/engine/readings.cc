@@ -59,21 +59,12 @@ std::optional<std::string> Readings::one_on(LayerId layer) const {
   return std::nullopt;
 }
 
-Task<void> Readings::unlink(LayerId parent, LayerId child, uint64_t child_limit_blocks) {
+std::vector<std::shared_ptr<Resource>> Readings::unlink(LayerId parent, LayerId child, uint64_t child_limit_blocks) {
   std::vector<std::shared_ptr<Resource>> touched;
-  {
-    const std::scoped_lock lock{mutex_};
-    for (Open& open : open_)
-      if (unlink_from(open.layers, parent, child, child_limit_blocks)) touched.push_back(open.resource);
-  }
-  struct Unlink {
-    static Task<void> run(Resource* resource, LayerId parent, LayerId child, uint64_t limit) {
-      resource->unlink(parent, child, limit);
-      co_return;
-    }
-  };
-  for (const auto& resource : touched)
-    co_await run_on(resource->home(), Unlink::run(resource.get(), parent, child, child_limit_blocks));
+  const std::scoped_lock lock{mutex_};
+  for (Open& open : open_)
+    if (unlink_from(open.layers, parent, child, child_limit_blocks)) touched.push_back(open.resource);
+  return touched;
 }
 
 Task<void> Readings::ended() {

@@ -34,9 +34,10 @@ class Readings {
   /// The id of one that has the layer in its chain.
   std::optional<std::string> one_on(LayerId layer) const;
 
+  /// Takes `parent` out of the chains that have it right below `child`, and answers whose they are: each is to be told, on its home.
+  std::vector<std::shared_ptr<Resource>> unlink(LayerId parent, LayerId child, uint64_t child_limit_blocks);
+
   // On the first home.
-  /// Those that have `child` right above `parent` go on without the parent.
-  Task<void> unlink(LayerId parent, LayerId child, uint64_t child_limit_blocks);
   /// Waits until none is left. One caller at a time.
   Task<void> ended();
 

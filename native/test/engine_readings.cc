@@ -10,20 +10,6 @@ void must(Result<void> result) { REQUIRE_MESSAGE(result.ok(), (result ? "" : res
 
 std::vector<std::byte> filled(size_t length, char with) { return {length, static_cast<std::byte>(with)}; }
 
-void upload(World& world, uint64_t layer, Bytes bytes) {
-  struct Upload {
-    static Task<Result<void>> run(Ingest* ingest, Bytes bytes) {
-      Result<void> taken = co_await ingest->write(bytes);
-      if (!taken) co_return taken;
-      Result<IngestResult> done = co_await ingest->finish();
-      if (!done) co_return done.error();
-      co_return Result<void>{};
-    }
-  };
-  const std::unique_ptr<Ingest> ingest = world.engine().ingest(LayerId{layer});
-  must(run_for(world, Upload::run(ingest.get(), bytes)));
-}
-
 /// The task is no owner: its frame, which would be one, goes a little after the answer is here.
 bool reads(World& world, const std::shared_ptr<Resource>& from, const std::vector<std::byte>& expected) {
   std::vector<std::byte> back(expected.size(), std::byte{0xee});
@@ -45,7 +31,7 @@ TEST_CASE("reading: its layers are not dropped before the last reader has ended,
     const std::unique_ptr<World> world = maker.make(1);
     Engine& engine = world->engine();
     const std::vector<std::byte> bytes = filled(100'000, 'a');
-    upload(*world, 1, bytes);
+    must(upload(*world, LayerId{1}, bytes));
     const ResourceSpec spec{"one", bytes.size(), true, {{LayerId{1}, 0}}};
     std::shared_ptr<Resource> first = *engine.begin_reading(spec);
     std::shared_ptr<Resource> second = *engine.begin_reading(spec);
@@ -69,8 +55,8 @@ TEST_CASE("reading: a merge below it is told to it") {
     Engine& engine = world->engine();
     const std::vector<std::byte> below = filled(2 * block_bytes, 'a');
     const std::vector<std::byte> above = filled(block_bytes, 'b');
-    upload(*world, 1, below);
-    upload(*world, 2, above);
+    must(upload(*world, LayerId{1}, below));
+    must(upload(*world, LayerId{2}, above));
     std::vector<std::byte> both = below;
     std::copy(above.begin(), above.end(), both.begin());
     const ResourceSpec spec{"two", both.size(), true, {{LayerId{2}, 2}, {LayerId{1}, 0}}};

@@ -33,17 +33,7 @@ struct Store {
 
   ModelResource& upload(std::vector<std::byte> bytes) {
     const uint64_t layer = catalog.new_layer(0, 0);
-    struct Upload {
-      static Task<Result<void>> run(Ingest* ingest, Bytes bytes) {
-        Result<void> taken = co_await ingest->write(bytes);
-        if (!taken) co_return taken;
-        Result<IngestResult> done = co_await ingest->finish();
-        if (!done) co_return done.error();
-        co_return Result<void>{};
-      }
-    };
-    const std::unique_ptr<Ingest> ingest = world->engine().ingest(LayerId{layer});
-    must(run_for(*world, Upload::run(ingest.get(), bytes)));
+    must(testing::upload(*world, LayerId{layer}, bytes));
     return catalog.add(true, layer, std::move(bytes));
   }
 

@@ -54,4 +54,7 @@ T run_for(World& world, Task<T> task) {
   return std::move(*value);
 }
 
+/// An upload of the bytes in one piece, into a layer that is new.
+Result<void> upload(World& world, LayerId layer, Bytes bytes);
+
 }  // namespace atl::testing

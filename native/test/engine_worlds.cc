@@ -136,4 +136,18 @@ std::vector<WorldMaker> worlds() {
           local("local-threads-direct", IoKind::threads, true)};
 }
 
+Result<void> upload(World& world, LayerId layer, Bytes bytes) {
+  struct Upload {
+    static Task<Result<void>> run(Ingest* ingest, Bytes bytes) {
+      Result<void> taken = co_await ingest->write(bytes);
+      if (!taken) co_return taken;
+      Result<IngestResult> done = co_await ingest->finish();
+      if (!done) co_return done.error();
+      co_return Result<void>{};
+    }
+  };
+  const std::unique_ptr<Ingest> ingest = world.engine().ingest(layer);
+  return run_for(world, Upload::run(ingest.get(), bytes));
+}
+
 }  // namespace atl::testing
