@@ -15,6 +15,9 @@ export interface Arguments {
   /** On the file system that is measured. */
   dir: string
   writeDocs: boolean
+  /** The results.json of an earlier run, to be reported again; undefined: measure. */
+  from?: string
+  resume: boolean
 }
 
 export function parseArguments(argv: readonly string[], { build }: { build: string }): Arguments {
@@ -37,6 +40,8 @@ export function parseArguments(argv: readonly string[], { build }: { build: stri
     .option('--out <dir>', 'where results.json, results.md and results.svg go', `${build}/results`)
     .option('--dir <dir>', 'where the servers have their data: the file system that is measured', `${build}/work`)
     .option('--write-docs', 'put the results into docs/performance.md', false)
+    .option('--resume', 'go on with the run of which --out has the results: what it measured is kept', false)
+    .option('--from <file>', 'measure nothing: make tables and plot of the results.json of an earlier run')
     .parse([...argv], { from: 'user' })
     .opts<{ case: string[]; peers: string[]; rounds?: number; seconds?: number } & Omit<Arguments, 'cases'>>()
   const { quick, rounds = quick ? 3 : 5, seconds = quick ? 1 : 5 } = options

@@ -1,7 +1,9 @@
 /** The HTTP clients: wrk for many small requests, curl for large GETs, and this process for large PUTs of bytes that are all new. */
 
 import { once } from 'node:events'
-import { Agent, request } from 'node:http'
+import { Agent, type IncomingMessage, request } from 'node:http'
+import { Readable } from 'node:stream'
+import { pipeline } from 'node:stream/promises'
 import { fileURLToPath } from 'node:url'
 import { execa } from 'execa'
 import { MiB } from '../../../src/lib/units.js'
@@ -96,20 +98,37 @@ async function putOne(
     agent,
     headers: { ...store.headers, 'content-length': bytes },
   })
-  const answered = once(put, 'response') as Promise<[import('node:http').IncomingMessage]>
+  // A server may answer and close before it has read all: its answer says more than the pipe that broke.
+  const [sent, answered] = await Promise.allSettled([
+    pipeline(Readable.from(stamped(piece, bytes), { objectMode: false }), put),
+    once(put, 'response').then(([answer]) => readThrough(answer as IncomingMessage)),
+  ])
+  if (answered.status === 'rejected') throw answered.reason
+  const { statusCode = 0 } = answered.value
+  if (statusCode !== 201 && statusCode !== 204) throw new Error(`PUT ${name}: ${statusCode}`)
+  if (sent.status === 'rejected') throw sent.reason
+}
+
+/** `bytes` of the piece again and again, each time with another stamp. */
+function* stamped(piece: Buffer, bytes: number): Generator<Buffer> {
   for (let at = 0; at < bytes; at += piece.length) {
     // What was written before may still be in the queue: it is the stamp's bytes alone that are sent anew.
     const head = Buffer.alloc(8)
     head.writeBigUInt64BE(stamp++)
-    put.write(head)
-    if (!put.write(piece.subarray(8, Math.min(piece.length, bytes - at)))) await once(put, 'drain')
+    yield head
+    yield piece.subarray(8, Math.min(piece.length, bytes - at))
   }
-  put.end()
-  const [answer] = await answered
+}
+
+async function readThrough(answer: IncomingMessage): Promise<IncomingMessage> {
   answer.resume()
   await once(answer, 'end')
-  const { statusCode = 0 } = answer
-  if (statusCode !== 201 && statusCode !== 204) throw new Error(`PUT ${name}: ${statusCode}`)
+  return answer
+}
+
+/** So that their space is there for others. */
+export async function remove(store: ObjectStore, names: readonly string[]): Promise<void> {
+  for (const name of names) await fetch(`${store.url}${name}`, { method: 'DELETE', headers: store.headers })
 }
 
 function randomPiece(): Buffer {

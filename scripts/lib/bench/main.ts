@@ -1,6 +1,6 @@
 /** scripts/bench: measures what is asked for, and writes the results as JSON, Markdown and SVG. */
 
-import { mkdir, rm, writeFile } from 'node:fs/promises'
+import { mkdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { asError } from '../../../src/lib/errors.js'
 import { matches, parseArguments } from './arguments.js'
@@ -9,6 +9,7 @@ import { describeMachine, loadNow } from './machine.js'
 import { toMarkdown } from './markdown.js'
 import { toSvg } from './plot.js'
 import type { Results, StageResult } from './results.js'
+import { keptStages, machineOfBoth } from './resume.js'
 import { stages } from './stages.js'
 
 const build = resolve('build/bench')
@@ -19,7 +20,9 @@ const isWanted = (stage: string, one: { name: string; quick?: boolean }): boolea
   matches(args.cases, stage, one.name) && (!args.quick || args.cases.length > 0 || one.quick === true)
 const wanted = stages.filter(({ name, cases }) => cases.some((one) => isWanted(name, one)))
 
-if (wanted.length === 0) {
+if (args.from !== undefined) {
+  report(await write(await readResults(args.from)))
+} else if (wanted.length === 0) {
   console.error('no case has such a name (--list prints them all)')
   process.exitCode = 2
 } else if (args.list) {
@@ -29,6 +32,7 @@ if (wanted.length === 0) {
 }
 
 async function run(): Promise<void> {
+  const earlier = args.resume ? await readResults(join(resolve(args.out), 'results.json')) : undefined
   // Ends at the next opportunity, with what there is by then.
   let ending = false
   for (const signal of ['SIGINT', 'SIGTERM'] as const)
@@ -40,17 +44,37 @@ async function run(): Promise<void> {
   await mkdir(dir, { recursive: true })
   const startedAt = new Date().toISOString()
   const load = loadNow()
-  const done: StageResult[] = []
-  const machine = { ...(await describeMachine(dir)), 'load average before': load }
-  const save = () => {
-    const command = ['scripts/bench', ...process.argv.slice(2)].join(' ')
-    const { rounds, seconds } = args
-    return write({ machine, startedAt, endedAt: new Date().toISOString(), command, rounds, seconds, stages: done })
-  }
+  const { rounds, seconds } = args
+  const done: StageResult[] = earlier
+    ? keptStages(earlier, {
+        rounds,
+        seconds,
+        wanted: wanted.map(({ name, cases }) => ({
+          name,
+          cases: cases.filter((one) => isWanted(name, one)).map((one) => one.name),
+        })),
+      })
+    : []
+  const kept = new Set(done.map(({ name }) => name))
+  const machineNow = { ...(await describeMachine(dir)), 'load average before': load }
+  const machine = earlier ? machineOfBoth(earlier.machine, machineNow) : machineNow
+  const before = earlier && [...(earlier.before ?? []), { startedAt: earlier.startedAt, endedAt: earlier.endedAt }]
+  const save = () =>
+    write({
+      machine,
+      startedAt,
+      endedAt: new Date().toISOString(),
+      ...(before && { before }),
+      command: ['scripts/bench', ...process.argv.slice(2)].join(' '),
+      rounds,
+      seconds,
+      stages: stages.flatMap(({ name }) => done.filter((each) => each.name === name)),
+    })
   try {
     for (const stage of wanted) {
       const { name, title, cases } = stage
-      const { quick, rounds, seconds } = args
+      if (kept.has(name)) continue
+      const { quick } = args
       const wantsCase = (one: string) => cases.some((each) => each.name === one && isWanted(name, each))
       const wantsPeer = (peer: string) => matches(args.peers, peer)
       try {
@@ -86,4 +110,8 @@ async function write(results: Results): Promise<string> {
 
 function report(markdown: string): void {
   say(`\n${markdown}\n\nin ${resolve(args.out)}: results.json, results.md, results.svg`)
+}
+
+async function readResults(file: string): Promise<Results> {
+  return JSON.parse(await readFile(file, 'utf8')) as Results
 }

@@ -1,22 +1,37 @@
 /** The results as Markdown: what the machine was, a table for each stage, and every target that was missed. */
 
-import { atollOf, bestPeer, type CaseResult, formatNumber, judge, type Results, ratioTo } from './results.js'
+import {
+  atollOf,
+  atWork,
+  bestPeer,
+  type CaseResult,
+  ceilingOf,
+  formatNumber,
+  judge,
+  type Period,
+  type Results,
+  ratioTo,
+} from './results.js'
 
 export function toMarkdown(results: Results): string {
   return [machineTable(results), ...results.stages.map(stageSection), missedTable(results)].join('\n\n')
 }
 
-function machineTable({ machine, startedAt, endedAt, command, rounds, seconds }: Results): string {
-  const minutes = Math.round((Date.parse(endedAt) - Date.parse(startedAt)) / 60_000)
+function machineTable({ machine, startedAt, endedAt, before = [], command, rounds, seconds }: Results): string {
   return table(
     ['what', ''],
     [
       ...Object.entries(machine),
       ['command', `\`${command}\``],
-      ['when', `${startedAt.slice(0, 16).replace('T', ' ')} UTC, for ${minutes} minutes`],
+      ['when', [...before, { startedAt, endedAt }].map(inWords).join('; ')],
       ['runs', `after a warm-up ${rounds} rounds of ${seconds} s, medians (smallest–largest)`],
     ],
   )
+}
+
+function inWords({ startedAt, endedAt }: Period): string {
+  const minutes = Math.round((Date.parse(endedAt) - Date.parse(startedAt)) / 60_000)
+  return `${startedAt.slice(0, 16).replace('T', ' ')} UTC, for ${minutes} minutes`
 }
 
 function stageSection(stage: Results['stages'][number]): string {
@@ -74,12 +89,24 @@ function missedTable({ stages }: Results): string {
     cases.flatMap((result) =>
       judge(result)
         .filter(({ met }) => met === false)
-        .map(({ target, found }) => [`${title}: ${result.title}`, target, found]),
+        .map(({ target, found }) => [`${title}: ${result.title}`, target, found, ...bounds(result)]),
     ),
   )
   const judged = stages.flatMap(({ cases }) => cases.flatMap(judge)).filter(({ met }) => met !== undefined)
   const head = `### Targets\n\n${judged.length - missed.length} of ${judged.length} targets are met.`
-  return missed.length === 0 ? head : `${head} Missed:\n\n${table(['case', 'target', 'found'], missed)}`
+  return missed.length === 0 ? head : `${head} Missed:\n\n${table(['case', 'target', 'found', ...boundHeads], missed)}`
+}
+
+const boundHeads = ['processors at work: server + client', 'the file itself']
+
+/** What there was to be had: a processor that is at work all the time, or a disk that gives no more, is the limit. */
+function bounds(result: CaseResult): string[] {
+  const busy = atWork(result)
+  const ceiling = ceilingOf(result)
+  return [
+    busy ? `${busy.server.toFixed(2)} + ${busy.client.toFixed(2)}` : '—',
+    ceiling ? `${ceiling.ratio.toFixed(2)} × ${ceiling.peer}` : '—',
+  ]
 }
 
 function table(heads: string[], rows: string[][]): string {

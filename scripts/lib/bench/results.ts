@@ -33,10 +33,15 @@ export interface StageResult {
   notes: string[]
 }
 
-export interface Results {
-  machine: Record<string, string>
+export interface Period {
   startedAt: string
   endedAt: string
+}
+
+export interface Results extends Period {
+  machine: Record<string, string>
+  /** Of the runs that this one went on with. */
+  before?: Period[]
   /** How it was asked for. */
   command: string
   rounds: number
@@ -62,6 +67,22 @@ export function ratioTo(result: CaseResult, other: ContenderResult | undefined):
   const atoll = atollOf(result)
   if (atoll === undefined || other === undefined || other.unfair !== undefined) return undefined
   return timesBetter(atoll.summary.median, other.summary.median, result.better)
+}
+
+/** How many processors Atoll's server and its client kept at work, where the CPU time of an operation and their number are known. */
+export function atWork(result: CaseResult): { server: number; client: number } | undefined {
+  const atoll = atollOf(result)
+  if (result.unit !== 'op/s' || atoll?.serverCpuUs === undefined || atoll.clientCpuUs === undefined) return undefined
+  const perS = atoll.summary.median
+  return { server: (perS * atoll.serverCpuUs) / 1e6, client: (perS * atoll.clientCpuUs) / 1e6 }
+}
+
+/** What the machine gives without a server, against the best peer. */
+export function ceilingOf(result: CaseResult): { ratio: number; peer: string } | undefined {
+  const ceiling = result.contenders.find(({ role, unfair }) => role === 'ceiling' && unfair === undefined)
+  const peer = bestPeer(result)
+  if (ceiling === undefined || peer === undefined) return undefined
+  return { ratio: timesBetter(ceiling.summary.median, peer.summary.median, result.better), peer: peer.name }
 }
 
 export interface Judgement {

@@ -12,6 +12,7 @@ import {
   type Results,
   ratioTo,
 } from '../../../scripts/lib/bench/results.js'
+import { keptStages, machineOfBoth } from '../../../scripts/lib/bench/resume.js'
 import { readsElsewhere } from '../../../scripts/lib/bench/runner.js'
 import { stages } from '../../../scripts/lib/bench/stages.js'
 import { median, summarize, timesBetter } from '../../../scripts/lib/bench/statistics.js'
@@ -68,7 +69,7 @@ const one: CaseResult = {
     { kind: 'ratio', atLeast: 2, against: 'nobody' },
   ],
   contenders: [
-    { name: 'atoll', role: 'atoll', values: [300], summary: summarize([300]), serverCpuUs: 5 },
+    { name: 'atoll', role: 'atoll', values: [300], summary: summarize([300]), serverCpuUs: 5, clientCpuUs: 3000 },
     { name: 'slow', role: 'peer', values: [100], summary: summarize([100]), serverCpuUs: 2 },
     { name: 'fast', role: 'peer', values: [200], summary: summarize([200]), serverCpuUs: 10 },
     { name: 'cheat', role: 'peer', values: [900], summary: summarize([900]), unfair: 'it read holes' },
@@ -107,8 +108,26 @@ t.test('the tables show medians with their spread, missed targets and what was u
     '| random \\| reads | op/s | 300 (300–300) | fast 200 (200–200) | 1.50 | slow 100, cheat 900 †, file 400 |',
   )
   t.match(markdown, '2 of 4 targets are met. Missed:')
+  t.match(markdown, '| ≥ 0.9 × file | 0.75 × file | 0.00 + 0.90 | 2.00 × fast |')
   t.match(markdown, '* somebody was not there')
   t.match(markdown, 'not compared, it read holes')
+})
+
+t.test('a run goes on with what was measured before, and says so', async (t) => {
+  const wanted = [
+    { name: 'stage', cases: ['reads'] },
+    { name: 'next', cases: ['writes'] },
+  ]
+  t.same(keptStages(results, { rounds: 3, seconds: 1, wanted }), results.stages)
+  t.same(keptStages(results, { rounds: 3, seconds: 1, wanted: [{ name: 'stage', cases: ['reads', 'more'] }] }), [])
+  t.throws(() => keptStages(results, { rounds: 5, seconds: 1, wanted }), /had 3 rounds of 1 s, not 5 of 1 s/)
+  t.same(machineOfBoth({ kernel: '6', commit: 'a' }, { kernel: '6', commit: 'b' }), {
+    kernel: '6',
+    commit: 'a; then b',
+  })
+  const { startedAt, endedAt } = results
+  const both = toMarkdown({ ...results, startedAt: endedAt, endedAt, before: [{ startedAt, endedAt }] })
+  t.match(both, '| 2026-11-24 10:00 UTC, for 5 minutes; 2026-11-24 10:05 UTC, for 0 minutes |')
 })
 
 t.test('the plot has a mark for each peer of a case', async (t) => {
