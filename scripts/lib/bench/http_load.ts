@@ -5,7 +5,8 @@ import { Agent, type IncomingMessage, request } from 'node:http'
 import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { fileURLToPath } from 'node:url'
-import { execa } from 'execa'
+import { ExecaError, execa } from 'execa'
+import { asError } from '../../../src/lib/errors.js'
 import { MiB } from '../../../src/lib/units.js'
 
 /** Where objects lie. */
@@ -61,10 +62,24 @@ export async function curlGets(
   const { name, clients, requests } = load
   const headers = Object.entries(store.headers).flatMap(([key, value]) => ['--header', `${key}: ${value}`])
   const transfers = Array.from({ length: requests }, () => `url = "${store.url}${name}"\noutput = /dev/null\n`)
-  const args = ['--silent', '--show-error', '--fail-early', '--fail', ...headers, '--config', '-']
+  const args = [
+    '--silent',
+    '--show-error',
+    '--no-progress-meter',
+    '--fail-early',
+    '--fail',
+    ...headers,
+    '--config',
+    '-',
+  ]
   const parallel = clients > 1 ? ['--parallel', '--parallel-immediate', '--parallel-max', String(clients)] : []
   const begin = performance.now()
-  await execa('curl', [...parallel, ...args], { input: transfers.join('') })
+  try {
+    await execa('curl', [...parallel, ...args], { input: transfers.join('') })
+  } catch (error) {
+    const lines = error instanceof ExecaError ? String(error.stderr).split('\n') : []
+    throw new Error(lines.find((line) => line.startsWith('curl:')) ?? asError(error).message)
+  }
   return { requests, seconds: (performance.now() - begin) / 1000 }
 }
 

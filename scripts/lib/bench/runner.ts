@@ -84,7 +84,8 @@ async function runCase<Subject>(
         const run = await measure(one, contender, { seconds }, options.dir)
         if (round >= 0) done.push(run)
       } catch (error) {
-        options.note(`${one.title}, ${contender.name}: failed, ${asError(error).message}`)
+        const [reason] = asError(error).message.split('\n')
+        options.note(`${one.title}, ${contender.name}: failed, ${reason}`)
         if (contender.role === 'atoll') process.exitCode = 1
         runs.delete(contender)
       }

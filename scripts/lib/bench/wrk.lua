@@ -20,7 +20,7 @@ end
 function request()
   turn = turn + 1
   if method == "GET" then return wrk.format("GET", path .. (turn % names)) end
-  local body = nil
+  local body = ""  -- not nil: an empty object has a length too
   if bytes > 0 then body = string.format("%-32s", seed .. "-" .. turn) .. filler end
   return wrk.format("PUT", path .. seed .. "-" .. turn, nil, body)
 end
