@@ -1,6 +1,7 @@
 /** A container of a million objects, listed from its start to its end. Making it takes most of the time. */
 
 import { join } from 'node:path'
+import { asError } from '../../../../src/lib/errors.js'
 import { type ObjectStore, wrk } from '../http_load.js'
 import type { Contender, Room, Stage } from '../plan.js'
 import { formatNumber } from '../results.js'
@@ -41,11 +42,17 @@ export const listingStage: Stage<ObjectStore> = {
       : []
     const ready: Contender<ObjectStore>[] = []
     for (const one of [atoll, ...peers]) {
-      const { perSecond, complete } = await makeObjects(one.subject)
-      const rate = `${one.name} takes ${formatNumber(perSecond)} objects without content per second from 16 clients`
-      room.note(complete ? rate : `${rate}: a million would take too long, it is left out`)
-      if (complete) ready.push(one)
-      else await one.close()
+      try {
+        const { perSecond, complete } = await makeObjects(one.subject)
+        const rate = `${one.name} takes ${formatNumber(perSecond)} objects without content per second from 16 clients`
+        room.note(complete ? rate : `${rate}: a million would take too long, it is left out`)
+        if (complete) ready.push(one)
+        else await one.close()
+      } catch (error) {
+        room.note(`${one.name} is left out: ${asError(error).message}`)
+        if (one.role === 'atoll') process.exitCode = 1
+        await one.close()
+      }
     }
     return ready
   },
