@@ -9,9 +9,9 @@ namespace atl::nbd {
 namespace {
 
 // Which of the two is next depends on how much came last: a connection that goes idle, and one that asks for little at a
-// time, holds the small one. It is large enough for one 4 KiB write in one recv.
+// time, holds the small one. So does one that sends payloads larger than either: what comes into input_ has to be copied out of
+// it, the rest is received where it belongs. The small one is large enough for one 4 KiB write in one recv.
 constexpr size_t idle_input_bytes = 8u << 10;
-constexpr size_t busy_input_bytes = 64u << 10;
 
 }  // namespace
 
@@ -191,7 +191,8 @@ Task<void> Connection::move_to(Executor& executor) {
 /// More bytes behind those that are there; false at the end of the stream.
 Task<bool> Connection::receive() {
   const size_t have = end_ - begin_;
-  const size_t want = received_last_ < idle_input_bytes ? idle_input_bytes : busy_input_bytes;
+  const bool little = received_last_ < idle_input_bytes || payload_ahead_;
+  const size_t want = little ? idle_input_bytes : busy_input_bytes;
   if (input_.capacity() != want) {
     VERIFY(have < want);
     Buffer next = home().buffers.take(want);

@@ -214,10 +214,12 @@ class Connection final : public std::enable_shared_from_this<Connection> {
   TransmissionRules rules_;
   std::unique_ptr<TlsSession> tls_;  // null: in the clear
 
+  static constexpr size_t busy_input_bytes = 64u << 10;  // connection.cc tells when
   Buffer input_;
   size_t begin_ = 0;
   size_t end_ = 0;
   size_t received_last_ = 0;
+  bool payload_ahead_ = false;  // the last WRITE was too large for input_, and the next may well be
 
   bool draining_ = false;   // a demand was heard: closed when what is in flight has been answered
   bool deaf_ = false;       // what comes is dropped, and not answered

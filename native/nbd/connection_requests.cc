@@ -112,6 +112,7 @@ void Connection::serve(const Request& request, uint64_t charge) {
       return;
     }
     case Command::write: {
+      payload_ahead_ = false;
       Buffer buffer;
       if (request.length > 0) {
         buffer = home().buffers.take(request.length);
@@ -249,6 +250,7 @@ Task<bool> Connection::take_status_filter(Request& request, Verdict& verdict) {
 
 /// Receives the rest of the payload and serves the request; false at the end of the stream.
 Task<bool> Connection::take_write(Request request, uint64_t charge) {
+  payload_ahead_ = request.length >= busy_input_bytes;
   if (in_pieces(request)) {
     const bool alive = co_await take_large_write(request);
     co_return alive;

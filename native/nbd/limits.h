@@ -39,7 +39,7 @@ struct NbdLimits {
   uint32_t piece_bytes = 1u << 20;
   /// READs (or pieces of them) from this size on are sent by the kernel straight out of the page cache, where all of it is there and
   /// the connection is not encrypted; smaller ones are quicker copied, since many replies then leave in one system call.
-  uint32_t lend_bytes = 128u << 10;
+  uint32_t lend_bytes = 64u << 10;
   /// In flight per connection; a connection with more to say is not listened to until there is room.
   uint32_t connection_requests = 256;
   /// Buffers per connection.
