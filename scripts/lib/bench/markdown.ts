@@ -97,7 +97,7 @@ function missedTable({ stages }: Results): string {
   return missed.length === 0 ? head : `${head} Missed:\n\n${table(['case', 'target', 'found', ...boundHeads], missed)}`
 }
 
-const boundHeads = ['processors at work: server + client', 'the file itself']
+const boundHeads = ['processors at work: server + client', 'what the machine itself gives (file, MD5)']
 
 /** What there was to be had: a processor that is at work all the time, or a disk that gives no more, is the limit. */
 function bounds(result: CaseResult): string[] {
