@@ -99,7 +99,7 @@ TEST_CASE("READ: a client that is slow to take lent data gets all of it, whateve
   LendingWorld lending(kind);
   Client client = Client::unix_socket(lending.world);
   client.enter("disk");
-  for (const uint32_t each : {128u << 10, 256u << 10, MiB, 8 * MiB})
+  for (const uint32_t each : {64u << 10, 128u << 10, 256u << 10, MiB, 8 * MiB})
     CHECK(same(read_in_one_go(client, 0, World::disk_bytes, each), lending.in_file, 0));
   // Lent and copied answers take turns in one batch.
   Wire wire;
