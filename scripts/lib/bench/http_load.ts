@@ -5,8 +5,7 @@ import { Agent, type IncomingMessage, request } from 'node:http'
 import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { fileURLToPath } from 'node:url'
-import { ExecaError, execa } from 'execa'
-import { asError } from '../../../src/lib/errors.js'
+import { execa } from 'execa'
 import { MiB } from '../../../src/lib/units.js'
 
 /** Where objects lie. */
@@ -74,12 +73,11 @@ export async function curlGets(
   ]
   const parallel = clients > 1 ? ['--parallel', '--parallel-immediate', '--parallel-max', String(clients)] : []
   const begin = performance.now()
-  try {
-    await execa('curl', [...parallel, ...args], { input: transfers.join('') })
-  } catch (error) {
-    const lines = error instanceof ExecaError ? String(error.stderr).split('\n') : []
-    throw new Error(lines.find((line) => line.startsWith('curl:')) ?? asError(error).message)
-  }
+  const { failed, stderr, shortMessage } = await execa('curl', [...parallel, ...args], {
+    input: transfers.join(''),
+    reject: false,
+  })
+  if (failed) throw new Error(stderr || shortMessage)
   return { requests, seconds: (performance.now() - begin) / 1000 }
 }
 
@@ -141,9 +139,12 @@ async function readThrough(answer: IncomingMessage): Promise<IncomingMessage> {
   return answer
 }
 
-/** So that their space is there for others. */
-export async function remove(store: ObjectStore, names: readonly string[]): Promise<void> {
-  for (const name of names) await fetch(`${store.url}${name}`, { method: 'DELETE', headers: store.headers })
+/** Those that are there. */
+export async function remove({ url, headers }: ObjectStore, names: readonly string[]): Promise<void> {
+  for (const name of names) {
+    const answer = await fetch(`${url}${name}`, { method: 'DELETE', headers })
+    if (!answer.ok && answer.status !== 404) throw new Error(`DELETE ${name}: ${answer.status} ${await answer.text()}`)
+  }
 }
 
 function randomPiece(): Buffer {

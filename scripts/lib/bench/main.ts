@@ -1,6 +1,6 @@
 /** scripts/bench: measures what is asked for, and writes the results as JSON, Markdown and SVG. */
 
-import { mkdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { mkdir, rm, writeFile } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { asError } from '../../../src/lib/errors.js'
 import { matches, parseArguments } from './arguments.js'
@@ -9,26 +9,38 @@ import { describeMachine, loadNow } from './machine.js'
 import { toMarkdown } from './markdown.js'
 import { toSvg } from './plot.js'
 import type { Results, StageResult } from './results.js'
-import { keptStages, machineOfBoth } from './resume.js'
+import { keptStages, machineOfBoth, readResults } from './resume.js'
+import type { RunnableStage } from './runner.js'
 import { stages } from './stages.js'
 
 const build = resolve('build/bench')
 const args = parseArguments(process.argv.slice(2), { build })
 const say = (line: string) => console.log(line)
 
-const isWanted = (stage: string, one: { name: string; quick?: boolean }): boolean =>
-  matches(args.cases, stage, one.name) && (!args.quick || args.cases.length > 0 || one.quick === true)
-const wanted = stages.filter(({ name, cases }) => cases.some((one) => isWanted(name, one)))
+/** Names. */
+const casesWanted = ({ name: stage, cases }: RunnableStage): string[] =>
+  cases
+    .filter(({ name, quick }) => matches(args.cases, stage, name) && (!args.quick || args.cases.length > 0 || quick))
+    .map(({ name }) => name)
+const wanted = stages.filter((stage) => casesWanted(stage).length > 0)
 
-if (args.from !== undefined) {
-  report(await write(await readResults(args.from)))
-} else if (wanted.length === 0) {
-  console.error('no case has such a name (--list prints them all)')
-  process.exitCode = 2
-} else if (args.list) {
-  for (const { name, cases } of wanted) for (const one of cases) if (isWanted(name, one)) say(`${name}: ${one.name}`)
-} else {
-  await run()
+try {
+  await main()
+} catch (error) {
+  console.error(`scripts/bench: ${asError(error).message}`)
+  process.exitCode = 1
+}
+
+async function main(): Promise<void> {
+  if (args.from !== undefined) return report(await write(await readResults(args.from)))
+  if (wanted.length === 0) {
+    console.error('no case has such a name (--list prints them all)')
+    process.exitCode = 2
+  } else if (args.list) {
+    for (const stage of wanted) for (const one of casesWanted(stage)) say(`${stage.name}: ${one}`)
+  } else {
+    await run()
+  }
 }
 
 async function run(): Promise<void> {
@@ -44,15 +56,13 @@ async function run(): Promise<void> {
   await mkdir(dir, { recursive: true })
   const startedAt = new Date().toISOString()
   const load = loadNow()
-  const { rounds, seconds } = args
+  const { quick, rounds, seconds } = args
   const done: StageResult[] = earlier
     ? keptStages(earlier, {
+        quick,
         rounds,
         seconds,
-        wanted: wanted.map(({ name, cases }) => ({
-          name,
-          cases: cases.filter((one) => isWanted(name, one)).map((one) => one.name),
-        })),
+        wanted: wanted.map((stage) => ({ name: stage.name, cases: casesWanted(stage) })),
       })
     : []
   const kept = new Set(done.map(({ name }) => name))
@@ -72,10 +82,9 @@ async function run(): Promise<void> {
     })
   try {
     for (const stage of wanted) {
-      const { name, title, cases } = stage
+      const { name, title } = stage
       if (kept.has(name)) continue
-      const { quick } = args
-      const wantsCase = (one: string) => cases.some((each) => each.name === one && isWanted(name, each))
+      const wantsCase = (one: string) => casesWanted(stage).includes(one)
       const wantsPeer = (peer: string) => matches(args.peers, peer)
       try {
         if (ending) break
@@ -110,8 +119,4 @@ async function write(results: Results): Promise<string> {
 
 function report(markdown: string): void {
   say(`\n${markdown}\n\nin ${resolve(args.out)}: results.json, results.md, results.svg`)
-}
-
-async function readResults(file: string): Promise<Results> {
-  return JSON.parse(await readFile(file, 'utf8')) as Results
 }

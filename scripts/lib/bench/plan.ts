@@ -50,6 +50,8 @@ export interface Case<Subject> {
   without?: readonly string[]
   prepare?(subject: Subject): Promise<void>
   run(subject: Subject, length: Length): Promise<Sample>
+  /** After each run, whatever became of it, and not measured: what it left is taken away. */
+  tidy?(subject: Subject): Promise<void>
 }
 
 export interface Length {

@@ -7,6 +7,7 @@ import { asError } from '../../../src/lib/errors.js'
 import type { Case, Contender, Length, Room, Sample, Stage } from './plan.js'
 import { ownCpuS, usageOf } from './process_tree.js'
 import { type CaseResult, type ContenderResult, formatNumber, type StageResult } from './results.js'
+import { stopRunning } from './servers/daemon.js'
 import { median, summarize } from './statistics.js'
 
 export interface RunOptions extends Length {
@@ -57,6 +58,7 @@ async function runStage<Subject>(stage: Stage<Subject>, options: RunOptions): Pr
     }
   } finally {
     for (const { close } of contenders) await close()
+    await stopRunning()
     if (!stage.removedLast) await rm(room.dir, { recursive: true, force: true })
   }
   return { name: stage.name, title: stage.title, cases, notes }
@@ -81,7 +83,7 @@ async function runCase<Subject>(
     for (const [contender, done] of runs) {
       if (options.interrupted()) break
       try {
-        const run = await measure(one, contender, { seconds }, options.dir)
+        const run = await measureAndTidy(one, contender, { seconds }, options.dir)
         if (round >= 0) done.push(run)
       } catch (error) {
         const [reason] = asError(error).message.split('\n')
@@ -103,6 +105,19 @@ async function runCase<Subject>(
   const figures = result.contenders.map((each) => `${each.name} ${formatNumber(each.summary.median)}`)
   options.say(`  ${title}, ${unit}: ${figures.join(' · ')}`)
   return result
+}
+
+async function measureAndTidy<Subject>(
+  one: Case<Subject>,
+  contender: Contender<Subject>,
+  length: Length,
+  dir: string,
+): Promise<Run> {
+  try {
+    return await measure(one, contender, length, dir)
+  } finally {
+    await one.tidy?.(contender.subject)
+  }
 }
 
 async function measure<Subject>(

@@ -1,3 +1,4 @@
+import { join } from 'node:path'
 import t from 'tap'
 import { matches, parseArguments } from '../../../scripts/lib/bench/arguments.js'
 import { withResults } from '../../../scripts/lib/bench/docs.js'
@@ -12,7 +13,7 @@ import {
   type Results,
   ratioTo,
 } from '../../../scripts/lib/bench/results.js'
-import { keptStages, machineOfBoth } from '../../../scripts/lib/bench/resume.js'
+import { keptStages, machineOfBoth, readResults } from '../../../scripts/lib/bench/resume.js'
 import { readsElsewhere } from '../../../scripts/lib/bench/runner.js'
 import { stages } from '../../../scripts/lib/bench/stages.js'
 import { median, summarize, timesBetter } from '../../../scripts/lib/bench/statistics.js'
@@ -118,9 +119,20 @@ t.test('a run goes on with what was measured before, and says so', async (t) => 
     { name: 'stage', cases: ['reads'] },
     { name: 'next', cases: ['writes'] },
   ]
-  t.same(keptStages(results, { rounds: 3, seconds: 1, wanted }), results.stages)
-  t.same(keptStages(results, { rounds: 3, seconds: 1, wanted: [{ name: 'stage', cases: ['reads', 'more'] }] }), [])
-  t.throws(() => keptStages(results, { rounds: 5, seconds: 1, wanted }), /had 3 rounds of 1 s, not 5 of 1 s/)
+  t.same(keptStages(results, { quick: true, rounds: 3, seconds: 1, wanted }), results.stages)
+  t.same(
+    keptStages(results, { quick: true, rounds: 3, seconds: 1, wanted: [{ name: 'stage', cases: ['reads', 'more'] }] }),
+    [],
+  )
+  t.throws(
+    () => keptStages(results, { quick: true, rounds: 5, seconds: 1, wanted }),
+    /had 3 rounds of 1 s, not 5 of 1 s/,
+  )
+  t.throws(
+    () => keptStages(results, { quick: false, rounds: 3, seconds: 1, wanted }),
+    /"scripts\/bench --quick": .* other sizes/,
+  )
+  await t.rejects(readResults(join(t.testdir(), 'none.json')), /no results of an earlier run in .*none\.json/)
   t.same(machineOfBoth({ kernel: '6', commit: 'a' }, { kernel: '6', commit: 'b' }), {
     kernel: '6',
     commit: 'a; then b',

@@ -21,6 +21,13 @@ interface DaemonOptions {
   ready(daemon: Daemon): Promise<boolean>
 }
 
+const running = new Set<Pick<Daemon, 'stop'>>()
+
+/** Whatever was started and not stopped: a server that lived on would keep the bench from ending. */
+export async function stopRunning(): Promise<void> {
+  for (const one of running) await one.stop()
+}
+
 const startLimitMs = 60_000
 const stopLimitMs = 60_000
 
@@ -34,8 +41,12 @@ export async function startDaemon({ program, args, logPath, ready }: DaemonOptio
   const daemon: Daemon = {
     pid: child.pid ?? 0,
     log: () => readFileSync(logPath, 'utf8'),
-    stop: () => stop(child, ended),
+    stop: async () => {
+      running.delete(daemon)
+      await stop(child, ended)
+    },
   }
+  running.add(daemon)
   const begin = performance.now()
   while (!(await ready(daemon))) {
     const gone = child.pid === undefined || child.exitCode !== null || child.signalCode !== null
@@ -63,12 +74,17 @@ export async function startInBackground(options: {
     await sleep(10)
   }
   const pid = Number(readFileSync(pidPath, 'utf8'))
-  const stop = async () => {
-    process.kill(pid, 'SIGTERM')
-    // It is nobody's child here: where the first process of a container waits for none, a zombie is what stays.
-    while (stateOf(pid) !== 'gone') await sleep(10)
+  const daemon = {
+    pid,
+    stop: async () => {
+      running.delete(daemon)
+      process.kill(pid, 'SIGTERM')
+      // It is nobody's child here: where the first process of a container waits for none, a zombie is what stays.
+      while (stateOf(pid) !== 'gone') await sleep(10)
+    },
   }
-  return { pid, stop }
+  running.add(daemon)
+  return daemon
 }
 
 function stateOf(pid: number): 'lives' | 'gone' {

@@ -52,6 +52,8 @@ export const objectsStage: Stage<Objects> = {
 
 function putCase(bytes: number, clients: number): Case<Objects> {
   const large = bytes >= 64 * MiB
+  const count = Math.max(clients, bytes === GiB ? 1 : 4)
+  const names = (prefix: string) => Array.from({ length: count }, (_, index) => `${prefix}${index}`)
   return {
     ...words('put', bytes, clients),
     quick: bytes === small || (bytes === 64 * MiB && clients === 1),
@@ -63,12 +65,11 @@ function putCase(bytes: number, clients: number): Case<Objects> {
       if (store === undefined) return md5Speed()
       if (!large)
         return perSecond(bytes, await wrk(store, { method: 'PUT', prefix: 'small-', bytes, clients, ...length }))
-      const count = Math.max(clients, bytes === GiB ? 1 : 4)
-      const names = Array.from({ length: count }, (_, index) => `${prefix}${index}`)
-      const report = await putLarge(store, { names, bytes, clients })
+      return perSecond(bytes, await putLarge(store, { names: names(prefix), bytes, clients }))
+    },
+    tidy: async ({ store, prefix }) => {
       // 16 GiB of each contender at once are more than many a machine has.
-      if (bytes === GiB) await remove(store, names)
-      return perSecond(bytes, report)
+      if (store !== undefined && bytes === GiB) await remove(store, names(prefix))
     },
   }
 }
