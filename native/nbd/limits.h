@@ -38,7 +38,8 @@ struct NbdLimits {
   /// Larger requests are served in pieces of this size.
   uint32_t piece_bytes = 1u << 20;
   /// READs (or pieces of them) from this size on are sent by the kernel straight out of the page cache, where all of it is there and
-  /// the connection is not encrypted; smaller ones are quicker copied, since many replies then leave in one system call.
+  /// the connection is not encrypted; of smaller ones many leave in one system call, so that copying them is quicker on some machines
+  /// (32 KiB: docs/performance.md).
   uint32_t lend_bytes = 64u << 10;
   /// In flight per connection; a connection with more to say is not listened to until there is room.
   uint32_t connection_requests = 256;
