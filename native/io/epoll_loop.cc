@@ -12,7 +12,6 @@ namespace atl {
 namespace {
 
 constexpr int reports_per_turn = 128;
-constexpr uint64_t max_io_bytes = 0x7ffff000;  // the kernel's own limit of one call (MAX_RW_COUNT)
 constexpr uint64_t max_wait_ms = 24 * 3600 * 1000;
 
 int32_t answer(ssize_t result) { return result < 0 ? -errno : static_cast<int32_t>(result); }
@@ -21,14 +20,14 @@ int32_t answer(ssize_t result) { return result < 0 ? -errno : static_cast<int32_
 int32_t run_file(const Loop::Op& op) {
   using Verb = Loop::Verb;
   const auto offset = static_cast<off_t>(op.offset);
-  const size_t bytes = std::min(op.length, max_io_bytes);
+  const size_t bytes = std::min(op.length, Loop::max_io_bytes);
   int32_t result;
   do {
     switch (op.verb) {
       case Verb::read: result = answer(::pread(op.fd, op.buffer, bytes, offset)); break;
-      case Verb::write: result = answer(::pwrite(op.fd, op.buffer, bytes, offset)); break;
       case Verb::readv: result = answer(::preadv(op.fd, op.iov, static_cast<int>(op.length), offset)); break;
-      case Verb::writev: result = answer(::pwritev(op.fd, op.iov, static_cast<int>(op.length), offset)); break;
+      case Verb::write:
+      case Verb::writev: result = write_waiting(op); break;
       case Verb::fsync: result = answer(::fsync(op.fd)); break;
       case Verb::fdatasync: result = answer(::fdatasync(op.fd)); break;
       case Verb::fallocate: result = answer(::fallocate(op.fd, op.flags, offset, static_cast<off_t>(op.length))); break;
@@ -58,7 +57,7 @@ int32_t try_socket(const Loop::Op& op) {
     switch (op.verb) {
       case Verb::accept: result = answer(accept_now(op.fd)); break;
       case Verb::recv:
-        result = answer(::recv(op.fd, op.buffer, std::min(op.length, max_io_bytes), op.flags | MSG_DONTWAIT));
+        result = answer(::recv(op.fd, op.buffer, std::min(op.length, Loop::max_io_bytes), op.flags | MSG_DONTWAIT));
         break;
       case Verb::sendmsg: result = answer(::sendmsg(op.fd, op.message, op.flags | MSG_DONTWAIT)); break;
       default: VERIFY(!"not a socket operation");

@@ -17,7 +17,8 @@
 //      are ended by their owner with ::shutdown().
 //   6. A loop runs once. Nothing may be posted to it after run() has returned (checked at its destruction); a task that is away
 //      on another sink is not known to the loop, so its owner waits for it before stop().
-//   7. Small buffered reads and writes are done on the loop's own thread when the page cache can answer them (page_cache_io.h).
+//   7. Small buffered reads and writes are done on the loop's own thread when the page cache can answer them; large buffered writes
+//      are made in steps (page_cache_io.h).
 #pragma once
 
 #include <sys/socket.h>
@@ -61,6 +62,9 @@ class Loop : public Executor {
     poll_in,
     poll_out
   };
+
+  /// The kernel's own limit of one call (MAX_RW_COUNT); operations that are longer are answered short.
+  static constexpr uint64_t max_io_bytes = 0x7ffff000;
 
   /// How the descriptor was opened: `uncached` with O_DIRECT, O_SYNC or O_DSYNC. It is not asked again, which would be a system
   /// call for each operation.

@@ -21,20 +21,68 @@ struct Parts {
   iovec own{};
   const iovec* iov;
   int count = 1;
-  uint64_t bytes = 0;
 
   explicit Parts(const Loop::Op& op) : iov(&own) {
     if (op.verb == Loop::Verb::readv || op.verb == Loop::Verb::writev) {
       iov = op.iov;
       count = static_cast<int>(op.length);
-      for (int i = 0; i < count && bytes <= bytes_max; i++) bytes += iov[i].iov_len;
     } else {
-      own = iovec{op.buffer, op.length};
-      bytes = op.length;
+      own = iovec{op.buffer, std::min(op.length, Loop::max_io_bytes)};
     }
   }
   Parts(const Parts&) = delete;
+
+  /// Of all parts, counted no further than the first that reaches beyond `enough`.
+  uint64_t bytes(uint64_t enough) const {
+    uint64_t sum = 0;
+    for (int i = 0; i < count && sum <= enough; i++) sum += iov[i].iov_len;
+    return sum;
+  }
 };
+
+/// Where a write in steps is in its parts.
+class StepsOfParts {
+ public:
+  explicit StepsOfParts(const Parts& parts) : parts_(parts) {}
+
+  /// The next parts, at most `bytes` and as many as fit into one call; how many there are, 0 at the end.
+  int take(uint64_t bytes) {
+    int count = 0;
+    while (count < call_parts && at_ < parts_.count && bytes > 0) {
+      const iovec& part = parts_.iov[at_];
+      const uint64_t length = std::min<uint64_t>(part.iov_len - done_of_part_, bytes);
+      call_[count++] = iovec{static_cast<std::byte*>(part.iov_base) + done_of_part_, length};
+      bytes -= length;
+      done_of_part_ += length;
+      if (done_of_part_ == part.iov_len) {
+        at_++;
+        done_of_part_ = 0;
+      }
+    }
+    return count;
+  }
+  const iovec* call() const { return call_; }
+  uint64_t call_bytes(int count) const {
+    uint64_t sum = 0;
+    for (int i = 0; i < count; i++) sum += call_[i].iov_len;
+    return sum;
+  }
+
+ private:
+  static constexpr int call_parts = 64;
+  const Parts& parts_;
+  int at_ = 0;
+  uint64_t done_of_part_ = 0;
+  iovec call_[call_parts];
+};
+
+ssize_t write_call(int fd, const iovec* iov, int count, uint64_t offset) {
+  ssize_t put;
+  do {
+    put = ::pwritev(fd, iov, count, static_cast<off_t>(offset));
+  } while (put < 0 && errno == EINTR);
+  return put;
+}
 
 bool readable_now(int fd, uint64_t offset) {
   std::byte byte;
@@ -43,6 +91,33 @@ bool readable_now(int fd, uint64_t offset) {
 }
 
 }  // namespace
+
+bool takes_steps(const Loop::Op& op) {
+  return (op.verb == Loop::Verb::write || op.verb == Loop::Verb::writev) && op.caching == Loop::Caching::page_cache &&
+         Parts{op}.bytes(step_bytes) > step_bytes;
+}
+
+int32_t write_waiting(const Loop::Op& op) {
+  const Parts parts{op};
+  if (!takes_steps(op)) {
+    const ssize_t put = write_call(op.fd, parts.iov, parts.count, op.offset);
+    return put < 0 ? -errno : static_cast<int32_t>(put);
+  }
+  StepsOfParts steps{parts};
+  uint64_t done = 0;
+  while (done < Loop::max_io_bytes) {
+    const uint64_t at = op.offset + done;
+    const uint64_t to_boundary = step_bytes - at % step_bytes;
+    const int count = steps.take(std::min(to_boundary, Loop::max_io_bytes - done));
+    if (count == 0) break;
+    const ssize_t put = write_call(op.fd, steps.call(), count, at);
+    // What the steps before have put is there: it is the answer, and who asks for the rest will be told why that cannot be.
+    if (put < 0) return done > 0 ? static_cast<int32_t>(done) : -errno;
+    done += static_cast<uint64_t>(put);
+    if (static_cast<uint64_t>(put) < steps.call_bytes(count)) break;
+  }
+  return static_cast<int32_t>(done);
+}
 
 bool in_page_cache(int fd, uint64_t offset, uint64_t length) {
   // linux/mman.h, which older headers do not have.
@@ -91,35 +166,35 @@ int32_t PageCacheIo::attempt(const Loop::Op& op) {
 
 int32_t PageCacheIo::read(const Loop::Op& op) {
   const Parts parts{op};
-  if (parts.bytes > bytes_max || op.caching == Loop::Caching::uncached) return not_here;
+  const uint64_t bytes = parts.bytes(bytes_max);
+  if (bytes > bytes_max || op.caching == Loop::Caching::uncached) return not_here;
   const ssize_t got = ::preadv2(op.fd, parts.iov, parts.count, static_cast<off_t>(op.offset), RWF_NOWAIT);
-  return got == static_cast<ssize_t>(parts.bytes) ? static_cast<int32_t>(got) : not_here;
+  return got == static_cast<ssize_t>(bytes) ? static_cast<int32_t>(got) : not_here;
 }
 
 int32_t PageCacheIo::write(const Loop::Op& op) {
   const Parts parts{op};
-  if (parts.bytes > bytes_max || op.caching == Loop::Caching::uncached) return not_here;
+  const uint64_t bytes = parts.bytes(bytes_max);
+  if (bytes > bytes_max || op.caching == Loop::Caching::uncached) return not_here;
   if (refusals_ == 0) {
     const ssize_t put = ::pwritev2(op.fd, parts.iov, parts.count, static_cast<off_t>(op.offset), RWF_NOWAIT);
-    if (put == static_cast<ssize_t>(parts.bytes)) return static_cast<int32_t>(put);
+    if (put == static_cast<ssize_t>(bytes)) return static_cast<int32_t>(put);
     if (put >= 0 || errno != EOPNOTSUPP) return not_here;
     refusals_ = refusals_remembered;
   } else {
     refusals_--;
   }
-  if ((op.offset | parts.bytes) % page_bytes != 0) return not_here;  // the rest of a page may have to be read first
-  return write_watched(op, parts.iov, parts.count);
+  if ((op.offset | bytes) % page_bytes != 0) return not_here;  // the rest of a page may have to be read first
+  return write_watched(op);
 }
 
-int32_t PageCacheIo::write_watched(const Loop::Op& op, const iovec* iov, int count) {
+int32_t PageCacheIo::write_watched(const Loop::Op& op) {
   if (syncs_ > 0) return not_here;
   const uint64_t before = op.loop.now_ns();
   if (!patience_.willing(before)) return not_here;
-  const ssize_t put = ::pwritev(op.fd, iov, count, static_cast<off_t>(op.offset));
-  const int error = errno;
+  const int32_t put = write_waiting(op);  // cut short only by a full or failing disk: no use in trying again
   patience_.waited(before, op.loop.now_ns());
-  if (put >= 0) return static_cast<int32_t>(put);  // cut short only by a full or failing disk: no use in trying again
-  return error == EINTR || error == EAGAIN ? not_here : -error;
+  return put == -EAGAIN ? not_here : put;
 }
 
 }  // namespace atl

@@ -14,6 +14,10 @@
 //      A refusal is remembered for some writes, whichever file they are for: a store lies on one file system, and asking in
 //      vain would be a system call for each write. A file that could do better meanwhile is only watched by the clock as well.
 //   4. Direct and synchronous I/O is never done here.
+//   5. What is larger than step_bytes is written in steps of that size, by whoever writes it. A single call makes the kernel cache it in
+//      folios as large as the call (up to 2 MiB), and ext4 goes through all blocks of a folio at each write into it later
+//      (ext4_block_write_begin): 4 KiB written into a file that was filled 1 MiB at a time costs three times what it does in one
+//      filled 64 KiB at a time. Steps end where folios of that size would.
 #pragma once
 
 #include <cstdint>
@@ -21,6 +25,12 @@
 #include "io/loop.h"
 
 namespace atl {
+
+constexpr uint64_t step_bytes = 64 << 10;  // rule 5
+/// A write that rule 5 is for, and so more than one system call.
+bool takes_steps(const Loop::Op& op);
+/// Makes a write of any kind in person, as one who may wait: the answer of pwritev(2), and short as that may be.
+int32_t write_waiting(const Loop::Op& op);
 
 /// Whether all of the range is in the page cache, read; false where the kernel cannot tell (before 6.5), and where the file ends before the
 /// range does. What is true now may be over in the next moment, when memory is scarce. `length` > 0.
@@ -57,7 +67,7 @@ class PageCacheIo {
   static bool is_sync(const Loop::Op& op) { return op.verb == Loop::Verb::fsync || op.verb == Loop::Verb::fdatasync; }
   int32_t read(const Loop::Op& op);
   int32_t write(const Loop::Op& op);
-  int32_t write_watched(const Loop::Op& op, const iovec* iov, int count);
+  int32_t write_watched(const Loop::Op& op);
 
   uint32_t syncs_ = 0;     // in flight
   uint32_t refusals_ = 0;  // writes to come that are not tried without waiting

@@ -10,8 +10,7 @@
 namespace atl {
 namespace {
 
-constexpr uint64_t wake_tag = 0;               // user_data of the wait for the eventfd; operations have their address
-constexpr uint64_t max_io_bytes = 0x7ffff000;  // the kernel's own limit of one call (MAX_RW_COUNT)
+constexpr uint64_t wake_tag = 0;  // user_data of the wait for the eventfd; operations have their address
 
 // What prepare() does with an operation, noted in Op::result while it is in flight.
 enum Phase : int32_t {
@@ -129,10 +128,27 @@ void UringLoop::on_start() {
 }
 
 void UringLoop::begin(Op& op) {
+  if (takes_steps(op) && begin_in_steps(op)) return;
   op.result = plain;
   files_in_flight_ += on_file(op.verb);
   disks_in_flight_ += by_disk_alone(op);
   if (!backlog_.empty() || !prepare(op)) backlog_.push(op);
+}
+
+/// False: there is no thread for it.
+bool UringLoop::begin_in_steps(Op& op) {
+  std::unique_ptr<BlockingPool>& writer = writers_[static_cast<unsigned>(op.fd) % std::size(writers_)];
+  if (writer == nullptr) {
+    Result<std::unique_ptr<BlockingPool>> made = BlockingPool::create("atoll-write", 1);
+    if (!made) return false;  // the next one asks again
+    writer = std::move(*made);
+  }
+  op.run = [](Job& job) noexcept {
+    Op& mine = static_cast<Op&>(job);
+    finish_from_thread(mine, write_waiting(mine));
+  };
+  writer->post(op);
+  return true;
 }
 
 bool UringLoop::prepare(Op& op) {

@@ -4,10 +4,15 @@
 //   1. No system call is made to begin an operation: it becomes an entry of the submission ring or, when that is full, waits in
 //      backlog_ for the next turn. Nothing is lost or refused, however many are in flight.
 //   2. The ring watches the eventfd whenever the loop waits.
+//   3. Large writes into the page cache, which take steps (page_cache_io.h rule 5), are made by a thread of the loop's own, all of a
+//      file by the same one: a file has one lock for its writers, and a thread that finds it taken sleeps. As entries of the ring,
+//      each step would be handed to a kernel worker and answered for itself. Where the system gives out no more threads they
+//      go by the ring, whole.
 #pragma once
 
 #include <liburing.h>
 
+#include "io/blocking_pool.h"
 #include "io/busy_poll.h"
 #include "io/reactor.h"
 
@@ -30,6 +35,7 @@ class UringLoop final : public Reactor {
   UringLoop(int wake_fd, io_uring ring, bool disabled, const LoopOptions& options)
       : Reactor(wake_fd), ring_(ring), disabled_(disabled), window_ns_(options.busy_poll_ns) {}
 
+  bool begin_in_steps(Op& op);
   bool prepare(Op& op);
   void arm_wake();
   uint64_t window_ns() const;
@@ -48,6 +54,7 @@ class UringLoop final : public Reactor {
   const uint64_t window_ns_;      // of busy polling; 0: never
   BusyPoll for_clients_;
   BusyPoll for_disks_;
+  std::unique_ptr<BlockingPool> writers_[4];  // made when first needed; by the file's number
 };
 
 }  // namespace atl

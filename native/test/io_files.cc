@@ -1,11 +1,14 @@
 // io_files.cc: file operations answer what their system calls would, on both kinds of loop.
 #include <fcntl.h>
+#include <signal.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cstring>
 #include <random>
+#include <vector>
 
 #include "base/aligned_buffer.h"
 #include "io/page_cache_io.h"
@@ -166,6 +169,105 @@ TEST_CASE("loop: a full device answers ENOSPC, for small writes and large ones")
           const int32_t result = co_await loop.write(full.get(), bytes_of(text), 0);
           CHECK(result == -ENOSPC);
         }
+      });
+}
+
+TEST_CASE("loop: a large writev of many parts, from a crooked offset, is in the file in their order") {
+  IoKind kind{};
+  FOR_BOTH_LOOPS(kind);
+  on_loop(
+      kind, +[](Loop& loop) -> Task<void> {
+        Fd file = temporary_file();
+        std::mt19937_64 random(11);
+        std::vector<std::string> parts;
+        std::string all;
+        // Empty ones too, more than fit into one step, and one that is longer than several.
+        for (int i = 0; i < 300; i++)
+          parts.emplace_back(i == 150 ? 200'000 : random() % 1000, static_cast<char>('a' + random() % 26));
+        std::vector<iovec> iov;
+        for (std::string& part : parts) {
+          iov.push_back({part.data(), part.size()});
+          all += part;
+        }
+        REQUIRE(all.size() > 4 * step_bytes);
+        const int32_t put = co_await loop.writev(file.get(), iov.data(), static_cast<uint32_t>(iov.size()), 12'345);
+        CHECK(put == static_cast<int32_t>(all.size()));
+        std::string back(all.size(), '?');
+        CHECK(::pread(file.get(), back.data(), back.size(), 12'345) == static_cast<ssize_t>(back.size()));
+        CHECK(back == all);
+      });
+}
+
+TEST_CASE("loop: large writes, many at once on several files, are each whole in theirs") {
+  IoKind kind{};
+  FOR_BOTH_LOOPS(kind);
+  static constexpr int files = 6, pieces = 8;
+  static constexpr size_t piece_bytes = 300'000;
+  struct Body {
+    static Task<void> write(Loop* loop, int fd, int file, int piece, int* left) {
+      const std::string bytes(piece_bytes, static_cast<char>('A' + file * pieces + piece));
+      const int32_t put = co_await loop->write(fd, bytes_of(bytes), static_cast<uint64_t>(piece) * piece_bytes);
+      CHECK(put == static_cast<int32_t>(piece_bytes));
+      --*left;
+    }
+    static Task<void> run(Loop& loop) {
+      std::vector<Fd> all;
+      for (int i = 0; i < files; i++) all.push_back(temporary_file());
+      int left = files * pieces;
+      for (int piece = 0; piece < pieces; piece++)
+        for (int i = 0; i < files; i++) spawn(write(&loop, all[static_cast<size_t>(i)].get(), i, piece, &left));
+      while (left > 0) co_await loop.schedule();
+      for (int i = 0; i < files; i++)
+        for (int piece = 0; piece < pieces; piece++) {
+          std::string back(piece_bytes, '?');
+          const auto offset = static_cast<off_t>(piece) * static_cast<off_t>(piece_bytes);
+          CHECK(::pread(all[static_cast<size_t>(i)].get(), back.data(), back.size(), offset) ==
+                static_cast<ssize_t>(piece_bytes));
+          CHECK(back == std::string(piece_bytes, static_cast<char>('A' + i * pieces + piece)));
+        }
+    }
+  };
+  on_loop(kind, &Body::run);
+}
+
+TEST_CASE("loop: a large write that comes to a limit answers how much it put, and the next one why there is no more") {
+  IoKind kind{};
+  FOR_BOTH_LOOPS(kind);
+  on_loop(
+      kind, +[](Loop& loop) -> Task<void> {
+        constexpr rlim_t limit = 100'000;  // in the middle of the second step
+        ::signal(SIGXFSZ, SIG_IGN);
+        rlimit before{};
+        REQUIRE(::getrlimit(RLIMIT_FSIZE, &before) == 0);
+        const rlimit low{limit, before.rlim_max};
+        Fd file = temporary_file();
+        const std::string text(1 << 20, 'x');
+        REQUIRE(::setrlimit(RLIMIT_FSIZE, &low) == 0);
+        const int32_t first = co_await loop.write(file.get(), bytes_of(text), 0);
+        const int32_t next = co_await loop.write(file.get(), bytes_of(text), limit);
+        REQUIRE(::setrlimit(RLIMIT_FSIZE, &before) == 0);
+        CHECK(first == static_cast<int32_t>(limit));
+        CHECK(next == -EFBIG);
+      });
+}
+
+TEST_CASE("loop: what is written at once is not cached as one: a part of it can be dropped without the rest") {
+  IoKind kind{};
+  FOR_BOTH_LOOPS(kind);
+  on_loop(
+      kind, +[](Loop& loop) -> Task<void> {
+        Fd file = temporary_file();
+        const std::string text(1 << 20, 'x');
+        const int32_t put = co_await loop.write(file.get(), bytes_of(text), 0);
+        REQUIRE(put == 1 << 20);
+        REQUIRE(::fdatasync(file.get()) == 0);
+        // The kernel may still hold what it has only just put into its lists, which ends by itself.
+        const uint64_t deadline = loop.now_ns() + 30'000'000'000;
+        while (in_page_cache(file.get(), 2 * step_bytes, step_bytes) && loop.now_ns() < deadline)
+          REQUIRE(::posix_fadvise(file.get(), 2 * step_bytes, step_bytes, POSIX_FADV_DONTNEED) == 0);
+        CHECK_FALSE(in_page_cache(file.get(), 2 * step_bytes, 1));
+        CHECK(in_page_cache(file.get(), 0, 2 * step_bytes));
+        CHECK(in_page_cache(file.get(), 3 * step_bytes, step_bytes));
       });
 }
 

@@ -32,7 +32,7 @@ try {
 }
 
 async function main(): Promise<void> {
-  if (args.from !== undefined) return report(await write(await readResults(args.from)))
+  if (args.from !== undefined) return publish(await readResults(args.from))
   if (wanted.length === 0) {
     console.error('no case has such a name (--list prints them all)')
     process.exitCode = 2
@@ -69,17 +69,16 @@ async function run(): Promise<void> {
   const machineNow = { ...(await describeMachine(dir)), 'load average before': load }
   const machine = earlier ? machineOfBoth(earlier.machine, machineNow) : machineNow
   const before = earlier && [...(earlier.before ?? []), { startedAt: earlier.startedAt, endedAt: earlier.endedAt }]
-  const save = () =>
-    write({
-      machine,
-      startedAt,
-      endedAt: new Date().toISOString(),
-      ...(before && { before }),
-      command: ['scripts/bench', ...process.argv.slice(2)].join(' '),
-      rounds,
-      seconds,
-      stages: stages.flatMap(({ name }) => done.filter((each) => each.name === name)),
-    })
+  const resultsSoFar = (): Results => ({
+    machine,
+    startedAt,
+    endedAt: new Date().toISOString(),
+    ...(before && { before }),
+    command: ['scripts/bench', ...process.argv.slice(2)].join(' '),
+    rounds,
+    seconds,
+    stages: stages.flatMap(({ name }) => done.filter((each) => each.name === name)),
+  })
   try {
     for (const stage of wanted) {
       const { name, title } = stage
@@ -97,26 +96,32 @@ async function run(): Promise<void> {
         done.push({ name, title, cases: [], notes: [`failed: ${asError(error).message}`] })
       }
       // Hours of figures must not hang on the last stage.
-      await save()
+      await save(resultsSoFar())
     }
-    report(await save())
+    if (!ending) return await publish(resultsSoFar())
+    await save(resultsSoFar())
+    if (args.writeDocs) say('ended early, so docs/performance.md stays as it is; --resume goes on')
   } finally {
     say('removing what was written (minutes, where a file system discards each piece of a file at once)')
     await rm(dir, { recursive: true, force: true })
   }
 }
 
-async function write(results: Results): Promise<string> {
+type Written = { markdown: string; svg: string }
+
+async function save(results: Results): Promise<Written> {
   const out = resolve(args.out)
   await mkdir(out, { recursive: true })
   const [markdown, svg] = [toMarkdown(results), await toSvg(results)]
   await writeFile(join(out, 'results.json'), `${JSON.stringify(results, undefined, 2)}\n`)
   await writeFile(join(out, 'results.md'), `${markdown}\n`)
   await writeFile(join(out, 'results.svg'), svg)
-  if (args.writeDocs) await writeDocs({ markdown, svg })
-  return markdown
+  return { markdown, svg }
 }
 
-function report(markdown: string): void {
-  say(`\n${markdown}\n\nin ${resolve(args.out)}: results.json, results.md, results.svg`)
+/** What a run that came to its end has to show: a part of the table must not stand where the whole one did. */
+async function publish(results: Results): Promise<void> {
+  const written = await save(results)
+  if (args.writeDocs) await writeDocs(written)
+  say(`\n${written.markdown}\n\nin ${resolve(args.out)}: results.json, results.md, results.svg`)
 }
