@@ -10,6 +10,12 @@ import { status } from './status.js'
 import { createUser } from './user.js'
 import { version } from './version.js'
 
+// Who stops reading what is printed (`atoll serve --help | head`) is no error, and no reason for a server to end.
+for (const stream of [process.stdout, process.stderr])
+  stream.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EPIPE') throw error
+  })
+
 const program = new Command('atoll')
   .description('One copy-on-write store with four doors: Swift objects, Glance images, Cinder volumes and NBD exports.')
   .version(version, '-V, --version', 'print the version')

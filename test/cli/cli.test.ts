@@ -26,6 +26,38 @@ t.test('help and version are given and are no errors', async (t) => {
   t.match((await atoll(['--version'])).stdout, /^\d+\.\d+\.\d+/)
 })
 
+t.test('nobody has to read on what is printed', async (t) => {
+  for (const args of [['serve', '--help'], ['frobnicate']]) {
+    const child = execa('node', [program, ...args], { reject: false, timeout: 60_000 })
+    // Before the program is there to write.
+    child.stdout?.destroy()
+    const { exitCode, stderr } = await child
+    t.equal(exitCode, args[0] === 'serve' ? 0 : 1)
+    t.notMatch(stderr, /EPIPE/)
+  }
+})
+
+t.test('a server goes on when nobody reads its log any more', async (t) => {
+  const dir = t.testdir()
+  for (const log of ['json', 'pretty']) {
+    const data = join(dir, log)
+    const args = ['serve', '--data', data, '--http', 'none', '--nbd', '127.0.0.1:0', '--log', log]
+    const child = execa('node', [program, ...args, '--log-level', 'trace'], {
+      reject: false,
+      forceKillAfterDelay: 1000,
+    })
+    t.teardown(() => child.kill('SIGKILL'))
+    child.stdout?.destroy()
+    let status = await atoll(['status', '--data', data])
+    while (status.exitCode !== 0 && child.exitCode === null) status = await atoll(['status', '--data', data])
+    t.match(status.stdout, /engine/, log)
+    child.kill('SIGTERM')
+    const { exitCode, stderr } = await child
+    t.equal(exitCode, 0, log)
+    t.equal(stderr, '', log)
+  }
+})
+
 t.test('what is wrong with a command line is said in a line, and nothing is made', async (t) => {
   const data = join(t.testdir(), 'data')
   const cases: [string[], RegExp][] = [
