@@ -19,6 +19,7 @@ export async function describeMachine(dir: string): Promise<Record<string, strin
     memory: `${(totalmem() / GiB).toFixed(0)} GiB`,
     kernel: readFileSync('/proc/sys/kernel/osrelease', 'utf8').trim(),
     'file system': await firstLine('stat', ['--file-system', '--format=%T', dir]),
+    'TCP congestion control': readFileSync('/proc/sys/net/ipv4/tcp_congestion_control', 'utf8').trim(),
     node: process.version,
     peers: (await Promise.all(packages.map(versionOf))).join(', '),
     commit: await firstLine('git', ['describe', '--always', '--dirty']),
