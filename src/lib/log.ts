@@ -2,7 +2,7 @@
 
 import { type DestinationStream, type Logger, type LoggerOptions, pino } from 'pino'
 import pretty from 'pino-pretty'
-import { KiB } from './units.js'
+import { KiB, MiB } from './units.js'
 
 export type { Logger } from 'pino'
 
@@ -36,6 +36,8 @@ export function createLogger({ level, pretty: forPeople = false }: LogSettings):
 
 // Half of what pino writes at once, so that one write is always enough.
 const heldBytesMax = 8 * KiB
+// Further lines are lost while nothing can be written.
+const unwrittenBytesMax = MiB
 
 /**
  * What is said in one turn of the event loop is written at its end, in one system call: a busy server says a line for each request.
@@ -43,15 +45,13 @@ const heldBytesMax = 8 * KiB
  * native code, takes words along, and those of one turn at most.
  */
 function linesOfATurn(fd: number): DestinationStream & { flushSync(): void } {
-  const out = pino.destination({ dest: fd, sync: true, minLength: heldBytesMax })
+  const out = pino.destination({ dest: fd, sync: true, minLength: heldBytesMax, maxLength: unwrittenBytesMax })
+  // Nobody reads any more, or a disk is full: there is nowhere left to say so, and a server goes on without its log.
+  out.on('error', () => {})
   let due = false
-  const flushSync = () => {
-    try {
-      out.flushSync()
-    } catch {
-      // Nobody reads any more (EPIPE), and there is nowhere left to say so.
-    }
-  }
+  // With `sync` this writes before it returns. SonicBoom's own flushSync() tries for ever what cannot be written, a process that
+  // ought to end with it (4.2.1).
+  const flushSync = () => out.flush()
   process.on('exit', flushSync)
   return {
     write: (line) => {
@@ -60,7 +60,7 @@ function linesOfATurn(fd: number): DestinationStream & { flushSync(): void } {
       due = true
       setImmediate(() => {
         due = false
-        out.flush()
+        flushSync()
       })
     },
     flushSync,

@@ -37,24 +37,30 @@ t.test('nobody has to read on what is printed', async (t) => {
   }
 })
 
-t.test('a server goes on when nobody reads its log any more', async (t) => {
+t.test('a server goes on without its log, and ends in order', async (t) => {
   const dir = t.testdir()
-  for (const log of ['json', 'pretty']) {
-    const data = join(dir, log)
+  const runs = [
+    { name: 'nobody reads it from the start, json', log: 'json', into: '&1', readUntil: 'start' },
+    { name: 'nobody reads it from the start, pretty', log: 'pretty', into: '&1', readUntil: 'start' },
+    { name: 'nobody reads its end, json', log: 'json', into: '&1', readUntil: 'serving' },
+    { name: 'nobody reads its end, pretty', log: 'pretty', into: '&1', readUntil: 'serving' },
+    { name: 'it lies on a full disk', log: 'json', into: '/dev/full', readUntil: 'serving' },
+  ] as const
+  for (const [i, { name, log, into, readUntil }] of runs.entries()) {
+    const data = join(dir, `${i}`)
     const args = ['serve', '--data', data, '--http', 'none', '--nbd', '127.0.0.1:0', '--log', log]
-    const child = execa('node', [program, ...args, '--log-level', 'trace'], {
-      reject: false,
-      forceKillAfterDelay: 1000,
-    })
+    const shell = ['-c', `exec node "$@" >${into}`, 'sh', program, ...args]
+    const child = execa('sh', shell, { reject: false, forceKillAfterDelay: false })
     t.teardown(() => child.kill('SIGKILL'))
-    child.stdout?.destroy()
+    if (readUntil === 'start') child.stdout?.destroy()
     let status = await atoll(['status', '--data', data])
     while (status.exitCode !== 0 && child.exitCode === null) status = await atoll(['status', '--data', data])
-    t.match(status.stdout, /engine/, log)
+    t.match(status.stdout, /engine/, name)
+    child.stdout?.destroy()
     child.kill('SIGTERM')
     const { exitCode, stderr } = await child
-    t.equal(exitCode, 0, log)
-    t.equal(stderr, '', log)
+    t.equal(exitCode, 0, name)
+    t.equal(stderr, '', name)
   }
 })
 
