@@ -106,13 +106,7 @@ void EpollLoop::begin(Op& op) {
     }
     case Verb::poll_in:
     case Verb::poll_out: return wait_for(op);
-    default: {
-      op.run = [](Job& job) noexcept {
-        Op& mine = static_cast<Op&>(job);
-        finish_from_thread(mine, run_file(mine));
-      };
-      files_->post(op);
-    }
+    default: finish_on<run_file>(*files_, op);
   }
 }
 

@@ -45,34 +45,32 @@ class StepsOfParts {
  public:
   explicit StepsOfParts(const Parts& parts) : parts_(parts) {}
 
-  /// The next parts, at most `bytes` and as many as fit into one call; how many there are, 0 at the end.
-  int take(uint64_t bytes) {
-    int count = 0;
-    while (count < call_parts && at_ < parts_.count && bytes > 0) {
+  /// Makes the next parts ready for one call, as many as fit into it; how many bytes they are, at most `limit`.
+  uint64_t take(uint64_t limit) {
+    uint64_t bytes = 0;
+    for (count_ = 0; count_ < call_parts && at_ < parts_.count && bytes < limit; count_++) {
       const iovec& part = parts_.iov[at_];
-      const uint64_t length = std::min<uint64_t>(part.iov_len - done_of_part_, bytes);
-      call_[count++] = iovec{static_cast<std::byte*>(part.iov_base) + done_of_part_, length};
-      bytes -= length;
+      const uint64_t length = std::min(part.iov_len - done_of_part_, limit - bytes);
+      call_[count_] = iovec{static_cast<std::byte*>(part.iov_base) + done_of_part_, length};
+      bytes += length;
       done_of_part_ += length;
       if (done_of_part_ == part.iov_len) {
         at_++;
         done_of_part_ = 0;
       }
     }
-    return count;
+    return bytes;
   }
   const iovec* call() const { return call_; }
-  uint64_t call_bytes(int count) const {
-    uint64_t sum = 0;
-    for (int i = 0; i < count; i++) sum += call_[i].iov_len;
-    return sum;
-  }
+  /// Of call(): 0 when there is nothing more to take.
+  int count() const { return count_; }
 
  private:
   static constexpr int call_parts = 64;
   const Parts& parts_;
   int at_ = 0;
   uint64_t done_of_part_ = 0;
+  int count_ = 0;
   iovec call_[call_parts];
 };
 
@@ -84,6 +82,10 @@ ssize_t write_call(int fd, const iovec* iov, int count, uint64_t offset) {
   return put;
 }
 
+bool large(const Loop::Op& op, const Parts& parts) {
+  return op.caching == Loop::Caching::page_cache && parts.bytes(step_bytes) > step_bytes;
+}
+
 bool readable_now(int fd, uint64_t offset) {
   std::byte byte;
   const iovec iov{&byte, 1};
@@ -93,13 +95,12 @@ bool readable_now(int fd, uint64_t offset) {
 }  // namespace
 
 bool takes_steps(const Loop::Op& op) {
-  return (op.verb == Loop::Verb::write || op.verb == Loop::Verb::writev) && op.caching == Loop::Caching::page_cache &&
-         Parts{op}.bytes(step_bytes) > step_bytes;
+  return (op.verb == Loop::Verb::write || op.verb == Loop::Verb::writev) && large(op, Parts{op});
 }
 
 int32_t write_waiting(const Loop::Op& op) {
   const Parts parts{op};
-  if (!takes_steps(op)) {
+  if (!large(op, parts)) {
     const ssize_t put = write_call(op.fd, parts.iov, parts.count, op.offset);
     return put < 0 ? -errno : static_cast<int32_t>(put);
   }
@@ -108,13 +109,13 @@ int32_t write_waiting(const Loop::Op& op) {
   while (done < Loop::max_io_bytes) {
     const uint64_t at = op.offset + done;
     const uint64_t to_boundary = step_bytes - at % step_bytes;
-    const int count = steps.take(std::min(to_boundary, Loop::max_io_bytes - done));
-    if (count == 0) break;
-    const ssize_t put = write_call(op.fd, steps.call(), count, at);
+    const uint64_t bytes = steps.take(std::min(to_boundary, Loop::max_io_bytes - done));
+    if (steps.count() == 0) break;
+    const ssize_t put = write_call(op.fd, steps.call(), steps.count(), at);
     // What the steps before have put is there: it is the answer, and who asks for the rest will be told why that cannot be.
     if (put < 0) return done > 0 ? static_cast<int32_t>(done) : -errno;
     done += static_cast<uint64_t>(put);
-    if (static_cast<uint64_t>(put) < steps.call_bytes(count)) break;
+    if (static_cast<uint64_t>(put) < bytes) break;
   }
   return static_cast<int32_t>(done);
 }

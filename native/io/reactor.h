@@ -43,14 +43,23 @@ class Reactor : public Loop {
 
   /// The operation's awaiter runs in one of the next batches.
   void finish(Op& op, int32_t result);
-  /// The same from another thread. The operation, and the loop, may be gone when it returns.
-  static void finish_from_thread(Op& op, int32_t result);
+  /// `Do` makes the operation on a thread of the pool, where it may block; what it returns is the answer.
+  template <int32_t (*Do)(const Op&)>
+  static void finish_on(JobSink& pool, Op& op) {
+    op.run = [](Job& job) noexcept {
+      Op& mine = static_cast<Op&>(job);
+      finish_from_thread(mine, Do(mine));
+    };
+    pool.post(op);
+  }
   /// The eventfd, to be watched whenever poll() waits; take_wakes() when it is readable.
   int wake_fd() const { return wake_fd_; }
   void take_wakes();
 
  private:
   void wake();
+  /// As finish(), from another thread. The operation, and the loop, may be gone when it returns.
+  static void finish_from_thread(Op& op, int32_t result);
   static void resume_op(Job& job) noexcept;
   struct Timer {
     uint64_t due_ns;

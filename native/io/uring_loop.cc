@@ -143,11 +143,7 @@ bool UringLoop::begin_in_steps(Op& op) {
     if (!made) return false;  // the next one asks again
     writer = std::move(*made);
   }
-  op.run = [](Job& job) noexcept {
-    Op& mine = static_cast<Op&>(job);
-    finish_from_thread(mine, write_waiting(mine));
-  };
-  writer->post(op);
+  finish_on<write_waiting>(*writer, op);
   return true;
 }
 
