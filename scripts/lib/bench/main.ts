@@ -32,7 +32,7 @@ try {
 }
 
 async function main(): Promise<void> {
-  if (args.from !== undefined) return publish(await readResults(args.from))
+  if (args.from !== undefined) return publish(await readResults(args.from), { whole: true })
   if (wanted.length === 0) {
     console.error('no case has such a name (--list prints them all)')
     process.exitCode = 2
@@ -98,9 +98,7 @@ async function run(): Promise<void> {
       // Hours of figures must not hang on the last stage.
       await save(resultsSoFar())
     }
-    if (!ending) return await publish(resultsSoFar())
-    await save(resultsSoFar())
-    if (args.writeDocs) say('ended early, so docs/performance.md stays as it is; --resume goes on')
+    await publish(resultsSoFar(), { whole: !ending })
   } finally {
     say('removing what was written (minutes, where a file system discards each piece of a file at once)')
     await rm(dir, { recursive: true, force: true })
@@ -119,9 +117,10 @@ async function save(results: Results): Promise<Written> {
   return { markdown, svg }
 }
 
-/** What a run that came to its end has to show: a part of the table must not stand where the whole one did. */
-async function publish(results: Results): Promise<void> {
+/** A run that was ended early shows what it has, but its part of the table must not stand where the whole one did. */
+async function publish(results: Results, { whole }: { whole: boolean }): Promise<void> {
   const written = await save(results)
-  if (args.writeDocs) await writeDocs(written)
+  if (args.writeDocs && whole) await writeDocs(written)
   say(`\n${written.markdown}\n\nin ${resolve(args.out)}: results.json, results.md, results.svg`)
+  if (args.writeDocs && !whole) say('ended early: docs/performance.md stays as it is, and --resume goes on')
 }
