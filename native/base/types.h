@@ -20,6 +20,12 @@ static_assert(region_bytes % block_bytes == 0 && blocks_per_region == 1024);
 /// The largest resource: 2^32 regions would overflow RegionIndex; 8 PiB is far beyond any volume.
 constexpr uint64_t max_resource_bytes = uint64_t{8} << 50;
 
+/// How many regions the first `blocks` blocks of a resource touch; at most those of the largest resource.
+constexpr uint32_t regions_of_blocks(uint64_t blocks) {
+  constexpr uint64_t most = max_resource_bytes / block_bytes;
+  return static_cast<uint32_t>(((blocks < most ? blocks : most) + blocks_per_region - 1) / blocks_per_region);
+}
+
 /// Given out by the catalog, never used again. Below 2^53, so that a JavaScript number holds it.
 enum class LayerId : uint64_t { none = 0 };
 

@@ -52,8 +52,9 @@ struct StatusRun {
 };
 
 struct WriteFlags {
-  bool fua = false;      // answer only when this write (data and metadata) is durable
-  bool no_hole = false;  // write_zeroes: keep (or make) the space allocated
+  bool fua = false;  // answer only when this write (data and metadata) is durable
+  bool no_hole =
+      false;  // write_zeroes: keep (or make) the space allocated
 };
 
 class BlockDevice {
@@ -89,7 +90,14 @@ class BlockDevice {
   virtual Task<Result<void>> flush() = 0;
   /// Loads the metadata of the range (and may read ahead its data).
   virtual Task<Result<void>> cache(uint64_t offset, uint64_t length) = 0;
-  /// At least one extent, adjacent ones differ; they start at `offset` and cover at most `length` (fewer when `max_extents` is met).
+  /// How many of the `length` bytes from `offset` on nothing is stored for, not even a record: they read as zeros, and to trim, zero
+  /// or cache them changes nothing. May answer less than there are, also 0. Its cost does not depend on `length`.
+  virtual Task<Result<uint64_t>> nothing_stored(uint64_t offset, uint64_t length) {
+    (void)offset, (void)length;
+    co_return uint64_t{0};
+  }
+  /// At least one extent, adjacent ones differ; they start at `offset` and cover at most `length`: less when `max_extents` is met, and
+  /// after a bounded amount of work.
   virtual Task<Result<std::vector<Extent>>> extents(uint64_t offset, uint64_t length, uint32_t max_extents) = 0;
   /// The same for any other question than allocation; lengths as in extents(). `question` must stay until the answer.
   virtual Task<Result<std::vector<StatusRun>>> status(const StatusQuestion& question, uint64_t offset, uint64_t length,

@@ -36,17 +36,18 @@ Task<Result<std::vector<StatusRun>>> diff(Resource& of, Resource& base, uint64_t
     co_return Error{Code::invalid,
                     "resources " + of.id() + " and " + base.id() + " have no layer in common: all of it may differ"};
   StatusRuns runs(offset, length, max_runs);
+  const auto regions = static_cast<uint32_t>((offset + length + region_bytes - 1) / region_bytes);
   for (uint32_t done = 0; done < answer_windows && !runs.complete(); done++) {
     const auto first = static_cast<uint32_t>(runs.at() / region_bytes);
-    const uint64_t last = (offset + length - 1) / region_bytes;
-    const RegionSpan span{first, static_cast<uint32_t>(std::min<uint64_t>(last + 1, uint64_t{first} + window_regions))};
-    Result<Changes> changes = co_await run_on(of.home(), of.changes_since(common, span));
+    const RegionSpan span{first, std::min(regions, first + window_regions)};
+    Result<Changes> changes = co_await run_on(of.home(), of.changes_since(common, span, regions));
     if (!changes) co_return changes.error();
-    const Result<Changes> others = co_await run_on(base.home(), base.changes_since(common, span));
+    const Result<Changes> others = co_await run_on(base.home(), base.changes_since(common, span, regions));
     if (!others) co_return others.error();
-    for (const auto& [region, blocks] : others->blocks) changes->blocks[region] |= blocks;
-    changes->add_hidden(others->visible_blocks, span);
-    changes->tell(span, runs);
+    Decided& decided = changes->decided;
+    decided.end = std::min(decided.end, others->decided.end);
+    for (const auto& [region, blocks] : others->decided.blocks) decided.blocks[region] |= blocks;
+    changes->report(others->visible_blocks, runs);
   }
   co_return runs.take();
 }

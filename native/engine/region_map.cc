@@ -66,8 +66,34 @@ void RegionMap::clear(uint64_t& word) {
   word = 0;
 }
 
-void RegionMap::forget(RegionIndex region) {
-  if (resolved(region)) clear(word_at(region));
+template <class Skip>
+uint32_t RegionMap::first_not(uint32_t from, uint32_t end, Skip skip) const {
+  while (from < end) {
+    const uint32_t page = from / regions_per_page;
+    const auto page_end = static_cast<uint32_t>(std::min<uint64_t>(end, (uint64_t{page} + 1) * regions_per_page));
+    if (page >= pages_.size()) return skip(0) ? end : from;
+    if (!pages_[page]) {
+      if (!skip(0)) return from;
+      from = page_end;
+      continue;
+    }
+    for (const Page& words = *pages_[page]; from < page_end; from++)
+      if (!skip(words[from % regions_per_page])) return from;
+  }
+  return end;
+}
+
+uint32_t RegionMap::end_of_zeros(uint32_t from, uint32_t end) const {
+  return first_not(from, end, [](uint64_t word) { return word == zeros_word; });
+}
+
+uint32_t RegionMap::next_data(uint32_t from, uint32_t end) const {
+  return first_not(from, end, [](uint64_t word) { return word == 0 || word == zeros_word; });
+}
+
+void RegionMap::forget(uint32_t first, uint32_t end) {
+  const auto unresolved = [](uint64_t word) { return word == 0; };
+  while ((first = first_not(first, end, unresolved)) < end) clear(word_at(RegionIndex{first++}));
 }
 
 void RegionMap::install(RegionIndex region, const RegionRecord& record) {

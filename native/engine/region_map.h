@@ -27,11 +27,15 @@ class RegionMap {
   RegionMap(const RegionMap&) = delete;
 
   bool resolved(RegionIndex region) const { return word(region) != 0; }
+  /// The first region in [from, end) that is not resolved as zeros throughout; `end` when there is none.
+  uint32_t end_of_zeros(uint32_t from, uint32_t end) const;
+  /// The first region in [from, end) that is resolved and not zeros throughout; `end` when there is none.
+  uint32_t next_data(uint32_t from, uint32_t end) const;
 
   /// From what the record store resolved; blocks that it does not supply are zeros.
   void install(RegionIndex region, const RegionRecord& record);
-  /// Back to unresolved.
-  void forget(RegionIndex region);
+  /// Makes regions [first, end) unresolved again.
+  void forget(uint32_t first, uint32_t end);
 
   /// Calls visit(BlockRange, const Source&) for each run of blocks with one source, in order. The region is resolved.
   template <class Visit>
@@ -78,6 +82,11 @@ class RegionMap {
   using Page = std::array<uint64_t, regions_per_page>;
 
   // A word: 0 unresolved; ...01 uniform, the source's id above; ...10 a pointer to a Mixed.
+  static constexpr uint64_t zeros_word = 1;  // uniform, of source 0
+  /// The first region in [from, end) whose word does not satisfy `skip`; pages without any resolved region are skipped whole when a word of
+  /// 0 satisfies it.
+  template <class Skip>
+  uint32_t first_not(uint32_t from, uint32_t end, Skip skip) const;
   static bool is_uniform(uint64_t word) { return (word & 3) == 1; }
   static SourceId uniform_source(uint64_t word) { return static_cast<SourceId>(word >> 2); }
   static Mixed& mixed_of(uint64_t word) { return *reinterpret_cast<Mixed*>(word & ~uint64_t{3}); }

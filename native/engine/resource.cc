@@ -14,6 +14,11 @@ namespace {
 constexpr size_t dirty_regions_max = DirtyLog::slots / 4 * 3;
 // More than one change can touch at once (64 MiB).
 constexpr uint32_t change_regions_max = 64;
+// So many regions of zeros in a row are looked at one by one before the next one with anything in it is sought: a seek has to wait for
+// another thread.
+constexpr uint32_t zeros_before_seek = 4;
+// What one answer about extents looks at: 16 GiB of data.
+constexpr uint32_t extents_regions_max = 4096;
 
 constexpr RegionIndex region_of(uint64_t offset) { return RegionIndex{static_cast<uint32_t>(offset / region_bytes)}; }
 
@@ -90,6 +95,27 @@ Task<Result<void>> Resource::resolve_region(RegionIndex region) {
     if (!record) co_return record.error();
   }
   co_return Result<void>{};
+}
+
+/// Regions that the map does not know are sought among the records, all at once: asking for one after the other takes seconds for an
+/// empty terabyte. The answer holds when it is given: whoever changes such a region resolves it first, which the map shows.
+Task<Result<uint32_t>> Resource::end_of_nothing(uint32_t from, uint32_t end) {
+  VERIFY(home_.on_thread());
+  from = map_.end_of_zeros(from, end);
+  if (from == end || map_.resolved(RegionIndex{from})) co_return from;
+  Result<uint32_t> recorded = co_await stores_.records.next_recorded(chain_, from, end);
+  if (!recorded) co_return recorded;
+  co_return map_.next_data(from, *recorded);
+}
+
+Task<Result<uint64_t>> Resource::nothing_stored(uint64_t offset, uint64_t length) {
+  if (Result<void> inside = within(offset, length); !inside) co_return inside.error();
+  if (length == 0) co_return uint64_t{0};
+  const uint64_t end = offset + length;
+  const auto regions = static_cast<uint32_t>((end + region_bytes - 1) / region_bytes);
+  Result<uint32_t> next = co_await end_of_nothing(number(region_of(offset)), regions);
+  if (!next) co_return next.error();
+  co_return std::clamp(uint64_t{*next} * region_bytes, offset, end) - offset;
 }
 
 Task<Result<void>> Resource::resolve(uint64_t offset, uint64_t length) {
@@ -257,23 +283,39 @@ Task<Result<std::vector<Extent>>> Resource::extents(uint64_t offset, uint64_t le
   VERIFY(home_.on_thread() && length > 0 && max_extents > 0);
   if (Result<void> inside = within(offset, length); !inside) co_return inside.error();
   std::vector<Extent> found;
+  const auto add = [&](uint64_t bytes, bool zero) {
+    if (!found.empty() && found.back().zero == zero) {
+      found.back().length += bytes;
+      return true;
+    }
+    if (found.size() == max_extents) return false;
+    found.push_back(Extent{bytes, zero, zero});
+    return true;
+  };
+  const uint64_t end = offset + length;
+  const auto regions = static_cast<uint32_t>((end + region_bytes - 1) / region_bytes);
+  uint32_t zeros = 0;  // regions in a row
   // Region by region: a query over a whole terabyte that is cut short by max_extents must not resolve it all.
-  for (uint64_t at = offset; at < offset + length;) {
-    const uint64_t end = std::min(offset + length, (at / region_bytes + 1) * region_bytes);
-    Result<void> resolved = co_await resolve(at, end - at);
+  uint64_t at = offset;
+  for (uint32_t looked_at = 0; at < end && looked_at < extents_regions_max; looked_at++) {
+    uint64_t to = std::min(end, (at / region_bytes + 1) * region_bytes);
+    if (zeros == zeros_before_seek) {
+      Result<uint32_t> next = co_await end_of_nothing(number(region_of(at)), regions);
+      if (!next) co_return next.error();
+      to = std::clamp(uint64_t{*next} * region_bytes, at, end);
+      VERIFY(add(to - at, true));  // goes on what is there
+      at = to;
+      zeros = 0;
+      continue;
+    }
+    Result<void> resolved = co_await resolve(at, to - at);
     if (!resolved) co_return resolved.error();
     std::vector<Segment> segments;
-    plan(at, end - at, segments);
-    for (const Segment& segment : segments) {
-      const bool zero = segment.source.kind == SourceKind::zero;
-      if (!found.empty() && found.back().zero == zero) {
-        found.back().length += segment.length;
-      } else {
-        if (found.size() == max_extents) co_return found;
-        found.push_back(Extent{segment.length, zero, zero});
-      }
-    }
-    at = end;
+    plan(at, to - at, segments);
+    for (const Segment& segment : segments)
+      if (!add(segment.length, segment.source.kind == SourceKind::zero)) co_return found;
+    zeros = segments.size() == 1 && segments.front().source.kind == SourceKind::zero ? zeros + 1 : 0;
+    at = to;
   }
   co_return found;
 }
@@ -513,26 +555,32 @@ Task<Result<void>> Resource::zero_blocks(uint64_t first_block, uint64_t end_bloc
   co_return Result<void>{};
 }
 
+/// A part of one block.
+Task<Result<void>> Resource::zero_partial(uint64_t offset, uint64_t length) {
+  static constexpr std::array<std::byte, block_bytes> zeros{};
+  if (length == 0) co_return Result<void>{};
+  Result<void> result = co_await resolve(offset, length);
+  if (!result) co_return result;
+  const auto block = static_cast<uint32_t>(offset % region_bytes / block_bytes);
+  bool zero = false;
+  map_.for_runs(region_of(offset), {block, block + 1},
+                [&](BlockRange, const Source& source) { zero = source.kind == SourceKind::zero; });
+  if (!zero) result = co_await write_partial(offset, Bytes{zeros}.first(length));
+  co_return result;
+}
+
 Task<Result<void>> Resource::write_zeroes(uint64_t offset, uint64_t length, WriteFlags flags) {
   Result<void> result = co_await begin_change(offset, length);
   if (!result) co_return result;
   const uint64_t end = offset + length;
   const uint64_t whole_from = (offset + block_bytes - 1) / block_bytes * block_bytes;
   const uint64_t whole_to = end / block_bytes * block_bytes;
-  static constexpr std::array<std::byte, block_bytes> zeros{};
   if (whole_from > whole_to) {
-    result = co_await resolve(offset, length);
-    if (result) result = co_await write_partial(offset, Bytes{zeros}.first(length));
+    result = co_await zero_partial(offset, length);
   } else {
-    if (offset < whole_from) {
-      result = co_await resolve(offset, 1);
-      if (result) result = co_await write_partial(offset, Bytes{zeros}.first(whole_from - offset));
-    }
+    result = co_await zero_partial(offset, whole_from - offset);
     if (result) result = co_await zero_blocks(whole_from / block_bytes, whole_to / block_bytes, flags.no_hole);
-    if (result && whole_to < end) {
-      result = co_await resolve(whole_to, 1);
-      if (result) result = co_await write_partial(whole_to, Bytes{zeros}.first(end - whole_to));
-    }
+    if (result) result = co_await zero_partial(whole_to, end - whole_to);
   }
   result = co_await end_with(std::move(result), flags);
   co_return result;
@@ -559,9 +607,8 @@ void Resource::resume(uint64_t size_bytes, std::vector<ChainLayer> layers) {
   }
   if (size_bytes < size_bytes_ && !mutated(Mutation::stale_after_shrink)) {
     // What lay beyond the new end must not come back from the map when the resource grows again.
-    const uint64_t regions = (size_bytes_ + region_bytes - 1) / region_bytes;
-    for (uint64_t at = size_bytes / region_bytes; at < regions; at++)
-      map_.forget(RegionIndex{static_cast<uint32_t>(at)});
+    map_.forget(static_cast<uint32_t>(size_bytes / region_bytes),
+                static_cast<uint32_t>((size_bytes_ + region_bytes - 1) / region_bytes));
   }
   size_bytes_ = size_bytes;
   if (layers != chain_->layers()) chain_ = std::make_shared<RetainedChain>(stores_.records.index(), std::move(layers));

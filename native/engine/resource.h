@@ -73,6 +73,7 @@ class Resource final : public BlockDevice {
   Task<Result<void>> trim(uint64_t offset, uint64_t length, WriteFlags flags) override;
   Task<Result<void>> flush() override;
   Task<Result<void>> cache(uint64_t offset, uint64_t length) override;
+  Task<Result<uint64_t>> nothing_stored(uint64_t offset, uint64_t length) override;
   Task<Result<std::vector<Extent>>> extents(uint64_t offset, uint64_t length, uint32_t max_extents) override;
   /// resource_status.cc. Also ends before max_runs where the question was about very much.
   Task<Result<std::vector<StatusRun>>> status(const StatusQuestion& question, uint64_t offset, uint64_t length,
@@ -80,7 +81,7 @@ class Resource final : public BlockDevice {
 
   /// In layers above `since`, which is one of the chain; changes that were answered and not flushed yet are among them.
   /// `not_found`: the chain has no such layer (any more).
-  Task<Result<Changes>> changes_since(LayerId since, RegionSpan span);
+  Task<Result<Changes>> changes_since(LayerId since, RegionSpan span, uint32_t seek_end);
 
   /// Waits for changes in flight and makes them durable.
   Task<Result<void>> settle();
@@ -120,6 +121,8 @@ class Resource final : public BlockDevice {
 
   Task<Result<void>> resolve(uint64_t offset, uint64_t length);
   Task<Result<void>> resolve_region(RegionIndex region);
+  /// The first region in [from, end) that anything may be stored for; `end` when there is none.
+  Task<Result<uint32_t>> end_of_nothing(uint32_t from, uint32_t end);
   void plan(uint64_t offset, uint64_t length, std::vector<Segment>& segments) const;
   Task<Result<void>> read_segment(const Segment& segment, MutableBytes into);
   std::optional<FileRange> locate(uint64_t offset, uint64_t length) const;
@@ -134,6 +137,7 @@ class Resource final : public BlockDevice {
 
   Task<Result<void>> write_blocks(uint64_t offset, Bytes from);
   Task<Result<void>> write_partial(uint64_t offset, Bytes from);
+  Task<Result<void>> zero_partial(uint64_t offset, uint64_t length);
   Task<Result<void>> zero_blocks(uint64_t first_block, uint64_t end_block, bool keep_allocated);
   Task<Result<void>> zero_region(RegionIndex region, BlockRange range, bool keep_allocated);
   void own(RegionIndex region, BlockRange range);
@@ -153,9 +157,11 @@ class Resource final : public BlockDevice {
   RecordBatch batch_of(const std::unordered_map<RegionIndex, Dirty>& dirty) const;
 
   UnflushedRegions unflushed(RegionSpan span) const;
-  Task<Result<std::map<RegionIndex, BlockSet>>> survey_upper(size_t layers, RegionSpan span, const VisitDecided& visit);
-  Task<Result<void>> tell_changed(const StatusQuestion& question, RegionSpan span, StatusRuns& runs);
-  Task<Result<void>> tell_depth(bool zeroes_count, RegionSpan span, StatusRuns& runs);
+  uint32_t first_unflushed(uint32_t from, uint32_t end) const;
+  Task<Result<Decided>> survey_upper(size_t layers, RegionSpan span, uint32_t seek_end, const VisitDecided& visit);
+  Task<Result<void>> report_changed(const StatusQuestion& question, RegionSpan span, uint32_t seek_end,
+                                    StatusRuns& runs);
+  Task<Result<void>> report_depth(bool zeroes_count, RegionSpan span, uint32_t seek_end, StatusRuns& runs);
 
   const std::string id_;
   const bool read_only_;

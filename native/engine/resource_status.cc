@@ -15,7 +15,7 @@ namespace {
 constexpr uint32_t first_window_regions = 16;
 constexpr uint32_t changed_window_regions = 1024;  // 4 GiB: two sets of 128 bytes for each region
 constexpr uint32_t depth_window_regions = 64;      // 4 KiB for each region
-constexpr uint32_t answer_windows = 64;
+constexpr uint32_t answer_windows = 16;
 
 constexpr uint64_t blocks_of(uint64_t bytes) { return (bytes + block_bytes - 1) / block_bytes; }
 
@@ -36,22 +36,31 @@ UnflushedRegions Resource::unflushed(RegionSpan span) const {
   return found;
 }
 
+/// The first region in [from, end) with changes that are not flushed; `end` when there is none.
+uint32_t Resource::first_unflushed(uint32_t from, uint32_t end) const {
+  for (const auto* regions : {&committing_, &dirty_})
+    for (const auto& [region, blocks] : *regions)
+      if (number(region) >= from) end = std::min(end, number(region));
+  return end;
+}
+
 /// The blocks of the span that the first `layers` layers decide.
-Task<Result<std::map<RegionIndex, BlockSet>>> Resource::survey_upper(size_t layers, RegionSpan span,
-                                                                     const VisitDecided& visit) {
+Task<Result<Decided>> Resource::survey_upper(size_t layers, RegionSpan span, uint32_t seek_end,
+                                             const VisitDecided& visit) {
   VERIFY(home_.on_thread());
   const std::shared_ptr<const RetainedChain> chain = chain_;
   VERIFY(layers <= chain->layers().size());
   const UnflushedRegions changes = unflushed(span);
+  seek_end = first_unflushed(span.end, seek_end);
   co_await stores_.records.readers().schedule();
-  auto decided = survey(stores_.records, std::span(chain->layers()).first(layers), span, changes, visit);
+  auto decided = survey(stores_.records, std::span(chain->layers()).first(layers), span, seek_end, changes, visit);
   co_await home_.schedule();
   co_return decided;
 }
 
 // ---- changes ----
 
-Task<Result<Changes>> Resource::changes_since(LayerId since, RegionSpan span) {
+Task<Result<Changes>> Resource::changes_since(LayerId since, RegionSpan span, uint32_t seek_end) {
   const std::vector<ChainLayer>& layers = chain_->layers();
   const auto found =
       std::find_if(layers.begin(), layers.end(), [&](const ChainLayer& layer) { return layer.id == since; });
@@ -61,23 +70,23 @@ Task<Result<Changes>> Resource::changes_since(LayerId since, RegionSpan span) {
   const auto above = static_cast<size_t>(found - layers.begin());
   Changes changes;
   changes.visible_blocks = std::min(blocks_of(size_bytes_), visible_below(std::span(layers).first(above)));
-  auto decided = co_await survey_upper(above, span, nullptr);
+  auto decided = co_await survey_upper(above, span, seek_end, nullptr);
   if (!decided) co_return decided.error();
-  changes.blocks = std::move(*decided);
+  changes.decided = std::move(*decided);
   co_return changes;
 }
 
-Task<Result<void>> Resource::tell_changed(const StatusQuestion& question, RegionSpan span, StatusRuns& runs) {
-  auto changes = co_await changes_since(question.since, span);
+Task<Result<void>> Resource::report_changed(const StatusQuestion& question, RegionSpan span, uint32_t seek_end,
+                                            StatusRuns& runs) {
+  auto changes = co_await changes_since(question.since, span, seek_end);
   if (!changes) co_return changes.error();
-  changes->add_hidden(blocks_of(question.since_bytes), span);
-  changes->tell(span, runs);
+  changes->report(blocks_of(question.since_bytes), runs);
   co_return Result<void>{};
 }
 
 // ---- depth ----
 
-Task<Result<void>> Resource::tell_depth(bool zeroes_count, RegionSpan span, StatusRuns& runs) {
+Task<Result<void>> Resource::report_depth(bool zeroes_count, RegionSpan span, uint32_t seek_end, StatusRuns& runs) {
   const size_t layers = chain_->layers().size();
   std::map<RegionIndex, std::array<uint32_t, blocks_per_region>> depths;
   const auto visit = [&](RegionIndex region, uint32_t layer, const BlockSet& data, const BlockSet& zero) {
@@ -88,7 +97,7 @@ Task<Result<void>> Resource::tell_depth(bool zeroes_count, RegionSpan span, Stat
       std::fill(of.begin() + run.first, of.begin() + run.end, layer + 1);
     });
   };
-  auto decided = co_await survey_upper(layers, span, visit);
+  auto decided = co_await survey_upper(layers, span, seek_end, visit);
   if (!decided) co_return decided.error();
   for (const auto& [region, of] : depths) {
     const uint64_t first = uint64_t{number(region)} * blocks_per_region;
@@ -96,7 +105,7 @@ Task<Result<void>> Resource::tell_depth(bool zeroes_count, RegionSpan span, Stat
     for (uint32_t at = 0; at < blocks_per_region; at++) runs.extend(first + at + 1, of[at]);
     if (runs.complete()) break;
   }
-  runs.extend(uint64_t{span.end} * blocks_per_region, 0);
+  runs.extend(uint64_t{decided->end} * blocks_per_region, 0);
   co_return Result<void>{};
 }
 
@@ -107,21 +116,21 @@ Task<Result<std::vector<StatusRun>>> Resource::status(const StatusQuestion& ques
   VERIFY(home_.on_thread() && length > 0 && max_runs > 0);
   const bool changed = question.kind == StatusQuestion::Kind::changed;
   StatusRuns runs(offset, length, max_runs);
+  const auto regions = static_cast<uint32_t>((offset + length + region_bytes - 1) / region_bytes);
   uint32_t window = first_window_regions;
   for (uint32_t done = 0; done < answer_windows && !runs.complete(); done++) {
     // A shrink may have come between two windows.
     if (Result<void> inside = within(offset, length); !inside) co_return inside.error();
     const auto first = static_cast<uint32_t>(runs.at() / region_bytes);
-    const uint64_t last = (offset + length - 1) / region_bytes;
-    const RegionSpan span{first, static_cast<uint32_t>(std::min<uint64_t>(last + 1, uint64_t{first} + window))};
-    Result<void> told;
+    const RegionSpan span{first, std::min(regions, first + window)};
+    Result<void> reported;
     switch (question.kind) {
-      case StatusQuestion::Kind::depth: told = co_await tell_depth(false, span, runs); break;
-      case StatusQuestion::Kind::decided: told = co_await tell_depth(true, span, runs); break;
-      case StatusQuestion::Kind::changed: told = co_await tell_changed(question, span, runs); break;
+      case StatusQuestion::Kind::depth: reported = co_await report_depth(false, span, regions, runs); break;
+      case StatusQuestion::Kind::decided: reported = co_await report_depth(true, span, regions, runs); break;
+      case StatusQuestion::Kind::changed: reported = co_await report_changed(question, span, regions, runs); break;
       case StatusQuestion::Kind::allocation: VERIFY(!"a question for extents()");
     }
-    if (!told) co_return told.error();
+    if (!reported) co_return reported.error();
     window = std::min(window * 4, changed ? changed_window_regions : depth_window_regions);
   }
   co_return runs.take();

@@ -34,7 +34,14 @@ Result<void> Connection::may_go_on(uint64_t offset, uint64_t length) const {
 Task<Result<void>> Connection::change_range(Request request) {
   const uint64_t step = state_->limits.range_step_bytes;
   const uint64_t end = request.offset + request.length;
+  const bool in_steps = request.length > step - request.offset % step;
   for (uint64_t at = request.offset; at < end;) {
+    if (in_steps) {
+      const Result<uint64_t> nothing = co_await open_->device->nothing_stored(at, end - at);
+      if (!nothing) co_return nothing.error();
+      at +=
+          *nothing;  // where nothing is left to do the device is asked all the same, with a length of 0: it may be refusing changes
+    }
     // Steps end at multiples of their size: a block that were cut in two would be trimmed by neither.
     const uint64_t length = std::min(end - at, step - at % step);
     WriteFlags flags;
@@ -49,7 +56,6 @@ Task<Result<void>> Connection::change_range(Request request) {
     if (!result) co_return result;
   }
   // One flush for all steps instead of a durable commit for each.
-  const bool in_steps = request.length > step - request.offset % step;
   if (in_steps && request.fua() && request.command != Command::cache) {
     Result<void> result = co_await open_->device->flush();
     co_return result;
@@ -89,32 +95,30 @@ Task<Result<std::vector<StatusRun>>> Connection::status_step(const SelectedConte
 /// The same of a range of any length. It may end early, which the client takes for "ask on from there".
 Task<Result<std::vector<StatusRun>>> Connection::status_of(const SelectedContext& context, uint64_t offset,
                                                            uint64_t length, uint32_t max_runs) {
-  const uint64_t step = state_->limits.status_step_bytes;
-  const uint64_t end = offset + std::min(length, state_->limits.status_bytes);
+  const uint64_t end = offset + length;
   std::vector<StatusRun> runs;
-  for (uint64_t at = offset; at < end;) {
-    const uint64_t length_now = std::min(end - at, step - at % step);
+  uint64_t at = offset;
+  for (uint32_t steps = 0; at < end && steps < state_->limits.status_steps; steps++) {
+    if (steps > 0) {
+      co_await loop().schedule();
+      const Result<void> on = may_go_on(at, end - at);
+      if (!on) co_return on.error();
+    }
     // One more than there is room for: it may go on what the last step ended with.
     const uint32_t room = max_runs - static_cast<uint32_t>(runs.size()) + (runs.empty() ? 0 : 1);
-    Result<std::vector<StatusRun>> more = co_await status_step(context, at, length_now, room);
+    Result<std::vector<StatusRun>> more = co_await status_step(context, at, end - at, room);
     if (!more) co_return more.error();
     VERIFY(!more->empty() && more->size() <= room);
-    uint64_t told = 0;
     for (const StatusRun& run : *more) {
-      VERIFY(run.length > 0 && run.length <= length_now - told);
-      told += run.length;
+      VERIFY(run.length > 0 && run.length <= end - at);
       if (!runs.empty() && runs.back().flags == run.flags)
         runs.back().length += run.length;
       else if (runs.size() == max_runs)
         co_return runs;
       else
         runs.push_back(run);
+      at += run.length;
     }
-    at += told;
-    if (told < length_now || at == end) break;
-    co_await loop().schedule();
-    const Result<void> on = may_go_on(at, end - at);
-    if (!on) co_return on.error();
   }
   co_return runs;
 }

@@ -50,10 +50,9 @@ struct NbdLimits {
   /// TRIM, WRITE_ZEROES and CACHE of more than this are done in steps: others have their turn between them, a snapshot does not
   /// wait for more than one, and a client that has left is noticed.
   uint64_t range_step_bytes = uint64_t{256} << 20;
-  /// The same for BLOCK_STATUS, which only looks at maps.
-  uint64_t status_step_bytes = uint64_t{16} << 30;
-  /// What one BLOCK_STATUS answer covers at most; the client asks on where it ends.
-  uint64_t status_bytes = uint64_t{1} << 40;
+  /// The steps in which one BLOCK_STATUS answer is put together, each a bounded amount of work of the device (16 GiB of data, any length of
+  /// nothing), with turns of others between them. The client asks on where the answer ends.
+  uint32_t status_steps = 16;
   /// Extents in one BLOCK_STATUS answer, shared evenly between its contexts.
   uint32_t status_extents = 4'096;
 

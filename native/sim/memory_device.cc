@@ -170,6 +170,7 @@ Task<Result<void>> MemoryDevice::cache(uint64_t offset, uint64_t length) {
 
 Task<Result<std::vector<Extent>>> MemoryDevice::extents(uint64_t offset, uint64_t length, uint32_t max_extents) {
   check_range(offset, length);
+  length = std::min(length, status_bytes_max);
   VERIFY(length > 0 && max_extents > 0);
   const Running inside(*this);
   const Call call{Verb::extents, offset, length, {}};
@@ -193,6 +194,7 @@ Task<Result<std::vector<Extent>>> MemoryDevice::extents(uint64_t offset, uint64_
 Task<Result<std::vector<StatusRun>>> MemoryDevice::status(const StatusQuestion& question, uint64_t offset,
                                                           uint64_t length, uint32_t max_runs) {
   check_range(offset, length);
+  length = std::min(length, status_bytes_max);
   VERIFY(length > 0 && max_runs > 0 && status_of);
   const Running inside(*this);
   const Call call{Verb::status, offset, length, {}};

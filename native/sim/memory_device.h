@@ -67,6 +67,8 @@ class MemoryDevice final : public BlockDevice {
   std::function<std::optional<Error>(const Call&)> fail;
   /// What is lent; unset: nothing.
   std::function<std::optional<FileRange>(uint64_t offset, uint64_t length)> lends;
+  /// extents() and status() answer no more than so much at once, as a real device does after a bounded amount of work.
+  uint64_t status_bytes_max = UINT64_MAX;
   /// From hold() until release() calls wait, before they do anything.
   void hold() { held_ = true; }
   void release();

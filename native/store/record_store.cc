@@ -16,6 +16,8 @@ constexpr size_t changes_per_group = 8192;
 // Layers of a chain that are asked on the caller's own thread: some µs for each.
 constexpr size_t walk_in_memory_max = 4;
 
+Error malformed_key() { return Error{Code::corrupt, "record store: a key is malformed"}; }
+
 std::vector<std::pair<LayerId, RegionIndex>> touched(const RecordBatch& batch) {
   std::vector<std::pair<LayerId, RegionIndex>> records;
   for (const RecordChange& change : batch) {
@@ -198,6 +200,39 @@ std::optional<Result<RegionRecord>> RecordStore::walk(const RetainedChain& chain
   return seen;
 }
 
+Task<Result<uint32_t>> RecordStore::next_recorded(std::shared_ptr<const RetainedChain> chain, uint32_t from,
+                                                  uint32_t end) {
+  Executor& home = Executor::here();
+  co_await readers_.schedule();
+  const auto snapshot = kv_.snapshot();
+  Result<uint32_t> next = next_recorded(chain->layers(), from, end, snapshot.get());
+  co_await home.schedule();
+  co_return next;
+}
+
+Result<uint32_t> RecordStore::next_recorded(std::span<const ChainLayer> layers, uint32_t from, uint32_t end,
+                                            const KvSnapshot* snapshot) {
+  uint64_t limit = UINT64_MAX;  // blocks that show through the layers above
+  for (const ChainLayer& layer : layers) {
+    const uint32_t visible_end = std::min(end, regions_of_blocks(limit));
+    if (from >= visible_end) break;
+    bool malformed = false;
+    scans_++;
+    Result<void> sought =
+        kv_.scan(keys::record(layer.id, RegionIndex{from}), keys::record(layer.id, RegionIndex{visible_end}), snapshot,
+                 [&](std::string_view key, std::string_view) {
+                   const auto record = keys::parse_record(key);
+                   malformed = !record;
+                   if (record) end = number(record->region);
+                   return false;
+                 });
+    if (!sought) return sought.error();
+    if (malformed) return malformed_key();
+    limit = std::min(limit, layer.parent_limit_blocks);
+  }
+  return end;
+}
+
 Task<Result<std::vector<RegionIndex>>> RecordStore::regions(LayerId layer, RegionIndex from, uint32_t max) {
   Executor& home = Executor::here();
   co_await readers_.schedule();
@@ -317,12 +352,12 @@ Result<void> RecordStore::visit_records(LayerId layer, uint32_t first, uint32_t 
 Result<void> RecordStore::visit_range(const std::string& from, const std::string& to, const KvSnapshot* snapshot,
                                       const std::function<void(RegionIndex, const RegionRecord&)>& visit) {
   std::optional<Error> damage;
+  scans_++;
   Result<void> scanned = kv_.scan(from, to, snapshot, [&](std::string_view key, std::string_view value) {
     const auto at = keys::parse_record(key);
     auto record = RegionRecord::decode(value);
     if (!at || !record) {
-      damage =
-          at ? keys::damaged_record(*at, record.error()) : Error{Code::corrupt, "record store: a key is malformed"};
+      damage = at ? keys::damaged_record(*at, record.error()) : malformed_key();
       return false;
     }
     visit(at->region, *record);
@@ -332,6 +367,8 @@ Result<void> RecordStore::visit_range(const std::string& from, const std::string
   return scanned;
 }
 
-RecordStore::Counters RecordStore::counters() const { return {commits_.load(), records_.load(), resolved_.load()}; }
+RecordStore::Counters RecordStore::counters() const {
+  return {commits_.load(), records_.load(), resolved_.load(), scans_.load()};
+}
 
 }  // namespace atl

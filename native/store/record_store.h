@@ -9,6 +9,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -61,6 +62,13 @@ class RecordStore {
   /// Every block's source as the head of the chain sees it; blocks without a source read as zeros.
   Task<Result<RegionRecord>> resolve(std::shared_ptr<const RetainedChain> chain, RegionIndex region);
 
+  /// The first region in [from, end) for which a layer of the chain has a record that shows through to its head; `end` when there is
+  /// none. Costs one seek for each layer, whatever the length of the range.
+  Task<Result<uint32_t>> next_recorded(std::shared_ptr<const RetainedChain> chain, uint32_t from, uint32_t end);
+  /// The same of the given layers (the upper ones of a chain, head first), at the instant of the snapshot. Blocking: on a thread that may.
+  Result<uint32_t> next_recorded(std::span<const ChainLayer> layers, uint32_t from, uint32_t end,
+                                 const KvSnapshot* snapshot);
+
   /// Regions >= from for which the layer has records, at most `max`, in order.
   Task<Result<std::vector<RegionIndex>>> regions(LayerId layer, RegionIndex from, uint32_t max);
   Task<Result<uint64_t>> content_references(Digest digest);
@@ -86,6 +94,7 @@ class RecordStore {
     uint64_t commits = 0;  // durable writes; several batches may share one
     uint64_t records = 0;
     uint64_t resolved = 0;
+    uint64_t scans = 0;  // of one layer's records
   };
   Counters counters() const;
 
@@ -132,6 +141,7 @@ class RecordStore {
   std::atomic<uint64_t> commits_{0};
   std::atomic<uint64_t> records_{0};
   std::atomic<uint64_t> resolved_{0};
+  std::atomic<uint64_t> scans_{0};
 };
 
 }  // namespace atl

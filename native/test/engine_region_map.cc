@@ -48,7 +48,7 @@ TEST_CASE("region map: random assigns read back as a plain table does, also with
     }
     for (uint32_t region = 0; region < regions; region++) {
       REQUIRE(sources_of(map, RegionIndex{region}) == model[region]);
-      map.forget(RegionIndex{region});
+      map.forget(region, region + 1);
       CHECK(!map.resolved(RegionIndex{region}));
     }
     CHECK(map.mixed_regions() == 0);
