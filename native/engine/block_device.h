@@ -54,7 +54,7 @@ struct StatusRun {
 struct WriteFlags {
   bool fua = false;  // answer only when this write (data and metadata) is durable
   bool no_hole =
-      false;  // write_zeroes: keep (or make) the space allocated
+      false;  // write_zeroes: keep the space that the blocks have in the device's own file; none is allocated
 };
 
 class BlockDevice {

@@ -485,25 +485,12 @@ Task<Result<void>> Resource::write_partial(uint64_t offset, Bytes from) {
   co_return Result<void>{};
 }
 
-Task<Result<void>> Resource::zero_region(RegionIndex region, BlockRange range, bool keep_allocated) {
+Task<Result<void>> Resource::zero_region(RegionIndex region, BlockRange range, bool keep_space) {
   const uint64_t first = uint64_t{number(region)} * blocks_per_region + range.first;
-  const uint64_t offset = first * block_bytes;
-  const uint64_t length = uint64_t{range.count()} * block_bytes;
-  // Alone on its blocks where it punches: a write that came between the punch and the map's change would stay allocated, and
+  // Alone on its blocks: a write that came between the punch (or the look at the map) and the map's change would stay allocated, and
   // nothing would say so.
-  BlockLocks::Claim claim{locks_, first, first + range.count(), !keep_allocated};
+  BlockLocks::Claim claim{locks_, first, first + range.count(), true};
   while (!locks_.try_acquire(claim)) co_await locks_.changed();
-  if (keep_allocated) {
-    Result<void> zeroed = co_await stores_.data.write_zeroes(head_file(), offset, length);
-    touched(zeroed);
-    if (!zeroed) co_return zeroed;
-    if (!has_room(first, first + range.count())) {
-      Result<void> room = co_await make_room(first, first + range.count());
-      if (!room) co_return room;
-    }
-    if (!map_.all_from(region, range, head_file())) own(region, range);
-    co_return Result<void>{};
-  }
   BlockSet own_blocks;
   BlockSet others;
   map_.for_runs(region, range, [&](BlockRange run, const Source& source) {
@@ -511,18 +498,26 @@ Task<Result<void>> Resource::zero_region(RegionIndex region, BlockRange range, b
     const bool ours = source.kind == SourceKind::private_data && source.file == head_file();
     (ours ? own_blocks : others).add(run);
   });
-  const BlockSet gone = own_blocks | others;
-  if (gone.empty()) co_return Result<void>{};
-  // Our own blocks are punched where they lie, at once: the record that maps them may still be the durable one, and then a
+  // What the head's file does not have is a record without data in any case: a copy-on-write store cannot promise space, for the next
+  // snapshot would take it away again.
+  const BlockSet gone = keep_space ? others : own_blocks | others;
+  if (own_blocks.empty() && others.empty()) co_return Result<void>{};
+  // Our own blocks are zeroed or punched where they lie, at once: the record that maps them may still be the durable one, and then a
   // crash shows zeros, which is what was asked for.
   std::vector<BlockRange> runs;
   own_blocks.for_runs([&](BlockRange run) { runs.push_back(run); });
   for (const BlockRange& run : runs) {
     const uint64_t at = uint64_t{number(region)} * region_bytes + uint64_t{run.first} * block_bytes;
-    Result<void> punched = co_await stores_.data.punch(head_file(), at, uint64_t{run.count()} * block_bytes);
-    touched(punched);
-    if (!punched) co_return punched;
+    const uint64_t bytes = uint64_t{run.count()} * block_bytes;
+    Result<void> zeroed;
+    if (keep_space)
+      zeroed = co_await stores_.data.write_zeroes(head_file(), at, bytes);
+    else
+      zeroed = co_await stores_.data.punch(head_file(), at, bytes);
+    touched(zeroed);
+    if (!zeroed) co_return zeroed;
   }
+  if (gone.empty()) co_return Result<void>{};
   if (!has_room(first, first + range.count())) {
     Result<void> room = co_await make_room(first, first + range.count());
     if (!room) co_return room;
@@ -539,7 +534,7 @@ Task<Result<void>> Resource::zero_region(RegionIndex region, BlockRange range, b
   co_return Result<void>{};
 }
 
-Task<Result<void>> Resource::zero_blocks(uint64_t first_block, uint64_t end_block, bool keep_allocated) {
+Task<Result<void>> Resource::zero_blocks(uint64_t first_block, uint64_t end_block, bool keep_space) {
   while (first_block < end_block) {
     const auto region = static_cast<uint32_t>(first_block / blocks_per_region);
     const uint64_t region_first = uint64_t{region} * blocks_per_region;
@@ -548,7 +543,7 @@ Task<Result<void>> Resource::zero_blocks(uint64_t first_block, uint64_t end_bloc
     if (!done) co_return done;
     const BlockRange range{static_cast<uint32_t>(first_block - region_first),
                            static_cast<uint32_t>(stop - region_first)};
-    done = co_await zero_region(RegionIndex{region}, range, keep_allocated);
+    done = co_await zero_region(RegionIndex{region}, range, keep_space);
     if (!done) co_return done;
     first_block = stop;
   }

@@ -138,8 +138,8 @@ class Resource final : public BlockDevice {
   Task<Result<void>> write_blocks(uint64_t offset, Bytes from);
   Task<Result<void>> write_partial(uint64_t offset, Bytes from);
   Task<Result<void>> zero_partial(uint64_t offset, uint64_t length);
-  Task<Result<void>> zero_blocks(uint64_t first_block, uint64_t end_block, bool keep_allocated);
-  Task<Result<void>> zero_region(RegionIndex region, BlockRange range, bool keep_allocated);
+  Task<Result<void>> zero_blocks(uint64_t first_block, uint64_t end_block, bool keep_space);
+  Task<Result<void>> zero_region(RegionIndex region, BlockRange range, bool keep_space);
   void own(RegionIndex region, BlockRange range);
 
   /// Once for each head, before its first change.

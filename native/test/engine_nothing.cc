@@ -152,6 +152,37 @@ TEST_CASE("zeroes in a part of a block that nothing is stored for write nothing"
   CHECK(world.world->allocated_bytes() == 0);
 }
 
+TEST_CASE(
+    "zeroes without a hole take no space: they are a record over a parent's data, and stay in place in the head's "
+    "own") {
+  Tree tree;
+  ModelResource& origin = tree.volume(4 * R);
+  tree.write(origin, 0, 2 * R);
+  tree.flush(origin);
+  tree.snapshot(origin);
+  const uint64_t before = tree.world->allocated_bytes();
+  Resource& device = tree.open(origin);
+  const auto zero = [&](uint64_t offset, uint64_t length) {
+    tree.must(run_for(*tree.world, run_on(device.home(), device.write_zeroes(offset, length, {.no_hole = true}))));
+  };
+  zero(0, 4 * R);
+  tree.flush(origin);
+  CHECK(tree.world->allocated_bytes() == before);
+  CHECK(tree.depths(origin, StatusQuestion::Kind::decided) == Runs{{2 * R, 1}, {2 * R, 0}});
+  CHECK(tree.depths(origin, StatusQuestion::Kind::depth) == Runs{{4 * R, 0}});
+  tree.write(origin, 3 * R, 8 * B);
+  zero(3 * R + B, 4 * B);
+  tree.flush(origin);
+  CHECK(tree.world->allocated_bytes() == before + 8 * B);
+  CHECK(tree.depths(origin, StatusQuestion::Kind::depth) == Runs{{3 * R, 0}, {8 * B, 1}, {R - 8 * B, 0}});
+  std::vector<std::byte> bytes(6 * B, std::byte{1});
+  tree.must(run_for(*tree.world, run_on(device.home(), device.read(3 * R, bytes))));
+  for (uint64_t i = 0; i < bytes.size(); i++) {
+    const bool zeroed = i >= B && i < 5 * B;
+    REQUIRE(bytes[i] == (zeroed ? std::byte{0} : std::byte{7}));
+  }
+}
+
 TEST_CASE("random histories: a whole range is told as its regions are, one by one") {
   for (uint64_t seed = 1; seed <= 4; seed++) {
     CAPTURE(seed);
