@@ -4,6 +4,8 @@
     first-read TIMES URI           connect, handshake, read 4 KiB: each time   -> ms: [...]
     stride write|read|hold URI STEP COUNT    4 KiB in each STEP bytes; hold: read, print, then stay until standard input ends
     zeroes URI BYTES               WRITE_ZEROES over all of it
+    map URI                        BLOCK_STATUS over all of it                 -> operations, ms
+    discard URI                    TRIM over all of it                         -> operations, ms
     each                           URIs on standard input: connect to all, read 4 KiB of each   -> seconds
 """
 
@@ -105,6 +107,42 @@ def zeroes(uri, size):
     return {"operations": 1}
 
 
+def whole(uri, begin_request):
+    """One request of up to 2 GiB after the other, over the whole export; begin_request answers how far it got."""
+    handle = nbd.NBD()
+    handle.add_meta_context(nbd.CONTEXT_BASE_ALLOCATION)
+    handle.connect_uri(uri)
+    begin, at, size, operations = time.monotonic(), 0, handle.get_size(), 0
+    while at < size:
+        at += begin_request(handle, min(1 << 31, size - at), at)
+        operations += 1
+    ms = (time.monotonic() - begin) * 1000
+    handle.shutdown()
+    return {"operations": operations, "ms": ms}
+
+
+def map_all(uri):
+    def request(handle, count, at):
+        told = 0
+
+        def extent(_context, _offset, entries, _error):
+            nonlocal told
+            told += sum(entries[0::2])
+
+        handle.block_status(count, at, extent)
+        return told
+
+    return whole(uri, request)
+
+
+def discard(uri):
+    def request(handle, count, at):
+        handle.trim(count, at)
+        return count
+
+    return whole(uri, request)
+
+
 def each():
     uris = sys.stdin.read().split()
     begin = time.monotonic()
@@ -117,5 +155,6 @@ def each():
     return {"operations": len(uris), "seconds": seconds}
 
 
-commands = {"fua": fua, "first-read": first_read, "stride": stride, "zeroes": zeroes, "each": each}
+commands = {"fua": fua, "first-read": first_read, "stride": stride, "zeroes": zeroes, "each": each,
+            "map": map_all, "discard": discard}
 print(json.dumps(commands[sys.argv[1]](*sys.argv[2:])))

@@ -9,6 +9,7 @@ import { listingStage } from './stages/listing.js'
 import { memoryStage } from './stages/memory.js'
 import { nbdIoStages } from './stages/nbd_io.js'
 import { objectsStage } from './stages/objects.js'
+import { nothingStage } from './stages/nothing.js'
 import { exportsStage, openingStage } from './stages/opening.js'
 import { scaleStage } from './stages/scale.js'
 import { tlsStage } from './stages/tls.js'
@@ -23,6 +24,7 @@ export const stages: RunnableStage[] = [
   runnable(scaleStage),
   runnable(imageStage),
   runnable(deleteStage),
+  runnable(nothingStage),
   runnable(openingStage),
   runnable(memoryStage),
   runnable(exportsStage),
