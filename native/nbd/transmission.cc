@@ -35,7 +35,9 @@ bool decode_request(const std::byte* from, bool extended, Request& request) {
   request.offset = load_be<uint64_t>(from + 16);
   request.length = extended ? load_be<uint64_t>(from + 24) : load_be<uint32_t>(from + 24);
   request.extended = extended;
-  const bool carries = extended ? (request.flags & cflag_payload_len) != 0 : request.command == Command::write;
+  // With extended headers a client MUST set PAYLOAD_LEN on a WRITE, but QEMU (8.2 and later) never does, and sends the payload
+  // all the same. Taking its word for it would parse the payload as requests.
+  const bool carries = request.command == Command::write || (extended && (request.flags & cflag_payload_len) != 0);
   request.payload = carries ? request.length : 0;
   return true;
 }
@@ -47,9 +49,6 @@ Verdict judge(const Request& request, const TransmissionRules& rules, uint64_t s
   if (rules.read_only && changes_data(command)) return {NbdError::perm, "the export is read-only"};
   if ((request.flags & ~legal_flags(command, rules.structured, rules.extended)) != 0)
     return {NbdError::inval, "a flag that this command does not have or that was not offered"};
-
-  if (command == Command::write && rules.extended && (request.flags & cflag_payload_len) == 0)
-    return {NbdError::inval, "with extended headers a write must have NBD_CMD_FLAG_PAYLOAD_LEN"};
 
   if (command == Command::flush) {
     if (request.offset != 0 || request.length != 0)
