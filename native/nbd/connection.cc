@@ -67,7 +67,7 @@ Task<void> Connection::finish() {
   co_await loop().schedule();
   deadline_ns_ = 0;
   if (tls_ != nullptr) co_await say_goodbye();
-  input_ = Buffer{};
+  release_input();
   rules_.contexts.clear();
   leave_export();
   open_.reset();  // on its home, where we have been since it was opened
@@ -170,17 +170,17 @@ Task<void> Connection::move_to(Executor& executor) {
   ServerLoop& to = state_->loop_of(executor);
   if (&from == &to) co_return;
   // Buffers stay with their loop; what was received already comes along.
-  const std::vector<std::byte> unread(input().begin(), input().end());
-  input_ = Buffer{};
+  const std::vector<std::byte> unread(input_.unread().begin(), input_.unread().end());
+  release_input();
   from.remove(*this);
   loop_.store(&to);
   co_await to.loop.schedule();
   to.add(*this);
-  begin_ = end_ = 0;
   if (!unread.empty()) {
-    input_ = to.buffers.take(std::max(unread.size(), idle_input_bytes));
-    std::copy(unread.begin(), unread.end(), input_.data());
-    end_ = unread.size();
+    input_buffer_ = to.buffers.take(std::max(unread.size(), idle_input_bytes));
+    input_.move_into(input_buffer_.first(input_buffer_.capacity()));
+    std::copy(unread.begin(), unread.end(), input_.room().begin());
+    input_.received(unread.size());
   }
   if (deadline_ns_ != 0) to.need_ticks(state_);
   obey();
@@ -190,21 +190,17 @@ Task<void> Connection::move_to(Executor& executor) {
 
 /// More bytes behind those that are there; false at the end of the stream.
 Task<bool> Connection::receive() {
-  const size_t have = end_ - begin_;
   const bool little = received_last_ < idle_input_bytes || payload_ahead_;
   const size_t want = little ? idle_input_bytes : busy_input_bytes;
-  if (input_.capacity() != want) {
-    VERIFY(have < want);
+  if (input_buffer_.capacity() != want) {
     Buffer next = home().buffers.take(want);
-    if (have > 0) std::memcpy(next.data(), input_.data() + begin_, have);
-    input_ = std::move(next);
-  } else if (have > 0 && begin_ > 0) {
-    std::memmove(input_.data(), input_.data() + begin_, have);
+    input_.move_into(next.first(want));
+    input_buffer_ = std::move(next);
+  } else {
+    input_.move_into(input_buffer_.first(want));
   }
-  begin_ = 0;
-  end_ = have;
-  VERIFY(have < want);
-  const MutableBytes room{input_.data() + end_, input_.capacity() - end_};
+  const MutableBytes room = input_.room();
+  VERIFY(!room.empty());
   int32_t n;
   if (tls_ != nullptr) {
     n = co_await receive_decrypted(room);
@@ -215,19 +211,17 @@ Task<bool> Connection::receive() {
   }
   if (n <= 0) co_return false;
   received_last_ = static_cast<size_t>(n);
-  end_ += received_last_;
+  input_.received(received_last_);
   co_return true;
 }
 
-size_t Connection::take_input(MutableBytes into) {
-  const size_t n = std::min(into.size(), end_ - begin_);
-  if (n > 0) std::memcpy(into.data(), input_.data() + begin_, n);
-  begin_ += n;
-  return n;
+void Connection::release_input() {
+  input_ = InputWindow{};
+  input_buffer_ = Buffer{};
 }
 
 Task<bool> Connection::receive_payload(MutableBytes into) {
-  size_t have = take_input(into);
+  size_t have = requests_.take_payload(into);
   while (have < into.size()) {
     const MutableBytes rest = into.subspan(have);
     int32_t n;
@@ -238,19 +232,18 @@ Task<bool> Connection::receive_payload(MutableBytes into) {
     if (n == -EINTR || n == -EAGAIN) continue;
     if (n <= 0) co_return false;
     have += static_cast<size_t>(n);
+    requests_.payload_received(static_cast<size_t>(n));
   }
   co_return true;
 }
 
-Task<bool> Connection::discard_payload(uint64_t bytes) {
-  for (;;) {
-    const size_t n = static_cast<size_t>(std::min<uint64_t>(bytes, end_ - begin_));
-    begin_ += n;
-    bytes -= n;
-    if (bytes == 0) co_return true;
+/// What is left of the last request's; false at the end of the stream.
+Task<bool> Connection::drop_payload() {
+  while (!requests_.drop_payload()) {
     const bool more = co_await receive();
     if (!more) co_return false;
   }
+  co_return true;
 }
 
 }  // namespace atl::nbd

@@ -5,7 +5,8 @@
 // Invariants
 //   1. All of it runs on one loop at a time (loop_): the accepting one, and from the choice of an export on the device's home.
 //   2. At most one recv and one sendmsg are in flight. Between two recvs input_ holds less than one request: what there is
-//      of a WRITE's payload is copied out of it, the rest is received straight into the payload's own aligned buffer.
+//      of a WRITE's payload is copied out of it, the rest is received straight into the payload's own aligned buffer. Where
+//      requests and payloads begin and end is requests_' to say (request_stream.h).
 //   3. A request is in flight from its header until its reply has been handed to the kernel. Its buffers and its share of the
 //      budget (Account) are held that long, so a peer that does not read its replies is soon not listened to.
 //   4. Replies of one turn of the loop leave in one sendmsg, but for large bodies that the kernel takes out of a file by itself.
@@ -23,6 +24,7 @@
 #include "nbd/buffer_pool.h"
 #include "nbd/exports.h"
 #include "nbd/handshake.h"
+#include "nbd/request_stream.h"
 #include "nbd/server_state.h"
 #include "nbd/tls_session.h"
 #include "nbd/transmission.h"
@@ -103,11 +105,10 @@ class Connection final : public std::enable_shared_from_this<Connection> {
   ServerLoop& home() const { return *loop_.load(std::memory_order_relaxed); }
   Task<void> move_to(Executor& executor);
 
-  Bytes input() const { return {input_.data() + begin_, end_ - begin_}; }
   Task<bool> receive();
+  void release_input();
   Task<bool> receive_payload(MutableBytes into);
-  Task<bool> discard_payload(uint64_t bytes);
-  size_t take_input(MutableBytes into);
+  Task<bool> drop_payload();
 
   // connection_handshake.cc
   Task<bool> negotiate();
@@ -140,7 +141,6 @@ class Connection final : public std::enable_shared_from_this<Connection> {
   Detached write_piece(std::shared_ptr<LargeWrite> write, uint64_t offset, Buffer buffer, uint32_t length);
   Detached finish_large_write(std::shared_ptr<LargeWrite> write);
   Detached refuse(Request request, Verdict verdict);
-  Task<bool> take_status_filter(Request& request, Verdict& verdict);
   void begin_request(const Request& request);
   void count_request(Command command);
   void count_read(uint64_t bytes);
@@ -215,9 +215,9 @@ class Connection final : public std::enable_shared_from_this<Connection> {
   std::unique_ptr<TlsSession> tls_;  // null: in the clear
 
   static constexpr size_t busy_input_bytes = 64u << 10;  // connection.cc tells when
-  Buffer input_;
-  size_t begin_ = 0;
-  size_t end_ = 0;
+  Buffer input_buffer_;
+  InputWindow input_;  // in input_buffer_
+  RequestStream requests_{input_, rules_};
   size_t received_last_ = 0;
   bool payload_ahead_ = false;  // the last WRITE was too large for input_, and the next may well be
 

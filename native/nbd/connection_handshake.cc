@@ -52,18 +52,15 @@ Task<bool> Connection::negotiate() {
       case Handshake::State::closed: co_return false;
       case Handshake::State::transmission:
         deadline_ns_ = 0;
-        rules_.structured = handshake.negotiated().structured;
-        rules_.extended = handshake.negotiated().extended;
-        rules_.contexts = handshake.negotiated().contexts;
-        rules_.read_only = open_->read_only || open_->device->read_only();
-        rules_.block_sizes = open_->block_sizes;
+        rules_ =
+            rules_after(handshake.negotiated(), open_->read_only || open_->device->read_only(), open_->block_sizes);
         co_return true;
     }
-    if (begin_ == end_) {
+    if (input_.empty()) {
       const bool more = co_await receive();
       if (!more) co_return false;
     }
-    begin_ += handshake.consume(input());
+    input_.skip(handshake.consume(input_.unread()));
   }
 }
 

@@ -14,18 +14,18 @@ struct Connection::LargeWrite {
 
 /// Until the client says DISC (true), or the stream ends in any other way (false).
 Task<bool> Connection::transmit() {
-  const size_t header_bytes = rules_.extended ? extended_request_bytes : request_bytes;
   linger_if_idle();
   if (state_->limits.idle_ms > 0) home().need_ticks(state_);
   for (;;) {
     reading_ = true;
-    while (end_ - begin_ >= header_bytes && !deaf_) {
-      Request request;
-      if (!decode_request(input_.data() + begin_, rules_.extended, request)) co_return false;  // the stream is lost
-      begin_ += header_bytes;
+    while (!deaf_) {
+      const RequestStream::Step step = requests_.next();
+      if (step == RequestStream::Step::wants_input) break;
+      if (step == RequestStream::Step::lost) co_return false;
+      Request& request = requests_.request();
       request.begun_ns = loop().now_ns();
       // "The server MUST handle all outstanding requests": finish() waits for them.
-      if (request.command == Command::disconnect) {
+      if (step == RequestStream::Step::disconnect) {
         count_request(Command::disconnect);
         co_return true;
       }
@@ -35,24 +35,13 @@ Task<bool> Connection::transmit() {
       }
       if (deaf_) break;
       begin_request(request);
-      if (rules_.extended && request.payload > rules_.block_sizes.maximum) {
-        // "A server SHOULD initiate hard disconnect": it could not be read past in any sensible time.
-        refuse(request, {NbdError::inval, "a payload over the maximum block size: this ends the connection"});
-        co_return false;
-      }
-      Verdict verdict;
-      if (request.command == Command::block_status && request.payload > 0) {
+      while (!requests_.settle(open_->device->size_bytes(), draining_)) {
         reader_waits();
-        const bool alive = co_await take_status_filter(request, verdict);
-        if (!alive) co_return end_request(0), false;
+        const bool more = co_await receive();
+        if (!more) co_return end_request(0), false;
       }
-      if (verdict.accepted()) verdict = judge(request, rules_, open_->device->size_bytes());
-      if (draining_) verdict = {NbdError::shutdown, "the export was taken away"};
-      if (!verdict.accepted()) {
-        reader_waits();
-        const bool alive = co_await discard_payload(request.payload);
-        if (!alive) co_return end_request(0), false;
-        refuse(request, verdict);
+      if (!requests_.verdict().accepted()) {
+        refuse(request, requests_.verdict());
         continue;
       }
       const uint64_t charge = first_charge(request);
@@ -60,7 +49,7 @@ Task<bool> Connection::transmit() {
         reader_waits();
         co_await home().buffers.charge(account_, charge);
       }
-      if (request.command == Command::write && (request.length > end_ - begin_ || in_pieces(request))) {
+      if (request.command == Command::write && (request.length > input_.size() || in_pieces(request))) {
         reader_waits();
         const bool alive = co_await take_write(request, charge);
         if (!alive) co_return false;
@@ -68,7 +57,7 @@ Task<bool> Connection::transmit() {
         serve(request, charge);
       }
     }
-    if (deaf_) begin_ = end_;
+    if (deaf_) input_.drop_all();
     reader_waits();
     const bool more = co_await receive();
     if (!more) co_return false;
@@ -116,7 +105,7 @@ void Connection::serve(const Request& request, uint64_t charge) {
       Buffer buffer;
       if (request.length > 0) {
         buffer = home().buffers.take(request.length);
-        take_input(buffer.first(request.length));
+        requests_.take_payload(buffer.first(request.length));
       }
       serve_write(request, std::move(buffer), charge);
       return;
@@ -232,20 +221,6 @@ Connection::Detached Connection::refuse(Request request, Verdict verdict) {
   end_request(0);
 }
 
-/// A small payload of a BLOCK_STATUS is taken and judged; a larger one is left in the stream, to be read past.
-Task<bool> Connection::take_status_filter(Request& request, Verdict& verdict) {
-  std::array<std::byte, status_filter_bytes_max> payload;
-  if (request.payload > payload.size()) {
-    verdict = {NbdError::inval, "a payload of more context ids than can be negotiated"};
-    co_return true;
-  }
-  const MutableBytes bytes = MutableBytes(payload).first(request.payload);
-  const bool alive = co_await receive_payload(bytes);
-  request.payload = 0;
-  if (alive) verdict = read_status_filter(bytes, rules_, request);
-  co_return alive;
-}
-
 // ---- WRITE ----
 
 /// Receives the rest of the payload and serves the request; false at the end of the stream.
@@ -297,7 +272,7 @@ Task<bool> Connection::take_large_write(Request request) {
     if (!buffers.try_charge(account_, length)) co_await buffers.charge(account_, length);
     Buffer buffer = buffers.take(length);
     alive = co_await receive_payload(buffer.first(length));
-    if (!alive || write->failure) {  // after a failure the rest is received only to keep the stream in step
+    if (!alive || write->failure) {
       buffer = Buffer{};
       buffers.discharge(account_, length);
     } else {
@@ -305,6 +280,10 @@ Task<bool> Connection::take_large_write(Request request) {
       write_piece(write, request.offset + at, std::move(buffer), length);
     }
     at += length;
+    if (alive && write->failure) {
+      alive = co_await drop_payload();
+      break;
+    }
   }
   if (!alive && !write->failure) write->failure = Error{Code::cancelled, "the client left"};
   if (--write->pending == 0) finish_large_write(std::move(write));

@@ -42,11 +42,11 @@ Task<bool> Connection::start_tls(Handshake& handshake) {
   }
   tls_ = std::move(*session);
   const MutableBytes room = tls_->input_room();
-  if (end_ - begin_ > room.size()) {
+  if (input_.size() > room.size()) {
     report_tls("the client sent more than any greeting before TLS had begun");
     co_return false;
   }
-  tls_->received(take_input(room));
+  tls_->received(input_.take(room));
 
   for (;;) {
     co_await state_->tls_pool().schedule();

@@ -29,6 +29,16 @@ std::string_view cut(std::string_view text) {
 
 }  // namespace
 
+TransmissionRules rules_after(const Negotiated& negotiated, bool read_only, const BlockSizes& block_sizes) {
+  TransmissionRules rules;
+  rules.structured = negotiated.structured;
+  rules.extended = negotiated.extended;
+  rules.contexts = negotiated.contexts;
+  rules.read_only = read_only;
+  rules.block_sizes = block_sizes;
+  return rules;
+}
+
 uint16_t transmission_flags(bool read_only, const Negotiated& negotiated) {
   // FLUSH and FUA also on read-only exports: clients send them, and they cost nothing there.
   uint16_t flags = tflag_has_flags | tflag_send_flush | tflag_send_fua | tflag_send_cache | tflag_can_multi_conn;

@@ -28,6 +28,7 @@
 #include "nbd/exports.h"
 #include "nbd/limits.h"
 #include "nbd/protocol.h"
+#include "nbd/transmission.h"
 
 namespace atl::nbd {
 
@@ -131,6 +132,9 @@ class Handshake {
 
   std::vector<std::byte> output_;
 };
+
+/// The rules of the transmission phase after this handshake.
+TransmissionRules rules_after(const Negotiated& negotiated, bool read_only, const BlockSizes& block_sizes);
 
 /// The transmission flags of an export (proto.md "Transmission flags"); `negotiated` has only contexts of this export.
 uint16_t transmission_flags(bool read_only, const Negotiated& negotiated);

@@ -31,6 +31,7 @@ Task<Result<std::optional<OpenExport>>> TestResolver::open(Door, std::string nam
     found.read_only = at->second.read_only;
     found.canonical_name = at->second.canonical;
     found.label = at->second.label;
+    found.block_sizes.minimum = at->second.minimum_block;
   }
   found.description = "a test";
   std::optional<OpenExport> answer(std::move(found));

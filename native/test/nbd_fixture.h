@@ -31,6 +31,7 @@ class TestResolver final : public ExportResolver {
     std::string canonical;
     std::vector<MetaContext> contexts{};
     std::string label{};
+    uint32_t minimum_block = 1;
   };
   void add(const std::string& name, Export what) {
     const std::lock_guard lock(mutex_);
