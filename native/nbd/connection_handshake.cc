@@ -15,10 +15,18 @@ OptionReply option_error(Code code) {
   }
 }
 
+/// The same for every name that opens nothing over TCP, so that none can be told from another.
+constexpr const char* unknown_to_tenants =
+    "no such export: over TCP, expected the export name that an attachment's connection information shows";
+
+constexpr const char* not_listed_to_tenants =
+    "exports are not listed over TCP: ask for one by the export name that its attachment shows";
+
 /// Tenants are told the kind of failure, not its particulars.
 std::string message_for(Door door, const Error& error) {
-  return door == Door::operator_door ? error.message
-                                     : std::string("the export cannot be opened: ") + code_name(error.code);
+  if (door == Door::operator_door) return error.message;
+  if (error.code == Code::not_found) return unknown_to_tenants;
+  return std::string("the export cannot be opened: ") + code_name(error.code);
 }
 
 }  // namespace
@@ -95,7 +103,7 @@ Task<void> Connection::answer_open(Handshake& handshake) {
     }
     if (!found->has_value()) {
       forget_name();
-      handshake.not_found(OptionReply::err_unknown, "no such export");
+      handshake.not_found(OptionReply::err_unknown, door_ == Door::tenant ? unknown_to_tenants : "no such export");
       co_return;
     }
     open_ = std::move(*found);
@@ -138,8 +146,10 @@ Task<void> Connection::answer_list(Handshake& handshake) {
   Result<std::vector<std::string>> names = co_await state_->resolver.list(door_);
   start_clock(left_ns);
   if (!names) {
-    const std::string message = message_for(door_, names.error());
-    handshake.no_list(option_error(names.error().code), message);
+    const OptionReply reply = option_error(names.error().code);
+    const bool refused = door_ == Door::tenant && reply == OptionReply::err_policy;
+    const std::string message = refused ? not_listed_to_tenants : message_for(door_, names.error());
+    handshake.no_list(reply, message);
     co_return;
   }
   handshake.list(*names);

@@ -39,11 +39,14 @@ TransmissionRules rules_after(const Negotiated& negotiated, bool read_only, cons
   return rules;
 }
 
-uint16_t transmission_flags(bool read_only, const Negotiated& negotiated) {
+uint16_t transmission_flags(bool read_only, const Negotiated& negotiated, Option asked_by) {
   // FLUSH and FUA also on read-only exports: clients send them, and they cost nothing there.
   uint16_t flags = tflag_has_flags | tflag_send_flush | tflag_send_fua | tflag_send_cache | tflag_can_multi_conn;
   if (negotiated.structured) flags |= tflag_send_df;
-  if (negotiated.extended && !negotiated.contexts.empty()) flags |= tflag_block_status_payload;
+  // "MUST NOT advertise this bit unless the client successfully negotiates extended headers", and in the answer to EXPORT_NAME and
+  // GO SHOULD NOT without contexts. After INFO a client can still select some.
+  if (negotiated.extended && (asked_by == Option::info || !negotiated.contexts.empty()))
+    flags |= tflag_block_status_payload;
   if (read_only)
     flags |= tflag_read_only;
   else
@@ -152,6 +155,12 @@ void Handshake::take_option_header() {
       } else if (option_ == Option::structured_reply && negotiated_.extended) {
         skip_reply_ = OptionReply::err_ext_header_reqd;
         skip_message_ = "extended headers are negotiated already, and structured replies cannot take their place";
+      } else if (option_ == Option::structured_reply && negotiated_.structured) {
+        skip_reply_ = OptionReply::err_invalid;
+        skip_message_ = "structured replies are negotiated already";
+      } else if (option_ == Option::extended_headers && negotiated_.extended) {
+        skip_reply_ = OptionReply::err_invalid;
+        skip_message_ = "extended headers are negotiated already";
       }
       break;
     case Option::starttls:
@@ -299,7 +308,7 @@ void Handshake::found_by_export_name(const ExportFacts& facts) {
   if (facts.block_sizes.minimum > 1) return close();  // it cannot be told the constraint
   keep_contexts_of_this_name();
   append_be(output_, facts.size_bytes);
-  append_be(output_, transmission_flags(facts.read_only, negotiated_));
+  append_be(output_, transmission_flags(facts.read_only, negotiated_, option_));
   if (!no_zeroes_) output_.resize(output_.size() + 124);
   state_ = State::transmission;
 }
@@ -311,7 +320,7 @@ void Handshake::send_info(const ExportFacts& facts) {
   append_be(output_, facts.size_bytes);
   Negotiated for_this = negotiated_;
   if (contexts_name_ != name_) for_this.contexts.clear();
-  append_be(output_, transmission_flags(facts.read_only, for_this));
+  append_be(output_, transmission_flags(facts.read_only, for_this, option_));
   if (asked(Info::name)) {
     const std::string_view canonical = facts.canonical_name.empty() ? std::string_view(name_) : facts.canonical_name;
     begin_reply(OptionReply::info, 2 + cut(canonical).size());

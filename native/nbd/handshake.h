@@ -44,8 +44,8 @@ struct ExportFacts {
 
 /// What the transmission phase inherits.
 struct Negotiated {
-  bool structured = false;
-  bool extended = false;  // extended headers: structured too
+  bool structured = false;  // by either option
+  bool extended = false;    // extended headers
   std::vector<SelectedContext> contexts;
 };
 
@@ -137,6 +137,7 @@ class Handshake {
 TransmissionRules rules_after(const Negotiated& negotiated, bool read_only, const BlockSizes& block_sizes);
 
 /// The transmission flags of an export (proto.md "Transmission flags"); `negotiated` has only contexts of this export.
-uint16_t transmission_flags(bool read_only, const Negotiated& negotiated);
+/// `asked_by` decides whether contexts that are not selected yet may still be.
+uint16_t transmission_flags(bool read_only, const Negotiated& negotiated, Option asked_by);
 
 }  // namespace atl::nbd

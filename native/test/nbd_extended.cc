@@ -17,16 +17,17 @@ uint16_t info_flags(const std::vector<OptionAnswer>& answers) {
   return reader.number<uint16_t>();
 }
 
-TEST_CASE("handshake: EXTENDED_HEADERS is acknowledged, also twice; with data it is ERR_INVALID and changes nothing") {
+TEST_CASE("handshake: EXTENDED_HEADERS with data, or a second time, is ERR_INVALID and changes nothing") {
   Session session;
   Wire data;
   data.u32(1);
   CHECK(is_error(session.option(Option::extended_headers, data), OptionReply::err_invalid));
   CHECK_FALSE(session.machine.negotiated().extended);
+  CHECK(session.option(Option::extended_headers).back().type == OptionReply::ack);
   for (int i = 0; i < 2; i++) {
-    CHECK(session.option(Option::extended_headers).back().type == OptionReply::ack);
     CHECK(session.machine.negotiated().extended);
     CHECK(session.machine.negotiated().structured);
+    CHECK(is_error(session.option(Option::extended_headers), OptionReply::err_invalid));
   }
 }
 
@@ -50,17 +51,31 @@ TEST_CASE("handshake: EXPORT_NAME after extended headers closes") {
   CHECK(session.opens == 0);
 }
 
-TEST_CASE("handshake: BLOCK_STATUS payloads are offered with extended headers and a context of this very export") {
+TEST_CASE(
+    "handshake: with extended headers INFO offers BLOCK_STATUS payloads; GO needs a context of this very export") {
+  const auto offers = [](Session& session, Option option, std::string_view name) {
+    return (info_flags(session.option(option, go_data(name))) & tflag_block_status_payload) != 0;
+  };
   Session session;
+  CHECK_FALSE(offers(session, Option::info, "disk"));
   session.option(Option::extended_headers);
-  CHECK((info_flags(session.option(Option::info, go_data("disk"))) & tflag_block_status_payload) == 0);
+  CHECK(offers(session, Option::info, "disk"));
   session.option(Option::set_meta_context, meta_data("disk", {base_allocation}));
-  CHECK((info_flags(session.option(Option::info, go_data("ro"))) & tflag_block_status_payload) == 0);
-  CHECK((info_flags(session.option(Option::go, go_data("disk"))) & tflag_block_status_payload) != 0);
+  CHECK(offers(session, Option::info, "disk"));
+  CHECK(offers(session, Option::info, "ro"));
+  CHECK(offers(session, Option::go, "disk"));
+  Session other;
+  other.option(Option::extended_headers);
+  other.option(Option::set_meta_context, meta_data("disk", {base_allocation}));
+  CHECK_FALSE(offers(other, Option::go, "ro"));
+  Session without;
+  without.option(Option::extended_headers);
+  CHECK_FALSE(offers(without, Option::go, "disk"));
   Session compact;
   compact.option(Option::structured_reply);
   compact.option(Option::set_meta_context, meta_data("disk", {base_allocation}));
-  CHECK((info_flags(compact.option(Option::go, go_data("disk"))) & tflag_block_status_payload) == 0);
+  CHECK_FALSE(offers(compact, Option::info, "disk"));
+  CHECK_FALSE(offers(compact, Option::go, "disk"));
 }
 
 TransmissionRules extended_rules() {

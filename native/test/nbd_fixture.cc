@@ -23,6 +23,7 @@ Task<Result<std::optional<OpenExport>>> TestResolver::open(Door, std::string nam
   {
     const std::lock_guard lock(mutex_);
     if (name == "forbidden") co_return Error{Code::busy, "the secret of the operator"};
+    if (name == "gone") co_return Error{Code::not_found, "the disk of \"gone\" is missing"};
     const auto at = exports_.find(name);
     if (at == exports_.end()) co_return std::optional<OpenExport>{};
     leases++;

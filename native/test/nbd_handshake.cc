@@ -46,7 +46,7 @@ TEST_CASE("handshake: GO sends INFO_EXPORT before ACK and enters transmission") 
   CHECK(info.number<uint16_t>() == 0);
   CHECK(info.number<uint64_t>() == 1 << 20);
   const uint16_t flags = info.number<uint16_t>();
-  CHECK(flags == transmission_flags(false, {}));
+  CHECK(flags == transmission_flags(false, {}, Option::go));
   CHECK((flags & tflag_send_df) == 0);
   CHECK(answers[1].type == OptionReply::ack);
   CHECK(session.machine.state() == Handshake::State::transmission);
@@ -144,7 +144,7 @@ TEST_CASE("handshake: EXPORT_NAME answers size, flags and 124 zeroes, without th
     CHECK(session.received.size() == (flags & flag_no_zeroes ? 10u : 134u));
     WireReader reader(session.received);
     CHECK(reader.number<uint64_t>() == 1 << 20);
-    CHECK(reader.number<uint16_t>() == transmission_flags(false, {}));
+    CHECK(reader.number<uint16_t>() == transmission_flags(false, {}, Option::export_name));
   }
 }
 
@@ -213,6 +213,16 @@ TEST_CASE("handshake: STRUCTURED_REPLY with data is ERR_INVALID and changes noth
   data.u16(1);
   CHECK(is_error(session.option(Option::structured_reply, data), OptionReply::err_invalid));
   CHECK_FALSE(session.machine.negotiated().structured);
+}
+
+TEST_CASE("handshake: a second STRUCTURED_REPLY is ERR_INVALID and changes nothing") {
+  Session session;
+  CHECK(session.option(Option::structured_reply).back().type == OptionReply::ack);
+  for (int i = 0; i < 2; i++) {
+    CHECK(is_error(session.option(Option::structured_reply), OptionReply::err_invalid));
+    CHECK(session.machine.negotiated().structured);
+  }
+  CHECK(session.option(Option::go, go_data("disk")).back().type == OptionReply::ack);
 }
 
 TEST_CASE("handshake: an option longer than the limit is read to its end and answered ERR_TOO_BIG") {

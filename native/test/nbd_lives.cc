@@ -137,22 +137,6 @@ TEST_CASE("INFO, SET_META_CONTEXT and GO of one name open it once; another name 
   eventually([&] { return world.resolver.leases == 0; });
 }
 
-TEST_CASE("the tenants' door lists nothing and keeps the reasons of failures to itself") {
-  World world(IoKind::automatic);
-  Client tenant = Client::tcp(world), operator_client = Client::unix_socket(world);
-  tenant.greet();
-  operator_client.greet();
-  CHECK(operator_client.option(Option::list).size() == 4);
-  auto answers = tenant.option(Option::list);
-  REQUIRE(answers.size() == 1);
-  CHECK(answers[0].type == OptionReply::err_policy);
-  answers = tenant.go("forbidden");
-  CHECK(answers[0].type == OptionReply::err_policy);
-  CHECK(answers[0].text(0).find("secret") == std::string::npos);
-  CHECK(operator_client.go("forbidden")[0].text(0).find("secret") != std::string::npos);
-  CHECK(tenant.go("disk").back().type == OptionReply::ack);
-}
-
 TEST_CASE("no more than the limit of requests is in flight, and all are answered") {
   IoKind kind;
   FOR_BOTH_LOOPS(kind);

@@ -2,7 +2,7 @@
  * What the two NBD doors show. Not for the HTTP doors.
  *
  *   operator (unix socket, guarded by file permissions): every volume, snapshot and image, by its id; LIST is on
- *   tenant (TCP): the exports of attachments, by their names; LIST shows nothing
+ *   tenant (TCP): the exports of attachments, by their names; LIST is refused
  *
  * Whoever deletes one of them deletes the row under the resource's lock and calls `end` afterwards. `open` looks at the row
  * once more under the same lock: it either comes first, and `end` finds its connection, or finds no row.
@@ -19,6 +19,7 @@ import type {
   NativeTlsFailure,
   NbdDoor,
 } from '../engine/engine.js'
+import { EngineUnsupported } from '../engine/errors.js'
 import { asError } from '../lib/errors.js'
 import { isUuid, type ProjectId, type ResourceId } from '../lib/ids.js'
 import type { Logger } from '../lib/log.js'
@@ -91,7 +92,8 @@ export class Exports implements ExportResolver {
   }
 
   async list(door: NbdDoor): Promise<string[]> {
-    if (door === 'tenant') return []
+    // Export names are credentials. An empty list would look like "there are no exports".
+    if (door === 'tenant') throw new EngineUnsupported('exports are not listed over TCP')
     const { db } = this.#catalog
     const rows = await db
       .selectFrom('volumes')
