@@ -168,6 +168,13 @@ Task<Result<void>> MemoryDevice::cache(uint64_t offset, uint64_t length) {
   co_return entered;
 }
 
+Task<Result<uint64_t>> MemoryDevice::nothing_stored(uint64_t offset, uint64_t length) {
+  check_range(offset, length);
+  uint64_t at = offset;
+  while (at < offset + length && pages_[at / page_bytes] == nullptr) at = (at / page_bytes + 1) * page_bytes;
+  co_return std::min(at, offset + length) - offset;
+}
+
 Task<Result<std::vector<Extent>>> MemoryDevice::extents(uint64_t offset, uint64_t length, uint32_t max_extents) {
   check_range(offset, length);
   length = std::min(length, status_bytes_max);

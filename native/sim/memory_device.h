@@ -50,6 +50,7 @@ class MemoryDevice final : public BlockDevice {
   Task<Result<void>> trim(uint64_t offset, uint64_t length, WriteFlags flags) override;
   Task<Result<void>> flush() override;
   Task<Result<void>> cache(uint64_t offset, uint64_t length) override;
+  Task<Result<uint64_t>> nothing_stored(uint64_t offset, uint64_t length) override;
   Task<Result<std::vector<Extent>>> extents(uint64_t offset, uint64_t length, uint32_t max_extents) override;
 
   /// As `status_of` says of each page.

@@ -152,9 +152,7 @@ TEST_CASE("zeroes in a part of a block that nothing is stored for write nothing"
   CHECK(world.world->allocated_bytes() == 0);
 }
 
-TEST_CASE(
-    "zeroes without a hole take no space: they are a record over a parent's data, and stay in place in the head's "
-    "own") {
+TEST_CASE("zeroes with NO_HOLE take no new space, and stay in place in the head's own file") {
   Tree tree;
   ModelResource& origin = tree.volume(4 * R);
   tree.write(origin, 0, 2 * R);

@@ -333,12 +333,42 @@ TEST_CASE("a range longer than a step is done in steps that touch; with FUA one 
   CHECK(load_be<uint64_t>(one.payload.data() + 8) == World::disk_bytes - 2 * page);
 }
 
+TEST_CASE("a discard of a whole disk that holds nothing is one step") {
+  IoKind kind;
+  FOR_BOTH_LOOPS(kind);
+  NbdLimits limits;
+  limits.range_step_bytes = 4096;
+  World world(kind, limits);
+  std::atomic<uint64_t> steps{0};
+  std::atomic<uint64_t> bytes{0};
+  world.delay([&](const MemoryDevice::Call& call) -> uint64_t {
+    if (call.verb != MemoryDevice::Verb::trim && call.verb != MemoryDevice::Verb::write_zeroes) return 0;
+    steps++;
+    bytes += call.length;
+    return 0;
+  });
+  Client client = Client::unix_socket(world);
+  enter_extended(client);
+  for (const Command command : {Command::trim, Command::write_zeroes, Command::cache})
+    CHECK(ask(client, extended_request(command, 1, 5, World::disk_bytes - 9)).type == Chunk::none);
+  // Not none: the device may be refusing changes, which it says of an empty range too.
+  CHECK(steps == 2);
+  CHECK(bytes == 0);
+  CHECK(ask(client,
+            extended_request(Command::write, 2, World::disk_bytes / 2, 512, cflag_payload_len).append(pattern(512, 1)))
+            .type == Chunk::none);
+  CHECK(ask(client, extended_request(Command::trim, 3, 0, World::disk_bytes)).type == Chunk::none);
+  CHECK(bytes > 0);
+  CHECK(bytes <= MemoryDevice::page_bytes);
+}
+
 TEST_CASE("a range of many steps stops when its client has left, and lets others have their turn before") {
   IoKind kind;
   FOR_BOTH_LOOPS(kind);
   NbdLimits limits;
   limits.range_step_bytes = 4096;
   World world(kind, limits);
+  world.at_home([&] { world.disk->allocate(); });
   std::atomic<uint64_t> steps{0};
   world.delay([&](const MemoryDevice::Call& call) -> uint64_t {
     if (call.verb != MemoryDevice::Verb::trim) return 0;
