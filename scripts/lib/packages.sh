@@ -23,6 +23,11 @@ packages_e2e=(
   iproute2 openssl procps python3-libnbd qemu-system-x86 qemu-utils socat syslinux-common util-linux xz-utils zstd
 )
 
+# For scripts/newest-clients: the tools that make a Debian 13 tree, and the keys that its packages are signed with.
+packages_newest_clients=(
+  debian-archive-keyring mmdebstrap mount util-linux
+)
+
 # For power cuts: a disk that records what it is given (FUSE), file systems on it, and the writer that judges.
 packages_power_cuts=(
   btrfs-progs e2fsprogs fuse3 libfuse3-dev mount python3-libnbd util-linux xfsprogs

@@ -10,10 +10,12 @@ set_up() {
   if wants fuzz; then need_packages "${packages_fuzz[@]}"; fi
   if wants tap || wants e2e || wants crash; then need_packages "${packages_clients[@]}"; fi
   if wants e2e || wants crash; then
-    need_packages "${packages_e2e[@]}" "${packages_power_cuts[@]}"
+    need_packages "${packages_e2e[@]}" "${packages_newest_clients[@]}" "${packages_power_cuts[@]}"
     # The kernel of the guests is downloaded by its exact version, which old lists get wrong.
     [[ -d .cache/guest/kernel-2 ]] || ! command -v apt-get >/dev/null || apt_update
   fi
+  # Without root the tests that need the tree fail and say so.
+  if wants e2e && ((EUID == 0)); then quietly newest-clients 'the newest NBD clients (Debian 13)' scripts/newest-clients; fi
   need_node
   need_npm_packages
   say '  all is there'

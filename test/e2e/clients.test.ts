@@ -9,7 +9,7 @@ import { MiB } from '../../src/lib/units.js'
 import { Api } from '../support/api.js'
 import { bootNbdGuest, hostAddress } from '../support/guest/nbd_guest.js'
 import { withLoopDevice } from '../support/loop_device.js'
-import { fioVerify, nbdsh, tool } from '../support/nbd_tools.js'
+import { hostClients, nbdsh, tool } from '../support/nbd_tools.js'
 import { pseudorandom } from '../support/pseudorandom.js'
 import { program, startServerProcess } from '../support/server_process.js'
 
@@ -119,7 +119,7 @@ t.test('qemu-io: patterns, zeroes, discards and flushes read back as written', a
 })
 
 t.test('fio writes at random over 4 connections and finds every checksum', async () => {
-  const output = await fioVerify((await volume()).tenant, { connections: 4, mibEach: 128, cwd: dir })
+  const output = await hostClients.fioVerify((await volume()).tenant, { connections: 4, mibEach: 128, cwd: dir })
   for (const line of output.split('\n').filter((line) => /^ *(READ|WRITE):/.test(line))) say(line.trim())
 })
 

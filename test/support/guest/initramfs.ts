@@ -17,9 +17,12 @@ export interface InitramfsOptions {
   programs?: string[]
   /** Folders and files of the host that are copied to the same paths. */
   files?: string[]
+  /** Programs by name from another distribution's tree. They keep that tree's libraries to themselves. */
+  treePrograms?: { tree: string; programs: string[] }
 }
 
-export async function initramfs({ kernel, init, programs = [], files = [] }: InitramfsOptions): Promise<Buffer> {
+export async function initramfs(options: InitramfsOptions): Promise<Buffer> {
+  const { kernel, init, programs = [], files = [], treePrograms } = options
   const contents = new Map<string, CpioEntry>()
   const add = (path: string, mode: number, content?: Buffer) => {
     for (const parent of parents(path))
@@ -35,6 +38,9 @@ export async function initramfs({ kernel, init, programs = [], files = [] }: Ini
     for (const library of await libraries(path)) add(library.slice(1), programMode, await readFile(library))
   }
   for (const path of files) add(path.slice(1), fileMode, await readFile(path))
+  if (treePrograms)
+    for (const program of treePrograms.programs)
+      for (const [path, content] of await fromTree(treePrograms.tree, program)) add(path, programMode, content)
 
   const lines = [
     '#!/bin/busybox sh',
@@ -54,16 +60,42 @@ function parents(path: string): string[] {
   return steps.map((_, index) => steps.slice(0, index + 1).join('/'))
 }
 
-async function which(program: string): Promise<string> {
+/** Where the program is, as a path inside of the tree. */
+async function which(program: string, tree = ''): Promise<string> {
   if (program.startsWith('/')) return program
   const folders = ['/usr/sbin', '/sbin', '/usr/bin', '/bin']
-  for (const folder of folders) if (existsSync(`${folder}/${program}`)) return `${folder}/${program}`
-  throw new Error(`${program} is not installed (looked in ${folders.join(', ')})`)
+  for (const folder of folders) if (existsSync(`${tree}${folder}/${program}`)) return `${folder}/${program}`
+  throw new Error(`${program} is not installed (looked in ${folders.map((folder) => tree + folder).join(', ')})`)
+}
+
+/**
+ * The files of a program that runs with its own loader and libraries, below /tree: the guest's other programs come from this
+ * machine, whose C library may be another version. /bin has a script that starts it.
+ */
+async function fromTree(tree: string, program: string): Promise<[path: string, content: Buffer][]> {
+  const path = await which(program, tree)
+  const { stdout } = await execa('chroot', [tree, 'ldd', path])
+  const needed = librariesIn(stdout)
+  const loader = needed.find((library) => basename(library).startsWith('ld-linux'))
+  if (!loader) throw new Error(`${tree}${path} names no loader:\n${stdout}`)
+  const folders = [...new Set(needed.map((library) => `/tree${dirname(library)}`))].join(':')
+  const start = `#!/bin/sh\nexec /tree${loader} --library-path ${folders} /tree${path} "$@"\n`
+  const contents = [path, ...needed].map(async (each): Promise<[string, Buffer]> => {
+    // Libraries may be absolute symbolic links, which mean the tree.
+    const { stdout: real } = await execa('chroot', [tree, 'readlink', '-f', each])
+    return [`tree${each}`, await readFile(tree + real)]
+  })
+  return [[`bin/${program}`, Buffer.from(start)], ...(await Promise.all(contents))]
 }
 
 /** The shared libraries of a program, the loader among them. */
 async function libraries(path: string): Promise<string[]> {
   const { stdout } = await execa('ldd', [path], { reject: false })
+  return librariesIn(stdout)
+}
+
+/** The paths in the output of ldd. */
+function librariesIn(stdout: string): string[] {
   return [...stdout.matchAll(/(\/\S+)/g)]
     .map((match) => match[1] as string)
     .filter((library) => dirname(library) !== '/')

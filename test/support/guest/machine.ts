@@ -1,10 +1,13 @@
 // machine.ts: a QEMU guest: boots from its first disk or from a kernel, and obeys through its serial line.
 
 import { execa } from 'execa'
+import { hostClients, type NbdClients } from '../nbd_tools.js'
 import { accelerator } from './accelerator.js'
 import { SerialShell } from './serial_shell.js'
 
 export interface MachineOptions {
+  /** Whose QEMU runs the guest. Default: this machine's. */
+  clients?: NbdClients
   /** NBD URIs or paths of raw files; /dev/vda, /dev/vdb, … in this order. Without `kernel` the BIOS boots the first. */
   disks: string[]
   kernel?: { image: string; initramfs: string }
@@ -29,7 +32,8 @@ export class Machine {
 
   /** Resolves when the guest's init takes commands. */
   static async boot(options: MachineOptions): Promise<Machine> {
-    const qemu = startQemu(await qemuArguments(options))
+    const { clients = hostClients } = options
+    const qemu = startQemu(...clients.command('qemu-system-x86_64', await qemuArguments(options)))
     const machine = new Machine(qemu, new SerialShell(qemu.stdout, qemu.stdin))
     try {
       await machine.#shell.ready(options.bootLimitMs ?? 180_000)
@@ -78,9 +82,9 @@ export class Machine {
 
 type Qemu = ReturnType<typeof startQemu>
 
-function startQemu(args: string[]) {
+function startQemu(program: string, args: string[]) {
   // The console's text is kept by the serial shell and not by execa.
-  return execa('qemu-system-x86_64', args, { stdin: 'pipe', buffer: { stdout: false }, reject: false })
+  return execa(program, args, { stdin: 'pipe', buffer: { stdout: false }, reject: false })
 }
 
 async function qemuArguments({

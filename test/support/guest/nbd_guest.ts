@@ -4,6 +4,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { newestClients, newestTree } from '../nbd_tools.js'
 import { initramfs } from './initramfs.js'
 import { type ExtraModule, guestKernel } from './kernel.js'
 import { Machine, type MachineOptions } from './machine.js'
@@ -22,6 +23,7 @@ export function guestUri(uri: string): string {
 const network = `
 ip link set lo up; ip link set eth0 up; ip addr add 10.0.2.15/24 dev eth0; ip route add default via 10.0.2.2`
 
+/** With `clients`, QEMU and the guest's nbd-client are of that generation. */
 export interface NbdGuestOptions extends Partial<Omit<MachineOptions, 'kernel'>> {
   /** More programs of the host, by name or by path. */
   programs?: string[]
@@ -37,9 +39,14 @@ export async function bootNbdGuest(options: NbdGuestOptions = {}): Promise<Machi
   const dir = await mkdtemp(join(tmpdir(), 'atoll-nbd-guest-'))
   try {
     const image = join(dir, 'initramfs')
-    const programs = ['nbd-client', attachProgram, 'mkfs.ext4', 'e2fsck', ...more]
+    const programs = [attachProgram, 'mkfs.ext4', 'e2fsck', ...more]
     const files = ['/etc/mke2fs.conf', ...moreFiles]
-    await writeFile(image, await initramfs({ kernel, programs, files, init: `${network}\n${serialShell}` }))
+    const init = `${network}\n${serialShell}`
+    const content =
+      machine.clients === newestClients
+        ? { programs, treePrograms: { tree: await newestTree(), programs: ['nbd-client'] } }
+        : { programs: ['nbd-client', ...programs] }
+    await writeFile(image, await initramfs({ kernel, files, init, ...content }))
     const booted = { image: kernel.image, initramfs: image }
     return await Machine.boot({ disks: [], network: true, ...machine, kernel: booted })
   } finally {
