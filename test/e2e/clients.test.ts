@@ -1,4 +1,5 @@
-// The NBD clients that people use, each against a volume of a real server: libnbd's, QEMU's, fio, FUSE, and the kernel's.
+// The NBD clients that people use, each against a volume of a real server: libnbd's, QEMU's, fio, FUSE, and the kernel's. All but
+// FUSE's run in two generations.
 
 import { createWriteStream } from 'node:fs'
 import { join } from 'node:path'
@@ -9,7 +10,7 @@ import { MiB } from '../../src/lib/units.js'
 import { Api } from '../support/api.js'
 import { bootNbdGuest, hostAddress } from '../support/guest/nbd_guest.js'
 import { withLoopDevice } from '../support/loop_device.js'
-import { hostClients, nbdsh, tool } from '../support/nbd_tools.js'
+import { generations, nbdsh, tool } from '../support/nbd_tools.js'
 import { pseudorandom } from '../support/pseudorandom.js'
 import { program, startServerProcess } from '../support/server_process.js'
 
@@ -38,91 +39,6 @@ async function sampleFile(name: string): Promise<string> {
   return path
 }
 
-t.test('nbdcopy there and back gives the same bytes, over TCP and over the unix socket', async (t) => {
-  const source = await sampleFile('there')
-  for (const door of ['tenant', 'operator'] as const) {
-    const uri = (await volume())[door]
-    const back = join(dir, `back-${door}`)
-    await tool('nbdcopy', ['--connections=4', '--requests=64', '--flush', source, uri])
-    await tool('nbdcopy', ['--connections=4', '--requests=64', uri, back])
-    await tool('cmp', ['--bytes', String(205 * MiB + 77), source, back])
-    // Behind the file's end the volume is still zeros.
-    await tool('cmp', [
-      '--ignore-initial',
-      `0:${206 * MiB}`,
-      '--bytes',
-      String(1024 * MiB - 206 * MiB),
-      '/dev/zero',
-      back,
-    ])
-    t.pass(`${door}: ${uri}`)
-  }
-})
-
-t.test('qemu-img copies, compares and maps', async (t) => {
-  const source = await sampleFile('qemu')
-  await tool('truncate', ['--size=1G', source])
-  const { tenant, operator } = await volume()
-  await tool('qemu-img', [
-    'convert',
-    '-n',
-    '-f',
-    'raw',
-    '-O',
-    'raw',
-    '--target-is-zero',
-    '-W',
-    '-m',
-    '8',
-    source,
-    tenant,
-  ])
-  await tool('qemu-img', ['compare', '-f', 'raw', '-F', 'raw', source, operator])
-  const map = JSON.parse(await tool('qemu-img', ['map', '--output=json', '-f', 'raw', operator])) as {
-    length: number
-    data: boolean
-  }[]
-  const dataBytes = map.filter((extent) => extent.data).reduce((sum, extent) => sum + extent.length, 0)
-  t.ok(dataBytes >= 101 * MiB && dataBytes <= 102 * MiB, `the map shows ${dataBytes} bytes of data, and the hole`)
-})
-
-t.test('qemu-io: patterns, zeroes, discards and flushes read back as written', async (t) => {
-  const { tenant } = await volume()
-  const commands = [
-    'write -P 0xa5 0 1M',
-    'write -P 0x5a 4096 512', // less than a block, inside of what was written
-    'aio_write -P 0x11 8M 64k',
-    'aio_flush',
-    'read -P 0xa5 0 4096',
-    'read -P 0x5a 4096 512',
-    'read -P 0xa5 4608 1000k',
-    'read -P 0x11 8M 64k',
-    'write -z 64k 64k', // zeroes
-    'write -z -u 128k 100k', // zeroes that may punch
-    'read -P 0 64k 164k',
-    'read -P 0xa5 228k 4k',
-    'discard 512k 256k',
-    'read -P 0 512k 256k',
-    'write -f -P 0x77 1023M 1M', // FUA, at the very end
-    'flush',
-    'read -P 0x77 1023M 1M',
-  ]
-  const output = await tool('qemu-io', [
-    '-f',
-    'raw',
-    '-d',
-    'unmap',
-    ...commands.flatMap((each) => ['-c', each]),
-    tenant,
-  ])
-  t.notMatch(output, /verification failed|error/i)
-})
-
-t.test('fio writes at random over 4 connections and finds every checksum', async () => {
-  const output = await hostClients.fioVerify((await volume()).tenant, { connections: 4, mibEach: 128, cwd: dir })
-  for (const line of output.split('\n').filter((line) => /^ *(READ|WRITE):/.test(line))) say(line.trim())
-})
-
 t.test('an ext4 on a loop device over nbdfuse: mkfs, mount, files, fsck', async (t) => {
   const mount = join(dir, 'mnt')
   await tool('mkdir', [mount])
@@ -146,39 +62,6 @@ t.test('an ext4 on a loop device over nbdfuse: mkfs, mount, files, fsck', async 
     }
   })
   t.pass('the file system is clean and holds what was copied')
-})
-
-t.test('nbdinfo: LIST at the operator’s door only, sizes, flags and the map', async (t) => {
-  const { id, tenant, operator } = await volume()
-  await nbdsh(operator, "h.pwrite(b'x' * 8192, 4 << 20)\nh.flush()")
-  const list = JSON.parse(await tool('nbdinfo', ['--list', '--json', `nbd+unix://?socket=${server.nbdSocket}`]))
-  const names = (list.exports as { 'export-name': string }[]).map((each) => each['export-name'])
-  t.ok(names.includes(id), 'the unix socket lists the volume by its id')
-
-  const info = JSON.parse(await tool('nbdinfo', ['--json', tenant])).exports[0]
-  t.match(info, {
-    'export-size': 1024 * MiB,
-    is_read_only: false,
-    can_multi_conn: true,
-    can_flush: true,
-    can_fua: true,
-  })
-  t.match(info, { can_trim: true, can_zero: true, can_df: true, block_size_minimum: Number })
-
-  const map = JSON.parse(await tool('nbdinfo', ['--map', '--json', tenant])) as {
-    offset: number
-    length: number
-    type: number
-  }[]
-  const data = map.filter((extent) => extent.type === 0)
-  t.strictSame(
-    data.map(({ offset, length }) => [offset, length]),
-    [[4 * MiB, 8192]],
-    'two blocks of data, the rest holes',
-  )
-
-  const tenants = JSON.parse(await tool('nbdinfo', ['--list', '--json', `nbd://${server.nbdAddress}`]))
-  t.strictSame(tenants.exports, [], 'TCP lists nothing')
 })
 
 t.test('what is written at one door is read at the other, and a flush at either speaks for both', async (t) => {
@@ -205,30 +88,158 @@ t.test('what is written at one door is read at the other, and a flush at either 
   t.pass('both see both writes')
 })
 
-t.test("the kernel's own client in a guest: a file system, a remount, a trim, a unix socket", async (t) => {
-  const { tenant } = await volume()
-  const { port, pathname } = new URL(tenant)
-  const guest = await bootNbdGuest({ programs: ['socat'] })
-  try {
-    await guest.run(`nbd-client ${hostAddress} ${port} -N ${pathname.slice(1)} /dev/nbd0 -C 2`)
-    t.equal((await guest.run('cat /sys/block/nbd0/size')).trim(), String((1024 * MiB) / 512))
-    await guest.run('mkfs.ext4 -q -F /dev/nbd0 && mount -t ext4 /dev/nbd0 /mnt')
-    await guest.run('dd if=/dev/urandom of=/mnt/f bs=1M count=32 && md5sum /mnt/f >/tmp/sum && sync && umount /mnt')
-    await guest.run('e2fsck -fn /dev/nbd0 && mount -t ext4 /dev/nbd0 /mnt && md5sum -c /tmp/sum')
-    t.match(await guest.run('fstrim -v /mnt && umount /mnt'), /bytes trimmed/)
-    await guest.run('nbd-client -d /dev/nbd0')
+for (const clients of generations) {
+  t.test(
+    `${clients.name}: nbdcopy there and back gives the same bytes, over TCP and over the unix socket`,
+    async (t) => {
+      const source = await sampleFile('there')
+      for (const door of ['tenant', 'operator'] as const) {
+        const uri = (await volume())[door]
+        const back = join(dir, `back-${door}`)
+        await clients.run('nbdcopy', ['--connections=4', '--requests=64', '--flush', source, uri])
+        await clients.run('nbdcopy', ['--connections=4', '--requests=64', uri, back])
+        await tool('cmp', ['--bytes', String(205 * MiB + 77), source, back])
+        // Behind the file's end the volume is still zeros.
+        await tool('cmp', [
+          '--ignore-initial',
+          `0:${206 * MiB}`,
+          '--bytes',
+          String(1024 * MiB - 206 * MiB),
+          '/dev/zero',
+          back,
+        ])
+        t.pass(`${door}: ${uri}`)
+      }
+    },
+  )
 
-    // The same over a unix socket of the guest, of which a forwarder is the server's end.
-    await guest.run(`socat UNIX-LISTEN:/tmp/s,fork TCP:${hostAddress}:${port} </dev/null >/dev/null 2>&1 &`)
-    await guest.run('while [ ! -S /tmp/s ]; do sleep 0.1; done')
-    await guest.run(`nbd-client -unix /tmp/s -N ${pathname.slice(1)} /dev/nbd0`)
-    await guest.run(
-      'mount -t ext4 /dev/nbd0 /mnt && md5sum -c /tmp/sum && rm /mnt/f && umount /mnt && e2fsck -fn /dev/nbd0',
+  t.test(`${clients.name}: qemu-img copies, compares and maps`, async (t) => {
+    const source = await sampleFile('qemu')
+    await tool('truncate', ['--size=1G', source])
+    const { tenant, operator } = await volume()
+    await clients.run('qemu-img', [
+      'convert',
+      '-n',
+      '-f',
+      'raw',
+      '-O',
+      'raw',
+      '--target-is-zero',
+      '-W',
+      '-m',
+      '8',
+      source,
+      tenant,
+    ])
+    await clients.run('qemu-img', ['compare', '-f', 'raw', '-F', 'raw', source, operator])
+    const map = JSON.parse(await clients.run('qemu-img', ['map', '--output=json', '-f', 'raw', operator])) as {
+      length: number
+      data: boolean
+    }[]
+    const dataBytes = map.filter((extent) => extent.data).reduce((sum, extent) => sum + extent.length, 0)
+    t.ok(dataBytes >= 101 * MiB && dataBytes <= 102 * MiB, `the map shows ${dataBytes} bytes of data, and the hole`)
+  })
+
+  t.test(`${clients.name}: qemu-io: patterns, zeroes, discards and flushes read back as written`, async (t) => {
+    const { tenant } = await volume()
+    const commands = [
+      'write -P 0xa5 0 1M',
+      'write -P 0x5a 4096 512', // less than a block, inside of what was written
+      'aio_write -P 0x11 8M 64k',
+      'aio_flush',
+      'read -P 0xa5 0 4096',
+      'read -P 0x5a 4096 512',
+      'read -P 0xa5 4608 1000k',
+      'read -P 0x11 8M 64k',
+      'write -z 64k 64k', // zeroes
+      'write -z -u 128k 100k', // zeroes that may punch
+      'read -P 0 64k 164k',
+      'read -P 0xa5 228k 4k',
+      'discard 512k 256k',
+      'read -P 0 512k 256k',
+      'write -f -P 0x77 1023M 1M', // FUA, at the very end
+      'flush',
+      'read -P 0x77 1023M 1M',
+    ]
+    const output = await clients.run('qemu-io', [
+      '-f',
+      'raw',
+      '-d',
+      'unmap',
+      ...commands.flatMap((each) => ['-c', each]),
+      tenant,
+    ])
+    t.notMatch(output, /verification failed|error/i)
+  })
+
+  t.test(`${clients.name}: fio writes at random over 4 connections and finds every checksum`, async () => {
+    const output = await clients.fioVerify((await volume()).tenant, { connections: 4, mibEach: 128, cwd: dir })
+    for (const line of output.split('\n').filter((line) => /^ *(READ|WRITE):/.test(line))) say(line.trim())
+  })
+
+  t.test(`${clients.name}: nbdinfo: LIST at the operator’s door only, sizes, flags and the map`, async (t) => {
+    const { id, tenant, operator } = await volume()
+    await clients.nbdsh(operator, "h.pwrite(b'x' * 8192, 4 << 20)\nh.flush()")
+    const list = JSON.parse(
+      await clients.run('nbdinfo', ['--list', '--json', `nbd+unix://?socket=${server.nbdSocket}`]),
     )
-    await guest.run('nbd-client -d /dev/nbd0')
-    t.notMatch(guest.console, /I\/O error|EXT4-fs error/)
-    await guest.powerOff()
-  } finally {
-    await guest.kill()
-  }
-})
+    const names = (list.exports as { 'export-name': string }[]).map((each) => each['export-name'])
+    t.ok(names.includes(id), 'the unix socket lists the volume by its id')
+
+    const info = JSON.parse(await clients.run('nbdinfo', ['--json', tenant])).exports[0]
+    t.match(info, {
+      'export-size': 1024 * MiB,
+      is_read_only: false,
+      can_multi_conn: true,
+      can_flush: true,
+      can_fua: true,
+    })
+    t.match(info, { can_trim: true, can_zero: true, can_df: true, block_size_minimum: Number })
+
+    const map = JSON.parse(await clients.run('nbdinfo', ['--map', '--json', tenant])) as {
+      offset: number
+      length: number
+      type: number
+    }[]
+    const data = map.filter((extent) => extent.type === 0)
+    t.strictSame(
+      data.map(({ offset, length }) => [offset, length]),
+      [[4 * MiB, 8192]],
+      'two blocks of data, the rest holes',
+    )
+
+    const tenants = JSON.parse(await clients.run('nbdinfo', ['--list', '--json', `nbd://${server.nbdAddress}`]))
+    t.strictSame(tenants.exports, [], 'TCP lists nothing')
+  })
+
+  t.test(
+    `${clients.name}: the kernel's own client in a guest: a file system, a remount, a trim, a unix socket`,
+    async (t) => {
+      const { tenant } = await volume()
+      const { port, pathname } = new URL(tenant)
+      const guest = await bootNbdGuest({ clients, programs: ['socat'] })
+      try {
+        await guest.run(`nbd-client ${hostAddress} ${port} -N ${pathname.slice(1)} /dev/nbd0 -C 2`)
+        t.equal((await guest.run('cat /sys/block/nbd0/size')).trim(), String((1024 * MiB) / 512))
+        await guest.run('mkfs.ext4 -q -F /dev/nbd0 && mount -t ext4 /dev/nbd0 /mnt')
+        await guest.run('dd if=/dev/urandom of=/mnt/f bs=1M count=32 && md5sum /mnt/f >/tmp/sum && sync && umount /mnt')
+        await guest.run('e2fsck -fn /dev/nbd0 && mount -t ext4 /dev/nbd0 /mnt && md5sum -c /tmp/sum')
+        t.match(await guest.run('fstrim -v /mnt && umount /mnt'), /bytes trimmed/)
+        await guest.run('nbd-client -d /dev/nbd0')
+
+        // The same over a unix socket of the guest, of which a forwarder is the server's end.
+        await guest.run(`socat UNIX-LISTEN:/tmp/s,fork TCP:${hostAddress}:${port} </dev/null >/dev/null 2>&1 &`)
+        await guest.run('while [ ! -S /tmp/s ]; do sleep 0.1; done')
+        await guest.run(`nbd-client -unix /tmp/s -N ${pathname.slice(1)} /dev/nbd0`)
+        await guest.run(
+          'mount -t ext4 /dev/nbd0 /mnt && md5sum -c /tmp/sum && rm /mnt/f && umount /mnt && e2fsck -fn /dev/nbd0',
+        )
+        await guest.run('nbd-client -d /dev/nbd0')
+        t.notMatch(guest.console, /I\/O error|EXT4-fs error/)
+        await guest.powerOff()
+      } finally {
+        await guest.kill()
+      }
+    },
+  )
+}

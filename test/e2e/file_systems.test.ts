@@ -1,15 +1,18 @@
 // ext4 and xfs on volumes, under a load in the manner of fsx (file_systems/file_exerciser.cc): by nbdfuse and a loop device of this
-// host, and in a guest by the kernel's own NBD client, whose server is killed meanwhile. Snapshots are taken under the load.
+// host, and in guests whose server is killed meanwhile: by the kernel's own NBD client, and by the newest QEMU's. Snapshots are
+// taken under the load.
 //
 // ATOLL_FS_OPERATIONS: how many on each file (5000; in the guest a tenth of it); ATOLL_SEED: what they are.
 
 import { join } from 'node:path'
 import { execa } from 'execa'
-import t from 'tap'
+import t, { type Test } from 'tap'
 import { Api } from '../support/api.js'
+import { bootDisk } from '../support/guest/boot_disk.js'
+import { Machine } from '../support/guest/machine.js'
 import { bootNbdGuest, guestUri } from '../support/guest/nbd_guest.js'
 import { withLoopDevice } from '../support/loop_device.js'
-import { tool } from '../support/nbd_tools.js'
+import { newestClients, tool } from '../support/nbd_tools.js'
 import { startServerProcess } from '../support/server_process.js'
 import {
   checkFileSystem,
@@ -95,17 +98,7 @@ t.test(
         const exercise = { seed, operations, dir: mountPoint, notes: `/tmp/${fileSystem.name}` }
         loads.push(await Exercisers.inGuest(guest, exercise))
       }
-      let interrupted = 0
-      for (let i = 1; i <= snapshotsEach; i++) {
-        let running = true
-        for (const load of loads) running = (await load.reach((operations * i) / (snapshotsEach + 1))) && running
-        if (running) interrupted++
-        for (const { fileSystem, volume } of disks)
-          snapshots.push([fileSystem, await api.createSnapshot({ volumeId: volume })])
-        await server.kill()
-        await server.start()
-      }
-      t.ok(interrupted > 0, `the server was killed ${interrupted} times while all were at work`)
+      snapshots.push(...(await snapshotsAndKills(t, operations, loads, disks)))
       for (const load of loads) for (const done of await load.end()) t.comment(done)
       for (const disk of disks) {
         await guest.run(`umount ${disk.mountPoint}`, 180_000)
@@ -125,6 +118,69 @@ t.test(
     t.equal(snapshots.length, snapshotsEach * disks.length, 'snapshots under load, each a sound file system')
   },
 )
+
+t.test(
+  `${newestClients.name}: a guest that boots from a volume exercises ext4 on another whose server is killed: ${inGuest} operations on each file (seed ${seed})`,
+  async (t) => {
+    const [fileSystem] = fileSystems
+    if (fileSystem?.name !== 'ext4') throw new Error('the first file system is not ext4')
+    const [root, volume] = await Promise.all([api.createVolume({}), api.createVolume({})])
+    await newestClients.run('nbdcopy', ['--flush', await bootDisk(), server.operatorUri(root)])
+    await withLoopDevice(server.operatorUri(volume), async (device) => {
+      await makeFileSystem(fileSystem, device)
+      // The guest boots from a disk that has nothing but busybox.
+      const program = await exerciserProgram()
+      await mounted(fileSystem, device, mountPoint, () => tool('cp', [program, mountPoint]))
+    })
+    const disks = await Promise.all([root, volume].map(async (id) => (await api.attach(id)).uri))
+    const guest = await Machine.boot({ clients: newestClients, disks, reconnectSeconds: 300 })
+    const mount = 'mount -t ext4 -o discard /dev/vdb /mnt'
+    let snapshots: [FileSystem, string][] = []
+    try {
+      await guest.run(`mount -t tmpfs tmpfs /tmp && ${mount} && cp /mnt/file_exerciser /bin`)
+      const operations = inGuest
+      const load = await Exercisers.inGuest(guest, { seed, operations, dir: '/mnt', notes: '/tmp/notes' })
+      snapshots = await snapshotsAndKills(t, operations, [load], [{ fileSystem, volume }])
+      for (const done of await load.end()) t.comment(done)
+      await guest.run(`umount /mnt && ${mount}`, 180_000)
+      await load.compare()
+      await guest.run('umount /mnt', 180_000)
+      t.notMatch(guest.console, /I\/O error|EXT4-fs error/i)
+      await guest.powerOff()
+    } finally {
+      await guest.kill()
+    }
+    await withLoopDevice(server.operatorUri(volume), (device) => checkFileSystem(fileSystem, device))
+    for (const [, snapshot] of snapshots) await checkSnapshot(fileSystem, snapshot)
+  },
+)
+
+interface LoadedVolume {
+  fileSystem: FileSystem
+  volume: string
+}
+
+/** Takes a snapshot of each volume, kills the server and starts it again, at equal steps of the loads. */
+async function snapshotsAndKills(
+  t: Test,
+  operations: number,
+  loads: Exercisers[],
+  volumes: LoadedVolume[],
+): Promise<[FileSystem, string][]> {
+  const snapshots: [FileSystem, string][] = []
+  let interrupted = 0
+  for (let i = 1; i <= snapshotsEach; i++) {
+    let running = true
+    for (const load of loads) running = (await load.reach((operations * i) / (snapshotsEach + 1))) && running
+    if (running) interrupted++
+    for (const { fileSystem, volume } of volumes)
+      snapshots.push([fileSystem, await api.createSnapshot({ volumeId: volume })])
+    await server.kill()
+    await server.start()
+  }
+  t.ok(interrupted > 0, `the server was killed ${interrupted} times while all were at work`)
+  return snapshots
+}
 
 /** A volume made from it is mounted, whereby the file system's journal is played, and then nothing may be wrong with it. */
 async function checkSnapshot(fileSystem: FileSystem, snapshot: string): Promise<void> {

@@ -1,4 +1,4 @@
-// libnbd's copier at its widest: 8 connections with 64 requests in flight on each, in both directions, through each kind of door.
+// libnbd's copier, of two generations, at its widest: 8 connections with 64 requests in flight on each, in both directions, through each kind of door.
 
 import { createWriteStream } from 'node:fs'
 import { join } from 'node:path'
@@ -8,7 +8,7 @@ import t from 'tap'
 import { MiB } from '../../src/lib/units.js'
 import { Api } from '../support/api.js'
 import { issue, makeAuthority } from '../support/certificates.js'
-import { tool } from '../support/nbd_tools.js'
+import { generations, tool } from '../support/nbd_tools.js'
 import { pseudorandom } from '../support/pseudorandom.js'
 import { startServerProcess } from '../support/server_process.js'
 
@@ -53,22 +53,26 @@ for (const [seed, lengthBytes, start] of [
   )
 await tool('truncate', [`--size=${volumeMiB}M`, source])
 
-for (const [door, uriOf] of Object.entries(doors)) {
-  t.test(`nbdcopy with 8 connections of 64 requests, there and back over ${door}: the same bytes`, async (t) => {
-    const uri = await uriOf(await api.createVolume({}))
-    const back = join(server.scratchDir, 'back')
-    const before = await accepted()
-    await tool('nbdcopy', [...shape, '--flush', source, uri])
-    const between = await accepted()
-    await tool('nbdcopy', [...shape, uri, back])
-    await tool('cmp', [source, back])
-    // It would take a single one, and say nothing, if the export did not offer MULTI_CONN.
-    t.equal(between - before, connections, 'connections there')
-    t.equal((await accepted()) - between, connections, 'connections back')
-    t.equal(await errors(), 0, 'no request failed')
-    await tool('rm', [back])
-  })
-}
+for (const clients of generations)
+  for (const [door, uriOf] of Object.entries(doors)) {
+    t.test(
+      `${clients.name}: nbdcopy with 8 connections of 64 requests, there and back over ${door}: the same bytes`,
+      async (t) => {
+        const uri = await uriOf(await api.createVolume({}))
+        const back = join(server.scratchDir, 'back')
+        const before = await accepted()
+        await clients.run('nbdcopy', [...shape, '--flush', source, uri])
+        const between = await accepted()
+        await clients.run('nbdcopy', [...shape, uri, back])
+        await tool('cmp', [source, back])
+        // It would take a single one, and say nothing, if the export did not offer MULTI_CONN.
+        t.equal(between - before, connections, 'connections there')
+        t.equal((await accepted()) - between, connections, 'connections back')
+        t.equal(await errors(), 0, 'no request failed')
+        await tool('rm', [back])
+      },
+    )
+  }
 
 /** Connections to all exports since the start. */
 async function accepted(): Promise<number> {

@@ -12,7 +12,7 @@ import { Api } from '../support/api.js'
 import { bootNbdGuest, guestUri } from '../support/guest/nbd_guest.js'
 import { qmp } from '../support/guest/qmp.js'
 import { WriteLoad } from '../support/guest/write_load.js'
-import { nbdsh, tool } from '../support/nbd_tools.js'
+import { generations, nbdsh } from '../support/nbd_tools.js'
 import { startServerProcess } from '../support/server_process.js'
 import { SmallDisk } from '../support/small_disk.js'
 
@@ -110,77 +110,79 @@ t.test('after another mount nothing is believed but what was flushed', async (t)
   await nbdsh(uri, "assert h.pread(32768, 0) == b'flushed!' * 4096\nassert h.pread(1 << 20, 8 << 20) == bytes(1 << 20)")
 })
 
-t.test(
-  'qemu-img with reconnect-delay keeps 64 writes in flight through restarts and kills, and none fails',
-  async (t) => {
-    const volume = await api.createVolume({})
-    const image = `driver=nbd,server.type=unix,server.path=${server.nbdSocket},export=${volume},reconnect-delay=120`
-    const bench = ['bench', '-w', '--image-opts', image, '-c', '100000', '-d', '64', '-s', '4096']
-    let running = true
-    const writing = tool('qemu-img', [...bench, '--flush-interval=1000', '--no-drain']).finally(() => {
-      running = false
-    })
-    let ends = 0
-    while (running && ends < 6) {
-      await sleep(100 + Math.random() * 200)
-      await endings[ends++ % 2]?.[1]()
-      await server.start()
-    }
-    t.match(await writing, /Run completed/)
-    t.ok(ends >= 2, `it was interrupted ${ends} times`)
-  },
-)
-
-t.test(
-  'a guest writes on over restarts and kills, by QEMU’s client and by the kernel’s, and sees its disks grow',
-  async (t) => {
-    const [qemu, kernel] = await Promise.all([volume(), volume()])
-    const qmpSocket = join(server.scratchDir, 'qmp')
-    const guest = await bootNbdGuest({ disks: [qemu.uri], reconnectSeconds: 120, qmpSocket })
-    try {
-      await guest.run(`atoll-attach --connections 2 --timeout 3 --dead-timeout 120 ${guestUri(kernel.uri)} /dev/nbd0`)
-      const loads = [await WriteLoad.start(guest, '/dev/vda'), await WriteLoad.start(guest, '/dev/nbd0')]
-      for (const [how, end] of [...endings, ...endings]) {
-        for (const load of loads) await load.progress()
-        await sleep(Math.random() * 300) // into other work each time
-        await end()
+for (const clients of generations)
+  t.test(
+    `${clients.name}: qemu-img with reconnect-delay keeps 64 writes in flight through restarts and kills, and none fails`,
+    async (t) => {
+      const volume = await api.createVolume({})
+      const image = `driver=nbd,server.type=unix,server.path=${server.nbdSocket},export=${volume},reconnect-delay=120`
+      const bench = ['bench', '-w', '--image-opts', image, '-c', '100000', '-d', '64', '-s', '4096']
+      let running = true
+      const writing = clients.run('qemu-img', [...bench, '--flush-interval=1000', '--no-drain']).finally(() => {
+        running = false
+      })
+      let ends = 0
+      while (running && ends < 6) {
+        await sleep(100 + Math.random() * 200)
+        await endings[ends++ % 2]?.[1]()
         await server.start()
-        for (const load of loads) await load.progress()
-        t.pass(`ended ${how} and started again`)
       }
-      for (const load of loads) await load.verify()
-      t.notMatch(guest.console, /I\/O error|EXT4-fs error/i)
+      t.match(await writing, /Run completed/)
+      t.ok(ends >= 2, `it was interrupted ${ends} times`)
+    },
+  )
 
-      const growsTo = async (disk: string, bytes: number) => {
-        const size = `$(cat /sys/block/${disk}/size)`
-        await guest.run(`for i in $(seq 100); do test ${size} = ${bytes / 512} && break; sleep 0.1; done`)
-        t.equal((await guest.run(`echo ${size}`)).trim(), String(bytes / 512), `${disk} has grown in the guest`)
-        await guest.run(`dd if=/dev/urandom of=/dev/${disk} bs=1M count=1 seek=${bytes / MiB - 1} oflag=direct`)
+for (const clients of generations)
+  t.test(
+    `${clients.name}: a guest writes on over restarts and kills, by QEMU’s client and by the kernel’s, and sees its disks grow`,
+    async (t) => {
+      const [qemu, kernel] = await Promise.all([volume(), volume()])
+      const qmpSocket = join(server.scratchDir, `qmp-${generations.indexOf(clients)}`)
+      const guest = await bootNbdGuest({ clients, disks: [qemu.uri], reconnectSeconds: 120, qmpSocket })
+      try {
+        await guest.run(`atoll-attach --connections 2 --timeout 3 --dead-timeout 120 ${guestUri(kernel.uri)} /dev/nbd0`)
+        const loads = [await WriteLoad.start(guest, '/dev/vda'), await WriteLoad.start(guest, '/dev/nbd0')]
+        for (const [how, end] of [...endings, ...endings]) {
+          for (const load of loads) await load.progress()
+          await sleep(Math.random() * 300) // into other work each time
+          await end()
+          await server.start()
+          for (const load of loads) await load.progress()
+          t.pass(`ended ${how} and started again`)
+        }
+        for (const load of loads) await load.verify()
+        t.notMatch(guest.console, /I\/O error|EXT4-fs error/i)
+
+        const growsTo = async (disk: string, bytes: number) => {
+          const size = `$(cat /sys/block/${disk}/size)`
+          await guest.run(`for i in $(seq 100); do test ${size} = ${bytes / 512} && break; sleep 0.1; done`)
+          t.equal((await guest.run(`echo ${size}`)).trim(), String(bytes / 512), `${disk} has grown in the guest`)
+          await guest.run(`dd if=/dev/urandom of=/dev/${disk} bs=1M count=1 seek=${bytes / MiB - 1} oflag=direct`)
+        }
+        for (const { id } of [qemu, kernel]) await api.extend(id, 2)
+        await guest.run('atoll-attach --resize /dev/nbd0')
+        await growsTo('nbd0', 2 * GiB)
+        // QEMU asks for the size when it connects, and at no other time. The kernel's keeper looks again then, too.
+        await api.extend(kernel.id, 3)
+        await server.stop()
+        await server.start()
+        await guest.run('dd if=/dev/vda of=/dev/null bs=4096 count=1 iflag=direct')
+        await qmp(qmpSocket, 'block_resize', { device: 'disk0', size: 2 * GiB })
+        await growsTo('vda', 2 * GiB)
+        await growsTo('nbd0', 3 * GiB)
+
+        // Without its keeper the device goes on, and nobody else's attach takes it over.
+        await guest.run('kill -9 $(pidof atoll-attach)')
+        await guest.run('dd if=/dev/nbd0 of=/dev/null bs=1M count=1 iflag=direct')
+        const attach = `atoll-attach --timeout 3 ${guestUri(kernel.uri)} /dev/nbd0`
+        t.match(await guest.run(`! ${attach} 2>&1`), /nbd0 is in use, and no atoll-attach keeps it.*--detach/)
+        await guest.run(`atoll-attach --detach /dev/nbd0 && ${attach}`)
+        await guest.run('dd if=/dev/nbd0 of=/dev/null bs=1M count=1 iflag=direct')
+
+        await guest.run('atoll-attach --detach /dev/nbd0')
+        await guest.powerOff()
+      } finally {
+        await guest.kill()
       }
-      for (const { id } of [qemu, kernel]) await api.extend(id, 2)
-      await guest.run('atoll-attach --resize /dev/nbd0')
-      await growsTo('nbd0', 2 * GiB)
-      // QEMU asks for the size when it connects, and at no other time. The kernel's keeper looks again then, too.
-      await api.extend(kernel.id, 3)
-      await server.stop()
-      await server.start()
-      await guest.run('dd if=/dev/vda of=/dev/null bs=4096 count=1 iflag=direct')
-      await qmp(qmpSocket, 'block_resize', { device: 'disk0', size: 2 * GiB })
-      await growsTo('vda', 2 * GiB)
-      await growsTo('nbd0', 3 * GiB)
-
-      // Without its keeper the device goes on, and nobody else's attach takes it over.
-      await guest.run('kill -9 $(pidof atoll-attach)')
-      await guest.run('dd if=/dev/nbd0 of=/dev/null bs=1M count=1 iflag=direct')
-      const attach = `atoll-attach --timeout 3 ${guestUri(kernel.uri)} /dev/nbd0`
-      t.match(await guest.run(`! ${attach} 2>&1`), /nbd0 is in use, and no atoll-attach keeps it.*--detach/)
-      await guest.run(`atoll-attach --detach /dev/nbd0 && ${attach}`)
-      await guest.run('dd if=/dev/nbd0 of=/dev/null bs=1M count=1 iflag=direct')
-
-      await guest.run('atoll-attach --detach /dev/nbd0')
-      await guest.powerOff()
-    } finally {
-      await guest.kill()
-    }
-  },
-)
+    },
+  )

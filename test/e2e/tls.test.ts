@@ -1,4 +1,4 @@
-// TLS between real clients and a real server: libnbd's and QEMU's, with certificates and with pre-shared keys.
+// TLS between real clients and a real server: libnbd's and QEMU's of two generations, with certificates and with pre-shared keys.
 
 import { copyFile, mkdir, rename, writeFile } from 'node:fs/promises'
 import { connect } from 'node:net'
@@ -11,7 +11,7 @@ import { MiB } from '../../src/lib/units.js'
 import { Api } from '../support/api.js'
 import { type Certificate, issue, makeAuthority, revoke } from '../support/certificates.js'
 import { bootNbdGuest, hostAddress } from '../support/guest/nbd_guest.js'
-import { nbdsh, tool } from '../support/nbd_tools.js'
+import { generations, hostClients, type NbdClients, tool } from '../support/nbd_tools.js'
 import { atoll, type ServerProcess, startServerProcess } from '../support/server_process.js'
 
 t.setTimeout(300_000)
@@ -80,9 +80,14 @@ async function until(server: ServerProcess, isSo: (tls: NonNullable<StatusReport
   throw new Error(`not within 30 s: ${JSON.stringify((await status(server)).tls)}`)
 }
 
-/** Answers what the client says when it is refused. */
-async function refusal(program: string, args: string[]): Promise<string> {
-  const { exitCode, all } = await execa(program, args, { all: true, reject: false, stdin: 'ignore', timeout: 60_000 })
+/** Returns what the client prints when it is refused. */
+async function refusal(clients: NbdClients, program: string, args: string[]): Promise<string> {
+  const { exitCode, all } = await execa(...clients.command(program, args), {
+    all: true,
+    reject: false,
+    stdin: 'ignore',
+    timeout: 60_000,
+  })
   if (exitCode === 0) throw new Error(`${program} ${args.join(' ')} was not refused:\n${all}`)
   return all
 }
@@ -105,20 +110,23 @@ const qemuOptions = ({ port, name }: Volume, { object }: Way) => [
   `driver=nbd,host=127.0.0.1,port=${port},export=${name},tls-creds=tls0`,
 ]
 
-async function thereAndBack(volume: Volume, way: Way): Promise<void> {
+async function thereAndBack(clients: NbdClients, volume: Volume, way: Way): Promise<void> {
   const source = join(dir, 'source')
   const back = join(dir, 'back')
   await tool('dd', ['if=/dev/urandom', `of=${source}`, 'bs=1M', 'count=24', 'status=none'])
   const uri = libnbdUri(volume, way)
-  await tool('nbdcopy', ['--connections=4', '--requests=64', '--flush', source, uri])
-  await tool('nbdcopy', ['--connections=4', '--requests=64', uri, back])
+  await clients.run('nbdcopy', ['--connections=4', '--requests=64', '--flush', source, uri])
+  await clients.run('nbdcopy', ['--connections=4', '--requests=64', uri, back])
   await tool('cmp', ['--bytes', String(24 * MiB), source, back])
 }
 
-async function patterns(volume: Volume, way: Way): Promise<void> {
+async function patterns(clients: NbdClients, volume: Volume, way: Way): Promise<void> {
   const commands = ['write -P 0xa5 0 3M', 'write -z 64k 64k', 'discard 1M 64k', 'flush', 'read -P 0xa5 0 64k']
   commands.push('read -P 0 64k 64k', 'read -P 0 1M 64k', 'read -P 0xa5 2M 1M')
-  const said = await tool('qemu-io', [...qemuOptions(volume, way), ...commands.flatMap((command) => ['-c', command])])
+  const said = await clients.run('qemu-io', [
+    ...qemuOptions(volume, way),
+    ...commands.flatMap((command) => ['-c', command]),
+  ])
   if (/failed|error/i.test(said)) throw new Error(said)
 }
 
@@ -132,40 +140,58 @@ t.test('an attachment names nbds:// where TLS is required, and says what a clien
   t.match(words.stdout, /TLS +certificate CN=server of authority, valid to \d{4}-.*certificates of clients required/)
 })
 
-for (const [server, name, way] of [
-  [open, 'a certificate of the server', byCertificate(anonymous)],
-  [open, 'a pre-shared key', byKey(keys)],
-  [closed, 'certificates of both', byCertificate(known)],
-] as const) {
-  t.test(`with ${name}: nbdinfo, nbdcopy there and back, qemu-io, qemu-img`, async (t) => {
-    const volume = await attach(server)
-    t.match(await tool('nbdinfo', [libnbdUri(volume, way)]), /protocol: newstyle-fixed with TLS/)
-    await thereAndBack(volume, way)
-    await patterns(volume, way)
-    t.match(await tool('qemu-img', ['info', ...qemuOptions(volume, way)]), /virtual size: 1 GiB/)
-    const script = 'print(h.get_tls_negotiated(), len(h.pread(1 << 20, 12345)))'
-    t.match(await nbdsh(libnbdUri(volume, way), script, { localFiles: true }), 'True 1048576')
+for (const clients of generations)
+  for (const [server, name, way] of [
+    [open, 'a certificate of the server', byCertificate(anonymous)],
+    [open, 'a pre-shared key', byKey(keys)],
+    [closed, 'certificates of both', byCertificate(known)],
+  ] as const)
+    t.test(`${clients.name} with ${name}: nbdinfo, nbdcopy there and back, qemu-io, qemu-img`, async (t) => {
+      const volume = await attach(server)
+      t.match(await clients.run('nbdinfo', [libnbdUri(volume, way)]), /protocol: newstyle-fixed with TLS/)
+      await thereAndBack(clients, volume, way)
+      await patterns(clients, volume, way)
+      t.match(await clients.run('qemu-img', ['info', ...qemuOptions(volume, way)]), /virtual size: 1 GiB/)
+      const script = 'print(h.get_tls_negotiated(), len(h.pread(1 << 20, 12345)))'
+      t.match(await clients.nbdsh(libnbdUri(volume, way), script, { localFiles: true }), 'True 1048576')
+    })
+
+for (const clients of generations) {
+  t.test(
+    `${clients.name}: a wrong key, an unknown user, an unknown authority: refused by libnbd and QEMU`,
+    async (t) => {
+      const volume = await attach(open)
+      const foreign = await clientFolder('foreign')
+      await copyFile(other.certificate, join(foreign, 'ca-cert.pem'))
+      for (const way of [byKey(wrongKeys), byKey(keys, 'mallory'), byCertificate(foreign)]) {
+        t.match(await refusal(clients, 'nbdinfo', [libnbdUri(volume, way)]), /nbdinfo:/)
+        t.match(await refusal(clients, 'qemu-img', ['info', ...qemuOptions(volume, way)]), /qemu-img:/)
+      }
+    },
+  )
+
+  t.test(
+    `${clients.name}: without the client certificate that the server requires, and with one of another authority: refused`,
+    async (t) => {
+      const volume = await attach(closed)
+      for (const folder of [anonymous, stranger]) {
+        t.match(await refusal(clients, 'nbdinfo', [libnbdUri(volume, byCertificate(folder))]), /nbdinfo:/)
+        t.match(
+          await refusal(clients, 'qemu-img', ['info', ...qemuOptions(volume, byCertificate(folder))]),
+          /qemu-img:/,
+        )
+      }
+      await clients.run('nbdinfo', [libnbdUri(volume, byCertificate(known))])
+    },
+  )
+
+  t.test(`${clients.name}: a plain client is told that TLS is required`, async (t) => {
+    const volume = await attach(open)
+    const plain = volume.uri.replace('nbds://', 'nbd://')
+    t.match(await refusal(clients, 'nbdinfo', [plain]), /TLS/i)
+    t.match(await refusal(clients, 'qemu-img', ['info', plain]), /TLS/i)
   })
 }
-
-t.test('a wrong key, an unknown user, an unknown authority: refused by both clients', async (t) => {
-  const volume = await attach(open)
-  const foreign = await clientFolder('foreign')
-  await copyFile(other.certificate, join(foreign, 'ca-cert.pem'))
-  for (const way of [byKey(wrongKeys), byKey(keys, 'mallory'), byCertificate(foreign)]) {
-    t.match(await refusal('nbdinfo', [libnbdUri(volume, way)]), /nbdinfo:/)
-    t.match(await refusal('qemu-img', ['info', ...qemuOptions(volume, way)]), /qemu-img:/)
-  }
-})
-
-t.test('where certificates of clients are required: none and one of another authority are refused', async (t) => {
-  const volume = await attach(closed)
-  for (const folder of [anonymous, stranger]) {
-    t.match(await refusal('nbdinfo', [libnbdUri(volume, byCertificate(folder))]), /nbdinfo:/)
-    t.match(await refusal('qemu-img', ['info', ...qemuOptions(volume, byCertificate(folder))]), /qemu-img:/)
-  }
-  await tool('nbdinfo', [libnbdUri(volume, byCertificate(known))])
-})
 
 t.test('a client’s certificate that its authority revokes is refused from then on, without a restart', async (t) => {
   const volume = await attach(closed)
@@ -173,15 +199,8 @@ t.test('a client’s certificate that its authority revokes is refused from then
   const before = await status(closed)
   await revoke(authority, [join(revoked, 'client-cert.pem')], revocations)
   await until(closed, ({ readAt, problem }) => readAt > (before.tls?.readAt ?? Infinity) && problem === null)
-  t.match(await refusal('nbdinfo', [libnbdUri(volume, byCertificate(revoked))]), /nbdinfo:/)
+  t.match(await refusal(hostClients, 'nbdinfo', [libnbdUri(volume, byCertificate(revoked))]), /nbdinfo:/)
   t.match(await tool('nbdinfo', [libnbdUri(volume, byCertificate(known))]), /with TLS/)
-})
-
-t.test('required: plain clients are told that TLS is needed', async (t) => {
-  const volume = await attach(open)
-  const plain = volume.uri.replace('nbds://', 'nbd://')
-  t.match(await refusal('nbdinfo', [plain]), /TLS/i)
-  t.match(await refusal('qemu-img', ['info', plain]), /TLS/i)
 })
 
 t.test('opportunistic: the same export with TLS and without; the unix socket has none', async (t) => {
@@ -193,7 +212,7 @@ t.test('opportunistic: the same export with TLS and without; the unix socket has
   t.match(await tool('nbdinfo', [plain]), /newstyle-fixed without TLS/)
   const secure = libnbdUri({ ...volume, uri: plain.replace('nbd://', 'nbds://') }, byCertificate(anonymous))
   t.match(await tool('nbdinfo', [secure]), /newstyle-fixed with TLS/)
-  await patterns({ ...volume, port }, byCertificate(anonymous))
+  await patterns(hostClients, { ...volume, port }, byCertificate(anonymous))
   t.equal(nbdTls[nbd.findIndex((address) => address.startsWith('unix:'))], 'off')
 })
 
@@ -247,7 +266,7 @@ t.test('certificates are replaced without a restart; broken ones are not taken, 
     open,
     ({ certificate, problem }) => certificate?.subject === 'CN=next of other authority' && problem === null,
   )
-  t.match(await refusal('nbdinfo', [libnbdUri(volume, way)]), /nbdinfo:/)
+  t.match(await refusal(hostClients, 'nbdinfo', [libnbdUri(volume, way)]), /nbdinfo:/)
   t.match(await tool('nbdinfo', [libnbdUri(volume, byCertificate(trustsOther))]), /with TLS/)
   t.equal(await asks(), '4096', 'a connection that was there goes on')
 
@@ -275,21 +294,25 @@ function holding(uri: string, script: string): string {
   return [...lines, `h.connect_uri(${JSON.stringify(uri)})`, script].join('\n')
 }
 
-t.test("the kernel's own client in a guest, behind nbd-client's TLS, with a client's certificate", async (t) => {
-  const { port, name } = await attach(closed)
-  const file = (of: string) => join(known, `${of}.pem`)
-  const guest = await bootNbdGuest({ files: ['ca-cert', 'client-cert', 'client-key'].map(file) })
-  try {
-    const who = `-certfile ${file('client-cert')} -keyfile ${file('client-key')}`
-    const tls = `-cacertfile ${file('ca-cert')} -tlshostname localhost`
-    await guest.run(`nbd-client ${hostAddress} ${port} -N ${name} ${who} ${tls} /dev/nbd0`)
-    await guest.run('mkfs.ext4 -q -F /dev/nbd0 && mount -t ext4 /dev/nbd0 /mnt')
-    await guest.run('dd if=/dev/urandom of=/mnt/f bs=1M count=16 && md5sum /mnt/f >/tmp/sum && sync && umount /mnt')
-    await guest.run('e2fsck -fn /dev/nbd0 && mount -t ext4 /dev/nbd0 /mnt && md5sum -c /tmp/sum && umount /mnt')
-    await guest.run('nbd-client -d /dev/nbd0')
-    t.notMatch(guest.console, /I\/O error|EXT4-fs error/)
-    await guest.powerOff()
-  } finally {
-    await guest.kill()
-  }
-})
+for (const clients of generations)
+  t.test(
+    `${clients.name}: the kernel's own client in a guest, behind nbd-client's TLS, with a client's certificate`,
+    async (t) => {
+      const { port, name } = await attach(closed)
+      const file = (of: string) => join(known, `${of}.pem`)
+      const guest = await bootNbdGuest({ clients, files: ['ca-cert', 'client-cert', 'client-key'].map(file) })
+      try {
+        const who = `-certfile ${file('client-cert')} -keyfile ${file('client-key')}`
+        const tls = `-cacertfile ${file('ca-cert')} -tlshostname localhost`
+        await guest.run(`nbd-client ${hostAddress} ${port} -N ${name} ${who} ${tls} /dev/nbd0`)
+        await guest.run('mkfs.ext4 -q -F /dev/nbd0 && mount -t ext4 /dev/nbd0 /mnt')
+        await guest.run('dd if=/dev/urandom of=/mnt/f bs=1M count=16 && md5sum /mnt/f >/tmp/sum && sync && umount /mnt')
+        await guest.run('e2fsck -fn /dev/nbd0 && mount -t ext4 /dev/nbd0 /mnt && md5sum -c /tmp/sum && umount /mnt')
+        await guest.run('nbd-client -d /dev/nbd0')
+        t.notMatch(guest.console, /I\/O error|EXT4-fs error/)
+        await guest.powerOff()
+      } finally {
+        await guest.kill()
+      }
+    },
+  )
