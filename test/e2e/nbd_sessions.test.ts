@@ -26,20 +26,29 @@ const text = (value: string) => Buffer.concat([u32(value.length), Buffer.from(va
 const option = (number: number, data = Buffer.alloc(0)) =>
   Buffer.concat([Buffer.from('IHAVEOPT'), u32(number), u32(data.length), data])
 
-function request(dice: Dice, command: number): Buffer {
+const write = 1
+const payloadLength = 1 << 5
+
+/** Flags are drawn, and with them the payload that the header form says they announce. */
+function request(dice: Dice, command: number, extended: boolean): Buffer {
   const length = dice.below(9000)
-  const head = [u32(0x25609513), u16(dice.below(64)), u16(command), u64(dice.below(1 << 30))]
-  return Buffer.concat([...head, u64(dice.below(1 << 20)), u32(length), Buffer.alloc(command === 1 ? length : 0, 'w')])
+  const flags = dice.below(64)
+  const carries = command === write || (extended && (flags & payloadLength) !== 0)
+  const head = [u32(extended ? 0x21e41c71 : 0x25609513), u16(flags), u16(command), u64(dice.below(1 << 30))]
+  const range = [u64(dice.below(1 << 20)), extended ? u64(length) : u32(length)]
+  return Buffer.concat([...head, ...range, Buffer.alloc(carries ? length : 0, 'w')])
 }
 
 /** A session in its messages: flags, options, GO or EXPORT_NAME, requests, DISC. */
 function goodSession(dice: Dice, name: string): Buffer[] {
   const meta = Buffer.concat([text(name), u32(1), text('base:allocation')])
   const go = dice.below(4) === 0 ? option(1, Buffer.from(name)) : option(7, Buffer.concat([text(name), u16(1), u16(3)]))
-  const options = [option(8), option(3), option(10, meta), option(6, Buffer.concat([text(name), u16(0)])), option(11)]
-  const chosen = options.filter(() => dice.below(3) > 0)
-  const requests = Array.from({ length: dice.below(8) }, () => request(dice, dice.below(8)))
-  return [u32(3), ...chosen, go, ...requests, request(dice, 2)]
+  const extendedHeaders = option(11)
+  const others = [option(8), option(3), option(10, meta), option(6, Buffer.concat([text(name), u16(0)]))]
+  const chosen = [...others, extendedHeaders].filter(() => dice.below(3) > 0)
+  const extended = chosen.includes(extendedHeaders)
+  const requests = Array.from({ length: dice.below(8) }, () => request(dice, dice.below(8), extended))
+  return [u32(3), ...chosen, go, ...requests, request(dice, 2, extended)]
 }
 
 function spoiled(dice: Dice, messages: Buffer[]): Buffer {
