@@ -48,6 +48,14 @@ def _(s):
     is_error(client.option("LIST", b"1234"), "INVALID")
 
 
+@check("LIST where nothing may be listed is ERR_POLICY, and the session goes on")
+def _(s):
+    address, name = s.target.unlisted or untried("no listener that refuses LIST")
+    client = s.connect(address)
+    is_error(client.option("LIST"), "POLICY")
+    expect(client.go(name)[-1][0] == ACK, "GO is refused afterwards")
+
+
 @check("GO and INFO: INFO_EXPORT before ACK; after an error the session goes on")
 def _(s):
     client = s.connect()
@@ -70,6 +78,21 @@ def _(s):
     expect(low & (low - 1) == 0 and low <= preferred <= high, f"sizes {low}, {preferred}, {high}")
     if 1 not in kinds:
         raise Part("no INFO_NAME")
+
+
+@check("INFO and GO present the same size and flags, in each header form")
+def _(s):
+    for form in ("none", "STRUCTURED_REPLY", "EXTENDED_HEADERS"):
+        client = s.connect()
+        if form != "none":
+            if not client.negotiate(form):
+                continue
+            client.set_context(s.target.name, "base:allocation")
+        told = []
+        for option in ("INFO", "GO"):
+            expect(client.go(s.target.name, option=option)[-1][0] == ACK, f"{option} is refused")
+            told.append((client.size, client.flags))
+        expect(told[0] == told[1], f"{form}: INFO presents {told[0]}, GO {told[1]}")
 
 
 @check("unknown options are ERR_UNSUP, read to their end (rule 1)")

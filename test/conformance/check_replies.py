@@ -12,6 +12,24 @@ def _(s):
         expect(client.ask(READ, offset, length)[-1]["form"] == "structured", "a simple reply to READ")
 
 
+@check("STRUCTURED_REPLY: a second one is ERR_INVALID, and so is data; the first stays in force")
+def _(s):
+    client = s.connect()
+    is_error(client.option("STRUCTURED_REPLY", b"1"), "INVALID")
+    expect(client.negotiate("STRUCTURED_REPLY"), "no structured replies")
+    is_error(client.option("STRUCTURED_REPLY"), "INVALID")
+    expect(client.go(s.target.name)[-1][0] == ACK, "GO is refused")
+    expect(client.ask(READ, 0, 512)[-1]["form"] == "structured", "a simple reply to READ")
+
+
+@check("SET_META_CONTEXT before STRUCTURED_REPLY is ERR_INVALID, and selects nothing")
+def _(s):
+    client = s.connect()
+    is_error(client.option("SET_META_CONTEXT", meta_data(s.target.name, ["base:allocation"])), "INVALID")
+    expect(client.go(s.target.name)[-1][0] == ACK, "GO is refused")
+    expect(client.error(BLOCK_STATUS, 0, 512) == EINVAL, "BLOCK_STATUS without a context is not EINVAL")
+
+
 @check("errors of structured replies say what was wrong")
 def _(s):
     client = s.enter()
@@ -125,6 +143,66 @@ def _(s):
     is_error(client.option("STRUCTURED_REPLY"), "EXT_HEADER_REQD")
 
 
+@check("EXTENDED_HEADERS: a second one is ERR_INVALID, and the first stays in force")
+def _(s):
+    client = s.connect()
+    expect(client.negotiate("EXTENDED_HEADERS"), "no extended headers")
+    is_error(client.option("EXTENDED_HEADERS"), "INVALID")
+    expect(client.go(s.target.name)[-1][0] == ACK, "GO is refused")
+    expect(client.ask(READ, 0, 512)[-1]["form"] == "extended", "READ is answered in another form")
+
+
+@check("EXTENDED_HEADERS: with and without STRUCTURED_REPLY before it, and contexts before or after it")
+def _(s):
+    for options in (("E", "M"), ("S", "E", "M"), ("S", "M", "E", "M")):
+        client = s.connect()
+        for option in options:
+            if option == "M":
+                ids = client.set_context(s.target.name, "base:allocation")
+                expect(list(ids) == ["base:allocation"], f"{options}: the context is not selected")
+            else:
+                name = {"S": "STRUCTURED_REPLY", "E": "EXTENDED_HEADERS"}[option]
+                expect(client.negotiate(name), f"{options}: {name} is refused")
+        expect(client.go(s.target.name)[-1][0] == ACK, f"{options}: GO is refused")
+        chunk = client.ask(BLOCK_STATUS, 0, MIB)[0]
+        expect(chunk["type"] == STATUS_EXT, f"{options}: error {chunk['error']}, chunk type {chunk['type']}")
+        expect(struct.unpack(">I", chunk["data"][:4])[0] == ids["base:allocation"], f"{options}: another context's ID")
+
+
+@check("BLOCK_STATUS_PAYLOAD is offered by INFO and by GO with extended headers, and by neither with structured replies")
+def _(s):
+    def offered(client, option):
+        expect(client.go(s.target.name, option=option)[-1][0] == ACK, f"{option} is refused")
+        return client.flags & BLOCK_STATUS_PAYLOAD != 0
+
+    for form in ("EXTENDED_HEADERS", "STRUCTURED_REPLY"):
+        client = s.connect()
+        expect(client.negotiate(form), f"{form} is refused")
+        # After INFO a client may still select contexts; GO without any has no use for the flag.
+        answers = [offered(client, "INFO")]
+        client.set_context(s.target.name, "base:allocation")
+        answers += [offered(client, "INFO"), offered(client, "GO")]
+        expect(answers == [form == "EXTENDED_HEADERS"] * 3, f"{form}: INFO without a context, INFO and GO with one: {answers}")
+
+
+@check("BLOCK_STATUS of an empty disk of 8 TiB: holes that cover it, in at most 16 requests of 64 bits")
+def _(s):
+    address, name, size = s.target.huge or untried("no disk of 8 TiB here")
+    client = s.connect(address)
+    expect(client.negotiate("EXTENDED_HEADERS"), "no extended headers")
+    expect(client.set_context(name, "base:allocation"), "no metadata context")
+    expect(client.go(name)[-1][0] == ACK and client.size == size, "GO is refused, or the size is another")
+    at = requests = 0
+    while at < size:
+        requests += 1
+        expect(requests <= 16, f"{at >> 30} GiB after 16 requests")
+        chunk = client.ask(BLOCK_STATUS, at, size - at)[0]
+        expect(chunk["type"] == STATUS_EXT, f"error {chunk['error']}")
+        for length, state in struct.iter_unpack(">QQ", chunk["data"][8:]):
+            expect(length > 0 and state == 3, f"an extent of {length} bytes at {at} with state {state}")
+            at += length
+
+
 @check("64-bit lengths: the whole export at once, and none wraps around (rule 9)")
 def _(s):
     client = s.enter("extended", ["base:allocation"])
@@ -147,6 +225,25 @@ def _(s):
     expect(number == context and len(plain[0]["data"]) == 8 + 16 * count, "a count that is wrong")
     for bad in (struct.pack(">QI", 512, context + 99), struct.pack(">QII", 512, context, context), b"123"):
         expect(client.error(BLOCK_STATUS, 0, len(bad), PAYLOAD_LEN, bad) == EINVAL, "a bad filter is accepted")
+
+
+@check("filters of several contexts: exactly those that are named, in any order; a filter of none is EINVAL")
+def _(s):
+    client = s.enter("extended", ["base:allocation", "qemu:allocation-depth"])
+    needs(client, BLOCK_STATUS_PAYLOAD, "the payload")
+    expect(client.write(150 * MIB, noise(4096)) == 0, "WRITE fails")
+    ids = sorted(client.ids.values())
+    plain = {chunk["data"][:4]: chunk["data"] for chunk in client.ask(BLOCK_STATUS, 150 * MIB, 4 * MIB)}
+    expect(len(plain) == 2, f"{len(plain)} chunks without a filter")
+    for chosen in (ids, ids[::-1], ids[:1], ids[1:]):
+        payload = struct.pack(f">Q{len(chosen)}I", 4 * MIB, *chosen)
+        chunks = client.ask(BLOCK_STATUS, 150 * MIB, len(payload), PAYLOAD_LEN, payload)
+        found = {chunk["data"][:4]: chunk["data"] for chunk in chunks if chunk["type"] == STATUS_EXT}
+        wanted = {key: data for key, data in plain.items() if struct.unpack(">I", key)[0] in chosen}
+        expect(found == wanted, f"the filter {chosen} is answered with {sorted(found)}")
+    empty = struct.pack(">Q", 4 * MIB)
+    expect(client.error(BLOCK_STATUS, 150 * MIB, len(empty), PAYLOAD_LEN, empty) == EINVAL, "a filter of none is not EINVAL")
+    expect(client.alive(), "the connection is lost")
 
 
 @check("PAYLOAD_LEN: WRITE has it; on others the payload is read past and EINVAL")

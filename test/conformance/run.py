@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 import check_handshake  # noqa: F401
 import check_replies  # noqa: F401
 import check_commands  # noqa: F401
+import check_payloads  # noqa: F401
 import check_endings  # noqa: F401
 import servers
 from suite import CHECKS, No, Part, Session, Untried
@@ -57,14 +58,22 @@ def column(label, target):
     return found
 
 
+def default_labels():
+    """Atoll, then each other server in both generations; of those of this machine, the ones that are installed."""
+    here = [name for name in servers.STARTERS if name == "atoll" or (servers.NEWEST not in name and shutil.which(name))]
+    newest = [name for name in servers.STARTERS if servers.NEWEST in name]
+    return sorted(here + newest, key=lambda label: list(servers.STARTERS).index(label.removeprefix(servers.NEWEST)))
+
+
 def columns_of(labels):
     """All servers at the same time, but for the round trips. One that does not start is a column of its own."""
     columns, targets = [], []
     for label in labels:
-        one = {"server": label, "checks": [], "tcp_option_ms": None, "error": ""}
+        one = {"server": label, "title": label, "checks": [], "tcp_option_ms": None, "error": ""}
         target = None
         try:
             target = started(label)
+            one["title"] = target.title
             one["tcp_option_ms"] = round_trip_ms(target.tcp) if target.tcp else None
         except (RuntimeError, OSError, Closed, AssertionError) as why:
             one["error"] = str(why) or type(why).__name__
@@ -81,7 +90,7 @@ def columns_of(labels):
 
 
 def table(columns):
-    names = [one["server"].split("?")[0][-24:] for one in columns]
+    names = [one["title"] for one in columns]
     rows = [(title, [one["checks"][i][0] for one in columns]) for i, (title, _) in enumerate(CHECKS)]
     times = [f"{one['tcp_option_ms']:.3f} ms" if one["tcp_option_ms"] else "-" for one in columns]
     rows.append(("an option and its answer over TCP, median", times))
@@ -93,17 +102,18 @@ def table(columns):
         if one["error"]:
             reasons = [f"- it could not be tried: {one['error']}"]
         if reasons:
-            lines += ["", f"{one['server']}:", "", *reasons]
+            lines += ["", f"{one['title']}:", "", *reasons]
     return "\n".join(lines)
 
 
 def main():
     parser = argparse.ArgumentParser(prog="scripts/nbd-conformance", description=__doc__)
-    what = "atoll, qemu-nbd, nbdkit or nbd-server, which are started, or a URI of one that runs (it is written to); default: all"
+    what = "a server to start (atoll, qemu-nbd, nbdkit, nbd-server, the last three also as newest:NAME from the Debian 13 tree)"
+    what += " or the URI of one that runs, which is written to (default: all that can be started)"
     parser.add_argument("--server", action="append", metavar="SERVER", help=what)
     parser.add_argument("--json", action="store_true", help="titles, columns and the table as JSON")
     options = parser.parse_args()
-    labels = options.server or [name for name in servers.STARTERS if name == "atoll" or shutil.which(name)]
+    labels = options.server or default_labels()
     columns = columns_of(labels)
     if options.json:
         json.dump({"titles": [title for title, _ in CHECKS], "columns": columns, "table": table(columns)}, sys.stdout)

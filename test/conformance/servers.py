@@ -18,13 +18,18 @@ ROOT = Path(__file__).resolve().parents[2]
 START_LIMIT_S = 60
 STOP_LIMIT_S = 20
 DISK_BYTES = 256 << 20
+HUGE_BYTES = 8 << 40  # less than the largest file of ext4
+# The label of a server of the Debian 13 tree begins with this.
+NEWEST = "newest:"
 
 
 class Target:
     """What a server offers to the checks.
 
     `address` and `name`: a writable export; an address is the path of a unix socket or (host, port).
-    `tcp`: where an option's round trip is measured. `read_only`: (address, name).
+    `tcp`: where an option's round trip is measured. `read_only`: (address, name). `unlisted`: (address, name) where LIST is refused.
+    `huge`: (address, name, bytes) of an empty disk of HUGE_BYTES. `title`: the program with its version.
+    `command(PROGRAM, ...)`: what runs it, for servers of the Debian 13 tree.
     `tls`: (address, name, folder of the certificates). `tls_optional`: address of the same where TLS is for those who ask.
     `tls_verified`: (address, name, folder) where clients need a certificate of the CA. `capped`: (address, most connections).
     `snapshot`: the id of a snapshot of the export. `grow()`: makes the export larger. `any_name`: every name is this export.
@@ -33,15 +38,30 @@ class Target:
 
     def __init__(self, label, address=None, name="disk", tcp=None):
         self.label, self.address, self.name, self.tcp = label, address, name, tcp
+        self.title = label.split("?")[0][-24:]
+        self.runner = [str(ROOT / "scripts/newest-clients")] if label.startswith(NEWEST) else []
+        self.unlisted = self.huge = None
         self.read_only = self.tls = self.tls_optional = self.snapshot = self.grow = self.directory = None
         self.tls_verified = self.capped = self.said_at_shutdown = None
         self.any_name = False
         self.patience_s = 2.0
         self.processes = []
 
+    def command(self, *command):
+        return [*self.runner, *command]
+
+    def add_version(self, *command):
+        """Completes the title by the version that the program prints."""
+        # The first call may have to make the Debian 13 tree.
+        printed = subprocess.run(self.command(*command), capture_output=True, text=True, timeout=600, stdin=subprocess.DEVNULL)
+        version = re.search(r"\d+\.\d+", printed.stdout + printed.stderr)
+        if not version:
+            raise RuntimeError(f"{' '.join(command)} prints no version:\n{printed.stdout}{printed.stderr}")
+        self.title = f"{command[0]} {version[0]}"
+
     def run(self, *command):
         with open(Path(self.directory) / "log", "ab") as log:
-            self.processes.append(subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log))
+            self.processes.append(subprocess.Popen(self.command(*command), stdin=subprocess.DEVNULL, stdout=log, stderr=log))
 
     def log(self):
         return (Path(self.directory) / "log").read_text(errors="replace")[-20_000:]
@@ -146,16 +166,21 @@ def fill(target):
         subprocess.run(["openssl", *command.split()], cwd=folder, check=True, capture_output=True, timeout=60)
     with open(folder / "disk", "wb") as disk:
         disk.truncate(DISK_BYTES)
+    with open(folder / "huge", "wb") as disk:
+        disk.truncate(HUGE_BYTES)
     target.address = str(folder / "nbd.sock")
     target.grow = lambda: (folder / "disk").open("r+b").truncate(2 * DISK_BYTES)
 
 
 def qemu_nbd(target):
     disk, secure = target.directory + "/disk", local()
+    target.add_version("qemu-nbd", "--version")
     target.tcp = local()
     common = ["qemu-nbd", "--format=raw", "--persistent", "--shared=64", "--export-name=disk", "--discard=unmap"]
     common += ["--allocation-depth"]
     target.run(*common, f"--socket={target.address}", disk)
+    huge = target.directory + "/huge.sock"
+    target.run(*common, f"--socket={huge}", target.directory + "/huge")
     target.run(*common, "--bind=127.0.0.1", f"--port={target.tcp[1]}", "--read-only", disk)
     credentials = f"tls-creds-x509,id=tls0,endpoint=server,verify-peer=no,dir={target.directory}"
     Path(disk + "-tls").write_bytes(bytes(1 << 20))
@@ -163,7 +188,8 @@ def qemu_nbd(target):
     for address, verify in ((secure, "no"), (verified, "yes")):
         object = f"--object={credentials.replace('verify-peer=no', 'verify-peer=' + verify)}"
         target.run(*common, "--bind=127.0.0.1", f"--port={address[1]}", object, "--tls-creds=tls0", disk + "-tls")
-    target.wait_for(target.address, target.tcp, secure, verified)
+    target.wait_for(target.address, target.tcp, secure, verified, huge)
+    target.huge = (huge, "disk", HUGE_BYTES)
     target.tls_verified = (verified, "disk", target.directory)
     target.read_only = (target.tcp, "disk")
     target.tls = (secure, "disk", target.directory)
@@ -171,15 +197,19 @@ def qemu_nbd(target):
 
 def nbdkit(target):
     disk, secure = target.directory + "/disk", local()
+    target.add_version("nbdkit", "--version")
     target.tcp, target.any_name = local(), True
     common = ["nbdkit", "--foreground", "--ipaddr=127.0.0.1"]
     target.run("nbdkit", "--foreground", f"--unix={target.address}", "file", disk)
+    huge = target.directory + "/huge.sock"
+    target.run("nbdkit", "--foreground", f"--unix={huge}", "file", target.directory + "/huge")
     target.run(*common, f"--port={target.tcp[1]}", "--readonly", "file", disk)
     target.tls_optional, verified = local(), local()
     for address, tls in ((secure, ["require"]), (target.tls_optional, ["on"]), (verified, ["require", "--tls-verify-peer"])):
         secured = [f"--port={address[1]}", f"--tls={tls[0]}", *tls[1:], f"--tls-certificates={target.directory}"]
         target.run(*common, *secured, "memory", "1M")
-    target.wait_for(target.address, target.tcp, secure, target.tls_optional, verified)
+    target.wait_for(target.address, target.tcp, secure, target.tls_optional, verified, huge)
+    target.huge = (huge, "disk", HUGE_BYTES)
     target.tls_verified = (verified, "disk", target.directory)
     target.read_only = (target.tcp, "disk")
     target.tls = (secure, "disk", target.directory)
@@ -187,12 +217,14 @@ def nbdkit(target):
 
 def nbd_server(target):
     """On TCP alone. In the foreground it would serve one connection, so it is let go to the background."""
-    folder, secure = target.directory, local()
+    folder, secure, unlisted = target.directory, local(), local()
+    target.add_version("nbd-server", "-V")
     target.address = target.tcp = local()
     files = [f"certfile = {folder}/server-cert.pem", f"keyfile = {folder}/server-key.pem"]
     files += [f"cacertfile = {folder}/ca-cert.pem"]
-    for address, more in ((target.tcp, []), (secure, [*files, "force_tls = true"])):
-        config = ["[generic]", "listenaddr = 127.0.0.1", f"port = {address[1]}", "allowlist = true", *more]
+    listed = "allowlist = true"
+    for address, more in ((target.tcp, [listed]), (secure, [listed, *files, "force_tls = true"]), (unlisted, [])):
+        config = ["[generic]", "listenaddr = 127.0.0.1", f"port = {address[1]}", *more]
         config += ["[disk]", f"exportname = {folder}/disk", "flush = true", "fua = true", "trim = true"]
         config += ["[ro]", f"exportname = {folder}/disk", "readonly = true"]
         Path(folder, f"config-{address[1]}").write_text("\n".join(config) + "\n")
@@ -202,6 +234,7 @@ def nbd_server(target):
         target.wait_for(address)
         target.processes.append(Daemon(int(Path(folder, f"pid-{address[1]}").read_text())))
     target.tls_verified = (secure, "disk", folder)
+    target.unlisted = (unlisted, "disk")
     target.read_only = (target.tcp, "ro")
     target.tls = (secure, "disk", folder)
 
@@ -262,9 +295,11 @@ def atoll(target):
     target.wait_for(http, target.address, target.tcp, secure, target.tls_optional, logged='"msg":"serving"')
     api = Api("127.0.0.1:%d" % http[1], folder + "/data")
     target.name = api.create("volume", {"size": 1})
+    target.huge = (target.address, api.create("volume", {"size": HUGE_BYTES >> 30}), HUGE_BYTES)
     target.snapshot = api.create("snapshot", {"volume_id": target.name, "force": True})
     target.read_only = (target.address, target.snapshot)
     target.tls = (secure, api.attach(api.create("volume", {"size": 1})), folder)
+    target.unlisted = (target.tcp, target.tls[1])
     target.grow = lambda: api.grow(target.name)
 
     # A second one, with what would be in the way of the other checks: a limit on connections, and certificates of clients.
@@ -295,6 +330,7 @@ def at_uri(uri):
 
 
 STARTERS = {"atoll": atoll, "qemu-nbd": qemu_nbd, "nbdkit": nbdkit, "nbd-server": nbd_server}
+STARTERS |= {NEWEST + name: start for name, start in STARTERS.items() if start is not atoll}
 
 
 def start(what):
