@@ -1,0 +1,136 @@
+#include "attach/options.h"
+
+#include <getopt.h>
+
+#include <charconv>
+#include <cstring>
+
+namespace atl::attach {
+
+const char* const usage =
+    "usage:\n"
+    "  atoll-attach [options] URI /dev/nbdN    attach an export as a block device\n"
+    "  atoll-attach --resize /dev/nbdN         let a device follow its export, which has grown\n"
+    "  atoll-attach --detach /dev/nbdN         detach a device that nobody uses\n"
+    "\n"
+    "URI: nbd://HOST[:PORT]/NAME or nbd+unix:///NAME?socket=PATH\n"
+    "\n"
+    "options:\n"
+    "  -C, --connections N         connections to the server, 1 to 16 (default: 1)\n"
+    "  -t, --timeout SECONDS       send a request again that got no reply, 1 to 86400 (default: 30)\n"
+    "  -d, --dead-timeout SECONDS  fail requests without a server after, 1 to 604800 (default: 600)\n"
+    "  -b, --block-size BYTES      block size: 512, 1024, 2048 or 4096 (default: 512)\n"
+    "  -f, --foreground            stay in the foreground and log to stderr\n"
+    "      --force                 with --detach: detach a device that is in use, and lose its data\n"
+    "  -h, --help                  show this help\n"
+    "  -V, --version               show the version\n"
+    "\n"
+    "exit status: 0 for success, 1 for a failure, 2 for a wrong command line\n";
+
+namespace {
+
+constexpr const char* device_prefix = "/dev/nbd";
+constexpr uint32_t index_max = 4095;
+
+Result<uint32_t> number_from(const char* text, const char* what, uint32_t least, uint32_t most) {
+  uint32_t value = 0;
+  const char* end = text + std::strlen(text);
+  const auto [stopped, failed] = std::from_chars(text, end, value);
+  if (failed != std::errc{} || stopped != end || value < least || value > most)
+    return Error{Code::invalid, std::string(what) + ": expected a number from " + std::to_string(least) + " to " +
+                                    std::to_string(most) + ", got \"" + text + "\""};
+  return value;
+}
+
+Result<uint32_t> index_from(const char* device) {
+  if (std::strncmp(device, device_prefix, std::strlen(device_prefix)) == 0)
+    if (const Result<uint32_t> index = number_from(device + std::strlen(device_prefix), device, 0, index_max); index)
+      return *index;
+  return Error{Code::invalid, std::string("expected a device such as /dev/nbd0, got \"") + device + "\""};
+}
+
+/// Only one task at a time.
+Result<void> choose(Options& options, Options::Task task) {
+  if (options.task != Options::Task::attach && options.task != task)
+    return Error{Code::invalid, "expected one of --resize and --detach, got two"};
+  options.task = task;
+  return {};
+}
+
+Result<void> positional_from(Options& options, int count, char** arguments) {
+  const bool attaching = options.task == Options::Task::attach;
+  if (attaching && count == 0) return Error{Code::invalid, "expected a URI and a device, got nothing"};
+  const int expected = attaching ? 2 : 1;
+  if (count < expected) return Error{Code::invalid, "expected a device such as /dev/nbd0, got nothing"};
+  if (count > expected)
+    return Error{Code::invalid, std::string("expected nothing after the device, got \"") + arguments[expected] + "\""};
+  if (attaching) {
+    Result<ExportUri> uri = parse_uri(arguments[0]);
+    if (!uri) return uri.error();
+    options.uri = std::move(*uri);
+  }
+  Result<uint32_t> index = index_from(arguments[expected - 1]);
+  if (!index) return index.error();
+  options.device.index = *index;
+  return {};
+}
+
+}  // namespace
+
+Result<Options> options_from(int argc, char** argv) {
+  Options options;
+  options.device.timeout_s = 30;
+  options.device.dead_timeout_s = 600;
+  enum : int { resize = 256, detach, force };
+  static const option names[] = {{"connections", required_argument, nullptr, 'C'},
+                                 {"timeout", required_argument, nullptr, 't'},
+                                 {"dead-timeout", required_argument, nullptr, 'd'},
+                                 {"block-size", required_argument, nullptr, 'b'},
+                                 {"foreground", no_argument, nullptr, 'f'},
+                                 {"force", no_argument, nullptr, force},
+                                 {"resize", no_argument, nullptr, resize},
+                                 {"detach", no_argument, nullptr, detach},
+                                 {"help", no_argument, nullptr, 'h'},
+                                 {"version", no_argument, nullptr, 'V'},
+                                 {nullptr, 0, nullptr, 0}};
+  ::optind = 0;  // glibc: from the beginning, also when it was called before
+  ::opterr = 0;
+  for (int c; (c = ::getopt_long(argc, argv, ":C:t:d:b:fhV", names, nullptr)) != -1;) {
+    const auto number = [&](uint32_t& into, const char* what, uint32_t least, uint32_t most) -> Result<void> {
+      Result<uint32_t> value = number_from(::optarg, what, least, most);
+      if (!value) return value.error();
+      into = *value;
+      return {};
+    };
+    // Of a long option the last argument read is the option; of a short one it may be a group of letters.
+    const auto given = [&] {
+      const char* last = argv[::optind - 1];
+      return std::strncmp(last, "--", 2) == 0 ? std::string(last) : std::string("-") + static_cast<char>(::optopt);
+    };
+    Result<void> read;
+    switch (c) {
+      case 'C': read = number(options.connections, "--connections", 1, 16); break;
+      case 't': read = number(options.device.timeout_s, "--timeout", 1, 86'400); break;
+      case 'd': read = number(options.device.dead_timeout_s, "--dead-timeout", 1, 604'800); break;
+      case 'b': read = number(options.device.block_bytes, "--block-size", 512, 4096); break;
+      case 'f': options.foreground = true; break;
+      case force: options.force = true; break;
+      case resize: read = choose(options, Options::Task::resize); break;
+      case detach: read = choose(options, Options::Task::detach); break;
+      case 'h': options.task = Options::Task::help; return options;
+      case 'V': options.task = Options::Task::version; return options;
+      case ':': return Error{Code::invalid, given() + ": expected a value, got nothing"};
+      default: return Error{Code::invalid, "expected an option from --help, got \"" + given() + "\""};
+    }
+    if (!read) return read.error();
+  }
+  if ((options.device.block_bytes & (options.device.block_bytes - 1)) != 0)
+    return Error{Code::invalid,
+                 "--block-size: expected a power of two, got " + std::to_string(options.device.block_bytes)};
+  if (options.force && options.task != Options::Task::detach)
+    return Error{Code::invalid, "--force: expected --detach with it"};
+  if (Result<void> read = positional_from(options, argc - ::optind, argv + ::optind); !read) return read.error();
+  return options;
+}
+
+}  // namespace atl::attach
