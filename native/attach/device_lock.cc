@@ -15,10 +15,19 @@ struct flock whole_file() {
   return lock;
 }
 
+std::string lock_path(uint32_t index) { return "/run/atoll-attach-nbd" + std::to_string(index); }
+
 }  // namespace
 
+Result<DeviceLock> DeviceLock::open_to_look(uint32_t index) {
+  const std::string path = lock_path(index);
+  Socket file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
+  if (file.fd() < 0) return Error::from_errno(errno, "open " + path);
+  return DeviceLock(std::move(file));
+}
+
 Result<DeviceLock> DeviceLock::open(uint32_t index) {
-  const std::string path = "/run/atoll-attach-nbd" + std::to_string(index);
+  const std::string path = lock_path(index);
   Socket file(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
   if (file.fd() < 0) return Error::from_errno(errno, "open " + path);
   return DeviceLock(std::move(file));
@@ -28,7 +37,8 @@ Result<void> DeviceLock::take() {
   struct flock lock = whole_file();
   if (::fcntl(file_.fd(), F_SETLK, &lock) == 0) return {};
   const pid_t other = holder();
-  return Error{Code::busy, "process " + std::to_string(other) + " keeps the device; detach it first, or take another"};
+  return Error{Code::busy,
+               "process " + std::to_string(other) + " keeps this device attached; detach it first, or take another"};
 }
 
 pid_t DeviceLock::holder() const {

@@ -12,6 +12,8 @@ class DeviceLock {
  public:
   /// Opens the lock's file (/run/atoll-attach-nbdN), and takes nothing yet.
   static Result<DeviceLock> open(uint32_t index);
+  /// Opens a lock's file that exists, to ask for its holder. `not_found`: the device never had a keeper.
+  static Result<DeviceLock> open_to_look(uint32_t index);
   /// `busy`: another process keeps the device.
   Result<void> take();
   /// The process that holds it; 0: none.

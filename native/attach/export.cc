@@ -157,6 +157,7 @@ Result<Export> answer(int fd, Option option, const std::string& name) {
 }
 
 Result<OpenedExport> negotiate(const ExportUri& uri, Option option) {
+  if (uri.tls) return Error{Code::unsupported, "expected a URI without TLS: nbd://… or nbd+unix://…"};
   Result<Socket> socket = uri.host.empty() ? connect_unix(uri.socket_path) : connect_tcp(uri.host, uri.port);
   if (!socket) return socket.error();
   const int fd = socket->fd();

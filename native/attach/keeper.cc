@@ -9,46 +9,70 @@
 #include <algorithm>
 #include <cerrno>
 #include <csignal>
-#include <string>
 
 namespace atl::attach {
 namespace {
 
 constexpr int retry_ms_min = 100;
 constexpr int retry_ms_max = 2'000;
+// The kernel reports no death of a connection when it is told to disconnect the device.
+constexpr int orphan_check_ms = 5'000;
 // How long the driver may take to see that a connection has died, in which it takes no socket in its place.
 constexpr int offers_max = 100;
 constexpr useconds_t offer_us = 10'000;
 
 }  // namespace
 
-Result<Keeper> Keeper::attach(NbdNetlink netlink, const ExportUri& uri, DeviceSettings device, uint32_t connections) {
+Result<Keeper> Keeper::attach(NbdNetlink netlink, DeviceState state, std::optional<uint32_t> index) {
   constexpr uint16_t multi_conn = 1 << 8;
-  Keeper keeper(std::move(netlink), uri, device);
+  Keeper keeper(std::move(netlink), std::move(state));
+  DeviceSettings& device = keeper.state_.device;
   std::vector<int> descriptors;
-  for (uint32_t i = 0; i < connections; i++) {
-    Result<OpenedExport> opened = open_export(uri);
+  for (uint32_t i = 0; i < keeper.state_.connections; i++) {
+    const size_t address = keeper.source_.current();
+    Result<OpenedExport> opened = keeper.source_.open();
     if (!opened) return opened.error();
     if (i == 0) {
-      keeper.device_.facts = opened->facts;
-      if (connections > 1 && (opened->facts.flags & multi_conn) == 0)
+      device.facts = opened->facts;
+      if (keeper.state_.connections > 1 && (opened->facts.flags & multi_conn) == 0)
         return Error{Code::unsupported, "the server does not allow several connections to this export"};
       if (opened->facts.block_bytes_min > device.block_bytes)
-        return Error{Code::invalid, "the server asks for blocks of " + std::to_string(opened->facts.block_bytes_min) +
-                                        " bytes: give --block-size"};
+        return Error{Code::invalid, "expected --block-size " + std::to_string(opened->facts.block_bytes_min) +
+                                        " or more, which the server requires"};
     } else if (Result<void> same = keeper.still_the_same(opened->facts); !same) {
       return same.error();
+    } else if (keeper.source_.current() != address) {
+      return Error{Code::busy, "the server went away while it was being connected; try again"};
     }
     descriptors.push_back(opened->socket.fd());
     keeper.sockets_.push_back(std::move(opened->socket));
   }
-  if (Result<void> connected = keeper.netlink_.connect(keeper.device_, descriptors); !connected)
-    return connected.error();
+  Result<uint32_t> connected = keeper.netlink_.connect(index, device, descriptors);
+  if (!connected) return connected.error();
+  device.index = *connected;
+  keeper.state_.connected_by = connection_mark(device.index);
+  keeper.record();
   return keeper;
 }
 
+Result<Keeper> Keeper::take_over(NbdNetlink netlink, DeviceState state) {
+  Result<Socket> deaths = netlink.listen_for_deaths();
+  if (!deaths) return deaths.error();
+  Keeper keeper(std::move(netlink), std::move(state));
+  keeper.deaths_ = std::move(*deaths);
+  // Who died before now was not reported to us.
+  keeper.orphan_offers_ = 1;
+  keeper.record();
+  return keeper;
+}
+
+void Keeper::record() {
+  if (Result<void> saved = save_state(state_); !saved)
+    ::syslog(LOG_ERR, "nbd%u: %s; another keeper cannot take the device over", index(), saved.error().message.c_str());
+}
+
 Result<void> Keeper::still_the_same(const Export& now) {
-  const Export& was = device_.facts;
+  const Export& was = state_.device.facts;
   if (now.flags != was.flags) return Error{Code::invalid, "the export's flags have changed (read-only?)"};
   if (now.size_bytes < was.size_bytes)
     return Error{Code::invalid, "the export has shrunk from " + std::to_string(was.size_bytes) + " to " +
@@ -56,35 +80,85 @@ Result<void> Keeper::still_the_same(const Export& now) {
   return {};
 }
 
+/// Opens the export, which must be what it was. When it has another address now, the connections to the old one end: two servers would
+/// not see each other's writes.
+Result<OpenedExport> Keeper::open_same() {
+  const size_t address = source_.current();
+  Result<OpenedExport> opened = source_.open();
+  if (!opened) return opened;
+  if (Result<void> same = still_the_same(opened->facts); !same) return same.error();
+  if (source_.current() != address)
+    for (const Socket& socket : sockets_) ::shutdown(socket.fd(), SHUT_RDWR);
+  return opened;
+}
+
+/// Returns whether the kernel took the socket in the place of a dead one.
+Result<bool> Keeper::offer(int socket, int offers) {
+  for (int i = 0; i < offers; i++) {
+    if (i > 0) ::usleep(offer_us);
+    if (Result<void> offered = netlink_.offer_socket(index(), socket); !offered) return offered.error();
+    if (took_socket(socket)) return true;
+  }
+  return false;
+}
+
 Result<void> Keeper::reconnect(Socket& dead) {
-  Result<OpenedExport> opened = open_export(uri_);
+  Result<OpenedExport> opened = open_same();
   if (!opened) return opened.error();
-  if (Result<void> same = still_the_same(opened->facts); !same) return same;
   // The driver counts it as dead only when its own reader has seen the end.
   ::shutdown(dead.fd(), SHUT_RDWR);
-  for (int i = 0; i < offers_max; i++) {
-    if (Result<void> offered = netlink_.offer_socket(device_.index, opened->socket.fd()); !offered) return offered;
-    if (took_socket(opened->socket.fd())) {
-      dead = std::move(opened->socket);
-      if (opened->facts.size_bytes > device_.facts.size_bytes) follow_size();
-      return {};
-    }
-    ::usleep(offer_us);
+  Result<bool> taken = offer(opened->socket.fd(), offers_max);
+  if (!taken) return taken.error();
+  if (!*taken) return Error{Code::busy, "the kernel does not take a new connection"};
+  dead = std::move(opened->socket);
+  if (opened->facts.size_bytes > state_.device.facts.size_bytes) follow_size();
+  return {};
+}
+
+/// Gives the kernel sockets for connections of the former keeper, as many as are dead.
+Result<void> Keeper::replace_orphans(int offers) {
+  while (has_orphans()) {
+    Result<OpenedExport> opened = open_same();
+    if (!opened) return opened.error();
+    Result<bool> taken = offer(opened->socket.fd(), offers);
+    if (!taken) return taken.error();
+    if (!*taken) return {};
+    sockets_.push_back(std::move(opened->socket));
+    ::syslog(LOG_NOTICE, "nbd%u: connected again", index());
+    if (opened->facts.size_bytes > state_.device.facts.size_bytes) follow_size();
   }
-  return Error{Code::busy, "the kernel does not take a new connection"};
+  return {};
+}
+
+Result<void> Keeper::replace_dead() {
+  for (Socket& socket : sockets_) {
+    pollfd one{socket.fd(), POLLRDHUP, 0};
+    if (::poll(&one, 1, 0) <= 0) continue;
+    if (Result<void> done = reconnect(socket); !done) return done;
+    ::syslog(LOG_NOTICE, "nbd%u: connected again", index());
+    last_failure_.clear();
+  }
+  if (orphan_offers_ > 0) {
+    if (Result<void> done = replace_orphans(orphan_offers_); !done) return done;
+    orphan_offers_ = 0;
+    last_failure_.clear();
+  }
+  return {};
 }
 
 void Keeper::follow_size() {
-  Result<Export> now = look_at_export(uri_);
+  Result<Export> now = source_.look();
+  Export& facts = state_.device.facts;
   Result<void> done = now ? still_the_same(*now) : Result<void>(now.error());
-  if (done && now->size_bytes > device_.facts.size_bytes) {
-    done = netlink_.resize(device_.index, now->size_bytes);
+  if (done && now->size_bytes > facts.size_bytes) {
+    done = netlink_.resize(index(), now->size_bytes);
     if (done) {
-      device_.facts.size_bytes = now->size_bytes;
-      ::syslog(LOG_INFO, "nbd%u: now %llu bytes", device_.index, static_cast<unsigned long long>(now->size_bytes));
+      facts.size_bytes = now->size_bytes;
+      record();
+      ::syslog(LOG_INFO, "nbd%u: now %llu bytes", index(), static_cast<unsigned long long>(now->size_bytes));
     }
   }
-  if (!done) ::syslog(LOG_ERR, "nbd%u: its size: %s", device_.index, done.error().message.c_str());
+  if (!done) ::syslog(LOG_ERR, "nbd%u: its size: %s", index(), done.error().message.c_str());
 }
 
 Result<Keeper::End> Keeper::keep() {
@@ -94,14 +168,14 @@ Result<Keeper::End> Keeper::keep() {
   const Socket told(::signalfd(-1, &signals, SFD_CLOEXEC));
   if (told.fd() < 0) return Error::from_errno(errno, "signalfd");
 
-  std::string last_failure;
   int retry_ms = retry_ms_min;
-  bool waiting = false;  // some connection is dead and could not be replaced yet
+  bool waiting = orphan_offers_ > 0;  // some connection is dead, or may be, and could not be replaced yet
   for (;;) {
-    std::vector<pollfd> polled{{told.fd(), POLLIN, 0}};
+    std::vector<pollfd> polled{{told.fd(), POLLIN, 0}, {has_orphans() ? deaths_.fd() : -1, POLLIN, 0}};
     // POLLRDHUP alone: what the kernel receives on these sockets must not wake us. While one is dead time does.
     for (const Socket& socket : sockets_) polled.push_back({waiting ? -1 : socket.fd(), POLLRDHUP, 0});
-    const int ready = ::poll(polled.data(), polled.size(), waiting ? retry_ms : -1);
+    const int timeout_ms = waiting ? retry_ms : has_orphans() ? orphan_check_ms : -1;
+    const int ready = ::poll(polled.data(), polled.size(), timeout_ms);
     if (ready < 0 && errno != EINTR) return Error::from_errno(errno, "poll");
     if (ready > 0 && polled[0].revents != 0) {
       signalfd_siginfo signal;
@@ -111,23 +185,18 @@ Result<Keeper::End> Keeper::keep() {
       }
       continue;
     }
-    if (!is_connected(device_.index)) return End::detached;
-    bool failed = false;
-    for (Socket& socket : sockets_) {
-      pollfd one{socket.fd(), POLLRDHUP, 0};
-      if (::poll(&one, 1, 0) <= 0) continue;
-      if (Result<void> done = reconnect(socket); !done) {
-        failed = true;
-        if (done.error().message != last_failure)
-          ::syslog(LOG_WARNING, "nbd%u: lost a connection: %s", device_.index, done.error().message.c_str());
-        last_failure = done.error().message;
-        break;
-      }
-      ::syslog(LOG_NOTICE, "nbd%u: connected again", device_.index);
-      last_failure.clear();
+    if (!is_ours()) return End::detached;
+    // A death is reported before the driver takes a socket in its place.
+    if (polled[1].revents != 0 && read_deaths(deaths_.fd(), index())) orphan_offers_ = offers_max;
+    const Result<void> done = replace_dead();
+    // Somebody has disconnected the device, and somebody else has it open still.
+    if (!done && done.error().code == Code::shutdown) return End::detached;
+    if (!done && done.error().message != last_failure_) {
+      ::syslog(LOG_WARNING, "nbd%u: lost a connection: %s", index(), done.error().message.c_str());
+      last_failure_ = done.error().message;
     }
-    retry_ms = failed && waiting ? std::min(retry_ms * 2, retry_ms_max) : retry_ms_min;
-    waiting = failed;
+    retry_ms = !done && waiting ? std::min(retry_ms * 2, retry_ms_max) : retry_ms_min;
+    waiting = !done;
   }
 }
 

@@ -13,6 +13,8 @@
 #include "attach/device_lock.h"
 #include "attach/device_use.h"
 #include "attach/keeper.h"
+#include "attach/kernel_module.h"
+#include "attach/list.h"
 #include "attach/options.h"
 
 namespace atl::attach {
@@ -26,22 +28,84 @@ int fail(const std::string& message) {
   return exit_failed;
 }
 
-/// Keeps the device until told otherwise; says over `ready` when it is attached.
-int keep(const Options& options, int ready) {
-  Result<DeviceLock> lock = DeviceLock::open(options.device.index);
-  if (!lock) return fail(lock.error().message);
-  if (Result<void> taken = lock->take(); !taken) return fail(taken.error().message);
+std::string device_path(uint32_t index) { return "/dev/nbd" + std::to_string(index); }
+
+Result<NbdNetlink> open_netlink() {
   Result<NbdNetlink> netlink = NbdNetlink::open();
-  if (!netlink) return fail(netlink.error().message);
-  Result<Keeper> keeper = Keeper::attach(std::move(*netlink), options.uri, options.device, options.connections);
-  if (!keeper) return fail(keeper.error().message);
+  if (netlink || netlink.error().code != Code::not_found) return netlink;
+  if (Result<void> loaded = load_nbd_module(); !loaded) return loaded.error();
+  return NbdNetlink::open();
+}
+
+/// Returns the record of a device without a keeper, if it can be taken over with these options.
+Result<DeviceState> state_to_resume(const Options& options) {
+  const std::string device = device_path(*options.index);
+  Result<DeviceState> recorded = load_state(*options.index);
+  if (!recorded)
+    return Error{Code::busy, device + " is attached, but not by atoll-attach as far as its records show (" +
+                                 recorded.error().message + "); detach it first, or take another device"};
+  if (options.task == Options::Task::resume) return recorded;
+  if (recorded->uri.name != options.state.uri.name)
+    return Error{Code::busy, device + " has another export attached; detach it first, or take another device"};
+  if (recorded->connections != options.state.connections)
+    return Error{Code::invalid, device + " has no keeper and can be taken over: expected --connections " +
+                                    std::to_string(recorded->connections) + " as it was attached"};
+  // The same export may have moved.
+  recorded->uri = options.state.uri;
+  recorded->more_addresses = options.state.more_addresses;
+  return recorded;
+}
+
+/// Connects the device, or takes it over from a keeper that is gone. `lock` is taken when there is a keeper.
+Result<Keeper> make_keeper(const Options& options, std::optional<DeviceLock>& lock) {
+  Result<NbdNetlink> netlink = open_netlink();
+  if (!netlink) return netlink.error();
+  if (options.index) {
+    Result<DeviceLock> opened = DeviceLock::open(*options.index);
+    if (!opened) return opened.error();
+    if (Result<void> taken = opened->take(); !taken) return taken.error();
+    lock.emplace(std::move(*opened));
+    if (is_connected(*options.index)) {
+      Result<DeviceState> state = state_to_resume(options);
+      if (!state) return state.error();
+      return Keeper::take_over(std::move(*netlink), std::move(*state));
+    }
+    if (options.task == Options::Task::resume)
+      return Error{Code::not_found, device_path(*options.index) + " is not attached"};
+    return Keeper::attach(std::move(*netlink), options.state, options.index);
+  }
+  // The kernel chooses, so that no two programs choose the same.
+  Result<Keeper> keeper = Keeper::attach(std::move(*netlink), options.state, std::nullopt);
+  if (!keeper) return keeper;
+  Result<DeviceLock> opened = DeviceLock::open(keeper->index());
+  if (!opened) return opened.error();
+  // The keeper that the device had before may not have noticed yet that it was disconnected.
+  if (Result<void> taken = opened->wait_and_take(); !taken) return taken.error();
+  lock.emplace(std::move(*opened));
+  return keeper;
+}
+
+void announce(const Options& options, uint32_t index) {
+  if (options.index) return;
+  std::printf("%s\n", device_path(index).c_str());
+  std::fflush(stdout);
+}
+
+/// Keeps the device until told otherwise; writes its number to `ready` when it is attached.
+int keep(const Options& options, int ready) {
   ::openlog("atoll-attach", LOG_PID | (options.foreground ? LOG_PERROR : 0), LOG_DAEMON);
-  if (ready >= 0) {
-    const char yes = 1;
-    if (::write(ready, &yes, 1) != 1) return fail("nobody waits any more");
+  std::optional<DeviceLock> lock;
+  Result<Keeper> keeper = make_keeper(options, lock);
+  if (!keeper) return fail(keeper.error().message);
+  const uint32_t index = keeper->index();
+  if (ready < 0) {
+    announce(options, index);
+  } else {
+    if (::write(ready, &index, sizeof index) != sizeof index)
+      return fail("the process that waits for the device has ended");
     ::close(ready);
     ::setsid();
-    if (::chdir("/") != 0) return fail("no root directory");
+    if (::chdir("/") != 0) return fail("the root directory cannot be entered");
     // Whoever reads our output must see its end.
     if (!std::freopen("/dev/null", "r", stdin) || !std::freopen("/dev/null", "w", stdout) ||
         !std::freopen("/dev/null", "w", stderr))
@@ -49,9 +113,10 @@ int keep(const Options& options, int ready) {
   }
   const Result<Keeper::End> end = keeper->keep();
   if (!end) {
-    ::syslog(LOG_ERR, "nbd%u: %s; it will not be reconnected", options.device.index, end.error().message.c_str());
-    return 1;
+    ::syslog(LOG_ERR, "nbd%u: %s; it is not reconnected from now on", index, end.error().message.c_str());
+    return exit_failed;
   }
+  if (*end == Keeper::End::detached) remove_state(index);
   return 0;
 }
 
@@ -62,27 +127,32 @@ int attach(const Options& options) {
   ::sigprocmask(SIG_BLOCK, &signals, nullptr);
   if (options.foreground) return keep(options, -1);
   int ready[2];
-  if (::pipe(ready) != 0) return fail("pipe");
+  if (::pipe(ready) != 0) return fail(std::string("pipe: ") + std::strerror(errno));
   const pid_t child = ::fork();
-  if (child < 0) return fail("fork");
+  if (child < 0) return fail(std::string("fork: ") + std::strerror(errno));
   if (child == 0) {
     ::close(ready[0]);
     return keep(options, ready[1]);
   }
   ::close(ready[1]);
-  char attached = 0;
-  if (::read(ready[0], &attached, 1) == 1) return 0;
-  int status = 0;  // it has said why
+  uint32_t index = 0;
+  if (::read(ready[0], &index, sizeof index) == sizeof index) {
+    announce(options, index);
+    return 0;
+  }
+  int status = 0;  // the child has printed why
   ::waitpid(child, &status, 0);
-  return 1;
+  return exit_failed;
 }
 
 int resize(const Options& options) {
-  Result<DeviceLock> lock = DeviceLock::open(options.device.index);
+  Result<DeviceLock> lock = DeviceLock::open(*options.index);
   if (!lock) return fail(lock.error().message);
   const pid_t keeper = lock->holder();
-  if (keeper == 0) return fail("no atoll-attach keeps this device");
-  return ::kill(keeper, SIGHUP) == 0 ? 0 : fail("its keeper cannot be told: " + std::string(std::strerror(errno)));
+  if (keeper == 0) return fail(device_path(*options.index) + " has no keeper; give it one with --resume");
+  return ::kill(keeper, SIGHUP) == 0
+             ? 0
+             : fail("its keeper, process " + std::to_string(keeper) + ", cannot be reached: " + std::strerror(errno));
 }
 
 /// Waits until the kernel has given the device up: it does so when the last descriptor is closed.
@@ -91,10 +161,10 @@ void wait_until_gone(uint32_t index) {
 }
 
 int detach(const Options& options) {
-  const uint32_t index = options.device.index;
+  const uint32_t index = *options.index;
   Result<DeviceLock> lock = DeviceLock::open(index);
   if (!lock) return fail(lock.error().message);
-  if (!is_connected(index)) return fail("/dev/nbd" + std::to_string(index) + " is not attached");
+  if (!is_connected(index)) return fail(device_path(index) + " is not attached");
   Socket claim;  // until the device is disconnected nobody else gets to mount it
   if (!options.force) {
     Result<Socket> claimed = claim_device(index);
@@ -108,6 +178,7 @@ int detach(const Options& options) {
   Result<NbdNetlink> netlink = NbdNetlink::open();
   if (!netlink) return fail(netlink.error().message);
   if (const Result<void> done = netlink->disconnect(index); !done) return fail(done.error().message);
+  remove_state(index);
   claim = Socket();
   // A device that is in use stays, without a connection, until its user lets go of it.
   if (!options.force) wait_until_gone(index);
@@ -125,7 +196,9 @@ int main(int argc, char** argv) {
     return exit_usage;
   }
   switch (options->task) {
-    case Options::Task::attach: return attach(*options);
+    case Options::Task::attach:
+    case Options::Task::resume: return attach(*options);
+    case Options::Task::list: return std::fputs(list_devices().c_str(), stdout) < 0 ? exit_failed : 0;
     case Options::Task::resize: return resize(*options);
     case Options::Task::detach: return detach(*options);
     case Options::Task::help: return std::fputs(usage, stdout) < 0 ? exit_failed : 0;

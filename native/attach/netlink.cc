@@ -6,6 +6,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <string>
@@ -66,39 +67,95 @@ class Message {
 
 std::string device_name(uint32_t index) { return "/dev/nbd" + std::to_string(index); }
 
+/// Calls `each` with the type and the value of every attribute.
+template <class Each>
+void for_attributes(std::span<const std::byte> attributes, Each each) {
+  while (attributes.size() >= NLA_HDRLEN) {
+    nlattr head;
+    std::memcpy(&head, attributes.data(), sizeof head);
+    if (head.nla_len < NLA_HDRLEN || head.nla_len > attributes.size()) return;
+    each(head.nla_type & NLA_TYPE_MASK, attributes.subspan(NLA_HDRLEN, head.nla_len - NLA_HDRLEN));
+    attributes = attributes.subspan(std::min<size_t>(NLA_ALIGN(head.nla_len), attributes.size()));
+  }
+}
+
+template <class T>
+std::optional<T> number_in(std::span<const std::byte> value) {
+  if (value.size() < sizeof(T)) return {};
+  T number;
+  std::memcpy(&number, value.data(), sizeof number);
+  return number;
+}
+
+std::span<const std::byte> attributes_of(std::span<const std::byte> message) {
+  return message.size() < NLMSG_HDRLEN + GENL_HDRLEN ? std::span<const std::byte>{}
+                                                     : message.subspan(NLMSG_HDRLEN + GENL_HDRLEN);
+}
+
 }  // namespace
 
 Result<NbdNetlink> NbdNetlink::open() {
   Socket socket(::socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_GENERIC));
   if (socket.fd() < 0) return Error::from_errno(errno, "netlink socket");
   NbdNetlink netlink(std::move(socket));
-  Result<uint16_t> family = netlink.find_family();
-  if (!family) return family.error();
-  netlink.family_ = *family;
+  if (Result<void> found = netlink.find_family(); !found) return found.error();
   return netlink;
 }
 
-Result<uint16_t> NbdNetlink::find_family() {
+Result<void> NbdNetlink::find_family() {
   Message message(GENL_ID_CTRL, CTRL_CMD_GETFAMILY);
   message.put_bytes(CTRL_ATTR_FAMILY_NAME, NBD_GENL_FAMILY_NAME, sizeof NBD_GENL_FAMILY_NAME);
   Result<std::vector<std::byte>> reply = exchange(message.take());
   if (!reply) {
-    if (reply.error().code == Code::not_found)
-      return Error{Code::not_found, "the kernel has no NBD client: modprobe nbd"};
+    if (reply.error().code == Code::not_found) return Error{Code::not_found, "the kernel has no NBD client"};
     return reply.error();
   }
-  for (size_t at = NLMSG_HDRLEN + GENL_HDRLEN; at + NLA_HDRLEN <= reply->size();) {
-    nlattr head;
-    std::memcpy(&head, reply->data() + at, sizeof head);
-    if (head.nla_len < NLA_HDRLEN || at + head.nla_len > reply->size()) break;
-    if (head.nla_type == CTRL_ATTR_FAMILY_ID && head.nla_len >= NLA_HDRLEN + sizeof(uint16_t)) {
-      uint16_t id;
-      std::memcpy(&id, reply->data() + at + NLA_HDRLEN, sizeof id);
-      return id;
+  for_attributes(attributes_of(*reply), [&](int type, std::span<const std::byte> value) {
+    if (type == CTRL_ATTR_FAMILY_ID) family_ = number_in<uint16_t>(value).value_or(0);
+    if (type != CTRL_ATTR_MCAST_GROUPS) return;
+    // There is one group.
+    for_attributes(value, [&](int, std::span<const std::byte> group) {
+      for_attributes(group, [&](int part, std::span<const std::byte> number) {
+        if (part == CTRL_ATTR_MCAST_GRP_ID) deaths_group_ = number_in<uint32_t>(number).value_or(0);
+      });
+    });
+  });
+  if (family_ == 0 || deaths_group_ == 0)
+    return Error{Code::invalid, "netlink: expected the numbers of the family nbd"};
+  return {};
+}
+
+Result<Socket> NbdNetlink::listen_for_deaths() {
+  Socket socket(::socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_GENERIC));
+  if (socket.fd() < 0) return Error::from_errno(errno, "netlink socket");
+  // A socket without an address is skipped: the kernel takes it for the sender.
+  sockaddr_nl address{};
+  address.nl_family = AF_NETLINK;
+  if (::bind(socket.fd(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0)
+    return Error::from_errno(errno, "netlink address");
+  if (::setsockopt(socket.fd(), SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, &deaths_group_, sizeof deaths_group_) != 0)
+    return Error::from_errno(errno, "netlink group of dead connections");
+  return socket;
+}
+
+bool read_deaths(int listener, uint32_t index) {
+  bool died = false;
+  for (;;) {
+    alignas(nlmsghdr) std::byte buffer[16384];
+    const ssize_t n = ::recv(listener, buffer, sizeof buffer, 0);
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0 && errno == ENOBUFS) {  // some were lost
+      died = true;
+      continue;
     }
-    at += NLA_ALIGN(head.nla_len);
+    if (n <= 0) return died;
+    auto left = static_cast<size_t>(n);
+    for (auto* at = reinterpret_cast<nlmsghdr*>(buffer); NLMSG_OK(at, left); at = NLMSG_NEXT(at, left))
+      for_attributes(attributes_of({reinterpret_cast<const std::byte*>(at), at->nlmsg_len}),
+                     [&](int type, std::span<const std::byte> value) {
+                       died |= type == NBD_ATTR_INDEX && number_in<uint32_t>(value) == index;
+                     });
   }
-  return Error{Code::invalid, "netlink: an answer without the family's number"};
 }
 
 /// Sends a request; answers the first message that came before its acknowledgement (or nothing), or the kernel's error.
@@ -129,25 +186,28 @@ Result<std::vector<std::byte>> NbdNetlink::exchange(std::vector<std::byte> messa
   }
 }
 
-Result<void> NbdNetlink::connect(const DeviceSettings& device, std::span<const int> sockets) {
+Result<uint32_t> NbdNetlink::connect(std::optional<uint32_t> index, const DeviceSettings& device,
+                                     std::span<const int> sockets) {
   Message message(family_, NBD_CMD_CONNECT);
-  message.put(NBD_ATTR_INDEX, device.index)
-      .put(NBD_ATTR_SIZE_BYTES, device.facts.size_bytes)
+  if (index) message.put(NBD_ATTR_INDEX, *index);
+  message.put(NBD_ATTR_SIZE_BYTES, device.facts.size_bytes)
       .put(NBD_ATTR_BLOCK_SIZE_BYTES, uint64_t{device.block_bytes})
       .put(NBD_ATTR_TIMEOUT, uint64_t{device.timeout_s})
       .put(NBD_ATTR_DEAD_CONN_TIMEOUT, uint64_t{device.dead_timeout_s})
       .put(NBD_ATTR_SERVER_FLAGS, uint64_t{device.facts.flags})
       .put(NBD_ATTR_CLIENT_FLAGS, uint64_t{0});
   message.put_sockets(sockets);
-  Result<std::vector<std::byte>> done = exchange(message.take());
-  if (done) return {};
-  if (done.error().code == Code::busy)
-    return Error{Code::busy,
-                 device_name(device.index) +
-                     " is in use, and no atoll-attach keeps it: its keeper was killed, or another program "
-                     "connected it. It goes on, but is not reconnected when its server goes. Unmount it and "
-                     "detach it (--detach) first, or take another"};
-  return Error{done.error().code, device_name(device.index) + ": " + done.error().message};
+  const Result<std::vector<std::byte>> done = exchange(message.take());
+  const std::string name = index ? device_name(*index) : "a free device";
+  if (!done && done.error().code == Code::busy)
+    return Error{Code::busy, name + " has just been attached by another program"};
+  if (!done) return Error{done.error().code, name + ": " + done.error().message};
+  std::optional<uint32_t> connected = index;
+  for_attributes(attributes_of(*done), [&](int type, std::span<const std::byte> value) {
+    if (type == NBD_ATTR_INDEX) connected = number_in<uint32_t>(value);
+  });
+  if (!connected) return Error{Code::invalid, "netlink: expected the number of the device that was connected"};
+  return *connected;
 }
 
 Result<void> NbdNetlink::offer_socket(uint32_t index, int socket) {
@@ -156,7 +216,9 @@ Result<void> NbdNetlink::offer_socket(uint32_t index, int socket) {
   message.put_sockets({&socket, 1});
   Result<std::vector<std::byte>> done = exchange(message.take());
   if (done) return {};
-  return Error{done.error().code, device_name(index) + ": " + done.error().message};
+  // The driver has one error for all that it can have against an offer; of a stream socket it is that the device is gone.
+  const Code code = done.error().code == Code::invalid ? Code::shutdown : done.error().code;
+  return Error{code, device_name(index) + ": " + done.error().message};
 }
 
 Result<void> NbdNetlink::resize(uint32_t index, uint64_t size_bytes) {

@@ -9,13 +9,16 @@ namespace atl::attach {
 
 const char* const usage =
     "usage:\n"
-    "  atoll-attach [options] URI /dev/nbdN    attach an export as a block device\n"
+    "  atoll-attach [options] URI [/dev/nbdN]  attach an export as a block device (default: a free one)\n"
+    "  atoll-attach --resume /dev/nbdN         take over a device whose keeper was killed\n"
     "  atoll-attach --resize /dev/nbdN         let a device follow its export, which has grown\n"
     "  atoll-attach --detach /dev/nbdN         detach a device that nobody uses\n"
+    "  atoll-attach --list                     list attached devices\n"
     "\n"
     "URI: nbd://HOST[:PORT]/NAME or nbd+unix:///NAME?socket=PATH\n"
     "\n"
     "options:\n"
+    "  -a, --address HOST[:PORT]   another address of the same export; may be repeated\n"
     "  -C, --connections N         connections to the server, 1 to 16 (default: 1)\n"
     "  -t, --timeout SECONDS       send a request again that got no reply, 1 to 86400 (default: 30)\n"
     "  -d, --dead-timeout SECONDS  fail requests without a server after, 1 to 604800 (default: 600)\n"
@@ -31,6 +34,7 @@ namespace {
 
 constexpr const char* device_prefix = "/dev/nbd";
 constexpr uint32_t index_max = 4095;
+constexpr size_t addresses_max = 15;
 
 Result<uint32_t> number_from(const char* text, const char* what, uint32_t least, uint32_t most) {
   uint32_t value = 0;
@@ -52,26 +56,49 @@ Result<uint32_t> index_from(const char* device) {
 /// Only one task at a time.
 Result<void> choose(Options& options, Options::Task task) {
   if (options.task != Options::Task::attach && options.task != task)
-    return Error{Code::invalid, "expected one of --resize and --detach, got two"};
+    return Error{Code::invalid, "expected one of --resume, --resize, --detach and --list, got two"};
   options.task = task;
   return {};
 }
 
 Result<void> positional_from(Options& options, int count, char** arguments) {
   const bool attaching = options.task == Options::Task::attach;
-  if (attaching && count == 0) return Error{Code::invalid, "expected a URI and a device, got nothing"};
-  const int expected = attaching ? 2 : 1;
-  if (count < expected) return Error{Code::invalid, "expected a device such as /dev/nbd0, got nothing"};
-  if (count > expected)
-    return Error{Code::invalid, std::string("expected nothing after the device, got \"") + arguments[expected] + "\""};
+  const int least = options.task == Options::Task::list ? 0 : 1;
+  const int most = attaching ? 2 : least;
+  if (count < least)
+    return Error{Code::invalid,
+                 std::string("expected ") + (attaching ? "a URI" : "a device such as /dev/nbd0") + ", got nothing"};
+  if (count > most)
+    return Error{Code::invalid, std::string("expected no more arguments, got \"") + arguments[most] + "\""};
   if (attaching) {
     Result<ExportUri> uri = parse_uri(arguments[0]);
     if (!uri) return uri.error();
-    options.uri = std::move(*uri);
+    options.state.uri = std::move(*uri);
   }
-  Result<uint32_t> index = index_from(arguments[expected - 1]);
-  if (!index) return index.error();
-  options.device.index = *index;
+  if (count == (attaching ? 2 : 1)) {
+    Result<uint32_t> index = index_from(arguments[count - 1]);
+    if (!index) return index.error();
+    options.index = *index;
+  }
+  return {};
+}
+
+Result<void> add_address(Options& options, const char* text) {
+  std::vector<Address>& addresses = options.state.more_addresses;
+  Result<Address> address = parse_address(text);
+  if (!address) return Error{Code::invalid, "--address: " + address.error().message + ", got \"" + text + "\""};
+  if (addresses.size() == addresses_max)
+    return Error{Code::invalid, "--address: expected it at most " + std::to_string(addresses_max) + " times"};
+  addresses.push_back(std::move(*address));
+  return {};
+}
+
+/// Options that the task has no use for would be ignored.
+Result<void> fits_together(const Options& options) {
+  if (options.force && options.task != Options::Task::detach)
+    return Error{Code::invalid, "--force: expected --detach with it"};
+  if (!options.state.more_addresses.empty() && options.task == Options::Task::attach && options.state.uri.host.empty())
+    return Error{Code::invalid, "--address: expected a URI with a host, got one of a unix socket"};
   return {};
 }
 
@@ -79,15 +106,19 @@ Result<void> positional_from(Options& options, int count, char** arguments) {
 
 Result<Options> options_from(int argc, char** argv) {
   Options options;
-  options.device.timeout_s = 30;
-  options.device.dead_timeout_s = 600;
-  enum : int { resize = 256, detach, force };
-  static const option names[] = {{"connections", required_argument, nullptr, 'C'},
+  DeviceSettings& device = options.state.device;
+  device.timeout_s = 30;
+  device.dead_timeout_s = 600;
+  enum : int { resume = 256, resize, detach, list, force };
+  static const option names[] = {{"address", required_argument, nullptr, 'a'},
+                                 {"connections", required_argument, nullptr, 'C'},
                                  {"timeout", required_argument, nullptr, 't'},
                                  {"dead-timeout", required_argument, nullptr, 'd'},
                                  {"block-size", required_argument, nullptr, 'b'},
                                  {"foreground", no_argument, nullptr, 'f'},
                                  {"force", no_argument, nullptr, force},
+                                 {"resume", no_argument, nullptr, resume},
+                                 {"list", no_argument, nullptr, list},
                                  {"resize", no_argument, nullptr, resize},
                                  {"detach", no_argument, nullptr, detach},
                                  {"help", no_argument, nullptr, 'h'},
@@ -95,7 +126,7 @@ Result<Options> options_from(int argc, char** argv) {
                                  {nullptr, 0, nullptr, 0}};
   ::optind = 0;  // glibc: from the beginning, also when it was called before
   ::opterr = 0;
-  for (int c; (c = ::getopt_long(argc, argv, ":C:t:d:b:fhV", names, nullptr)) != -1;) {
+  for (int c; (c = ::getopt_long(argc, argv, ":a:C:t:d:b:fhV", names, nullptr)) != -1;) {
     const auto number = [&](uint32_t& into, const char* what, uint32_t least, uint32_t most) -> Result<void> {
       Result<uint32_t> value = number_from(::optarg, what, least, most);
       if (!value) return value.error();
@@ -109,12 +140,15 @@ Result<Options> options_from(int argc, char** argv) {
     };
     Result<void> read;
     switch (c) {
-      case 'C': read = number(options.connections, "--connections", 1, 16); break;
-      case 't': read = number(options.device.timeout_s, "--timeout", 1, 86'400); break;
-      case 'd': read = number(options.device.dead_timeout_s, "--dead-timeout", 1, 604'800); break;
-      case 'b': read = number(options.device.block_bytes, "--block-size", 512, 4096); break;
+      case 'a': read = add_address(options, ::optarg); break;
+      case 'C': read = number(options.state.connections, "--connections", 1, 16); break;
+      case 't': read = number(device.timeout_s, "--timeout", 1, 86'400); break;
+      case 'd': read = number(device.dead_timeout_s, "--dead-timeout", 1, 604'800); break;
+      case 'b': read = number(device.block_bytes, "--block-size", 512, 4096); break;
       case 'f': options.foreground = true; break;
       case force: options.force = true; break;
+      case resume: read = choose(options, Options::Task::resume); break;
+      case list: read = choose(options, Options::Task::list); break;
       case resize: read = choose(options, Options::Task::resize); break;
       case detach: read = choose(options, Options::Task::detach); break;
       case 'h': options.task = Options::Task::help; return options;
@@ -124,12 +158,10 @@ Result<Options> options_from(int argc, char** argv) {
     }
     if (!read) return read.error();
   }
-  if ((options.device.block_bytes & (options.device.block_bytes - 1)) != 0)
-    return Error{Code::invalid,
-                 "--block-size: expected a power of two, got " + std::to_string(options.device.block_bytes)};
-  if (options.force && options.task != Options::Task::detach)
-    return Error{Code::invalid, "--force: expected --detach with it"};
+  if ((device.block_bytes & (device.block_bytes - 1)) != 0)
+    return Error{Code::invalid, "--block-size: expected a power of two, got " + std::to_string(device.block_bytes)};
   if (Result<void> read = positional_from(options, argc - ::optind, argv + ::optind); !read) return read.error();
+  if (Result<void> fits = fits_together(options); !fits) return fits.error();
   return options;
 }
 

@@ -4,8 +4,7 @@
 #include <optional>
 #include <string>
 
-#include "attach/netlink.h"
-#include "attach/uri.h"
+#include "attach/device_state.h"
 #include "base/result.h"
 
 namespace atl::attach {
@@ -15,12 +14,11 @@ constexpr int exit_failed = 1;
 constexpr int exit_usage = 2;
 
 struct Options {
-  enum class Task { attach, resize, detach, help, version } task = Task::attach;
-  uint32_t connections = 1;
+  enum class Task { attach, resume, resize, detach, list, help, version } task = Task::attach;
   bool foreground = false;
   bool force = false;
-  ExportUri uri;
-  DeviceSettings device;
+  std::optional<uint32_t> index;  // of the device; none: a free one
+  DeviceState state;              // of the device to be attached
 };
 
 /// The text of --help.

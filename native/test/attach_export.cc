@@ -40,7 +40,7 @@ class Speaker {
     ::unlink(path().c_str());
     ::rmdir(dir_.c_str());
   }
-  Result<OpenedExport> opened() const { return open_export(ExportUri{"", "", path(), "disk"}); }
+  Result<OpenedExport> opened() const { return open_export(ExportUri{"", "", path(), "disk", {}}); }
 
  private:
   std::string path() const { return dir_ + "/s"; }
@@ -167,10 +167,10 @@ TEST_CASE("attach: what a server says wrong is told as that") {
 }
 
 TEST_CASE("attach: a path that is too long for a socket, and one where nobody listens, are errors") {
-  const Result<OpenedExport> long_one = open_export(ExportUri{"", "", std::string(200, 'x'), "disk"});
+  const Result<OpenedExport> long_one = open_export(ExportUri{"", "", std::string(200, 'x'), "disk", {}});
   REQUIRE_FALSE(long_one.ok());
   CHECK(long_one.error().code == Code::invalid);
-  CHECK_FALSE(open_export(ExportUri{"", "", "/nowhere/at/all", "disk"}).ok());
+  CHECK_FALSE(open_export(ExportUri{"", "", "/nowhere/at/all", "disk", {}}).ok());
 }
 
 TEST_SUITE_END();

@@ -3,13 +3,14 @@
 import t from 'tap'
 import { Api } from '../support/api.js'
 import { bootNbdGuest, guestUri } from '../support/guest/nbd_guest.js'
+import { WriteLoad } from '../support/guest/write_load.js'
 import { startServerProcess } from '../support/server_process.js'
 
 t.setTimeout(300_000)
 
 const server = await startServerProcess(t)
 const api = await Api.login(await server.environment())
-const guest = await bootNbdGuest()
+const guest = await bootNbdGuest({ programs: ['socat'] })
 t.teardown(() => guest.kill())
 
 async function volume() {
@@ -64,7 +65,83 @@ t.test('detach refuses a device whose partition is mounted, and one that is swap
   await guest.run(`swapoff /dev/nbd1p1; ${detach}`)
 })
 
-t.test('detach --force takes the device from under a file system', async (t) => {
+t.test(
+  'without a device a free one is attached and printed, the module is loaded, and --list shows both',
+  async (t) => {
+    const [one, two] = [await volume(), await volume()]
+    await guest.run('rmmod nbd')
+    t.match(
+      await failing(1, `atoll-attach ${one.uri}`),
+      /no NBD client, and ".*modprobe nbd" failed: install the module nbd/,
+    )
+    const modules = '/lib/modules/$(uname -r)'
+    await guest.run(`mkdir -p ${modules} && cp /modules/nbd.ko ${modules} && echo nbd.ko: >${modules}/modules.dep`)
+    await guest.run('echo /bin/modprobe >/proc/sys/kernel/modprobe')
+
+    const attach = (uri: string, output: string) => `(atoll-attach --timeout 3 ${uri} >${output} 2>&1 &)`
+    await guest.run(`${attach(one.uri, '/tmp/one')}; ${attach(two.uri, '/tmp/two')}`)
+    await guest.run('until test -s /tmp/one && test -s /tmp/two; do sleep 0.1; done')
+    const devices = (await guest.run('cat /tmp/one /tmp/two')).split('\n')
+    t.strictSame(devices.toSorted(), ['/dev/nbd0', '/dev/nbd1'])
+
+    await guest.run(`mkfs.ext4 -q -F ${devices[0]} && mkdir -p /l && mount -t ext4 ${devices[0]} /l`)
+    const list = await guest.run('atoll-attach --list')
+    t.match(list.split('\n')[0], /^DEVICE +BYTES +CONNECTIONS +KEEPER +MOUNTED ON +EXPORT$/)
+    t.match(list, new RegExp(`^${devices[0]} +1073741824 +1 +\\d+ +/l +${one.uri}$`, 'm'))
+    t.match(list, new RegExp(`^${devices[1]} +1073741824 +1 +\\d+ +- +${two.uri}$`, 'm'))
+    await guest.run('umount /l; atoll-attach --detach /dev/nbd0; atoll-attach --detach /dev/nbd1')
+    t.equal((await guest.run('atoll-attach --list')).split('\n').length, 1)
+  },
+)
+
+t.test(
+  'a keeper that was killed under load is replaced without an I/O error, also while the server is away',
+  async (t) => {
+    const { uri } = await volume()
+    await guest.run(`atoll-attach --connections 2 --timeout 3 --dead-timeout 120 ${uri} /dev/nbd0`)
+    const load = await WriteLoad.start(guest, '/dev/nbd0')
+    await load.progress()
+    await guest.run('kill -9 $(pidof atoll-attach)')
+    t.match(await guest.run('atoll-attach --list'), /^\/dev\/nbd0 .* no keeper /m)
+    t.match(await failing(1, 'atoll-attach --resize /dev/nbd0'), /no keeper; give it one with --resume/)
+    t.match(await failing(1, `atoll-attach ${(await volume()).uri} /dev/nbd0`), /has another export attached/)
+    t.match(await failing(1, `atoll-attach ${uri} /dev/nbd0`), /expected --connections 2/)
+    await load.progress()
+
+    await guest.run(`atoll-attach --connections 2 ${uri} /dev/nbd0`)
+    t.match(await failing(1, 'atoll-attach --resume /dev/nbd0'), /process \d+ keeps this device attached/)
+    await server.kill()
+    await server.start()
+    await load.progress()
+    t.pass('the second keeper has connected both again')
+
+    await server.stop()
+    await guest.run('kill -9 $(pidof atoll-attach); atoll-attach --resume /dev/nbd0')
+    await server.start()
+    await load.progress()
+    await load.verify()
+    t.notMatch(guest.console, /I\/O error|EXT4-fs error/i)
+    await guest.run('atoll-attach --detach /dev/nbd0')
+  },
+)
+
+t.test('a device over a unix socket is taken over, too', async (t) => {
+  const { uri } = await volume()
+  const { port, pathname } = new URL(uri)
+  await guest.run(`socat UNIX-LISTEN:/tmp/nbd.sock,fork TCP:10.0.2.2:${port} >/dev/null 2>&1 & echo $! >/tmp/socat`)
+  await guest.run('until test -S /tmp/nbd.sock; do sleep 0.1; done')
+  await guest.run(`atoll-attach --timeout 3 'nbd+unix://${pathname}?socket=/tmp/nbd.sock' /dev/nbd0`)
+  await guest.run('kill -9 $(pidof atoll-attach); atoll-attach --resume /dev/nbd0')
+  for (let i = 0; i < 2; i++) {
+    // The children of the listening socat are the connections.
+    await guest.run('kill $(pidof socat | tr " " "\\n" | grep -vx $(cat /tmp/socat))')
+    await guest.run('dd if=/dev/urandom of=/dev/nbd0 bs=64k count=4 oflag=direct 2>/dev/null')
+  }
+  await guest.run('atoll-attach --detach /dev/nbd0; kill $(cat /tmp/socat)')
+  t.notMatch(guest.console, /I\/O error/i)
+})
+
+t.test('detach --force takes the device from under a file system', async () => {
   const { uri } = await volume()
   await guest.run(`atoll-attach --timeout 3 ${uri} /dev/nbd2 && mkfs.ext4 -q -F /dev/nbd2`)
   await guest.run('mkdir -p /f && mount -t ext4 /dev/nbd2 /f && echo lost >/f/file')

@@ -1,0 +1,35 @@
+// device_state.h: what a keeper knows about its device, in a file from which another keeper can go on.
+//
+// The kernel returns neither the sockets of a device nor what was negotiated for them, so the keeper records it. The file has the
+// export's name, which is a credential: only root may read it.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "attach/netlink.h"
+
+namespace atl::attach {
+
+struct DeviceState {
+  ExportUri uri;
+  std::vector<Address> more_addresses;  // of the same export, after the one in the URI
+  uint32_t connections = 1;
+  DeviceSettings device;
+  std::string connected_by;  // connection_mark() of the device
+};
+
+std::string state_text(const DeviceState& state);
+Result<DeviceState> parse_state(std::string_view text);
+
+/// Writes /run/atoll-attach-nbdN.state: all of it or nothing.
+Result<void> save_state(const DeviceState& state);
+/// `not_found`: there is no record, or it is about an earlier connection of this device.
+Result<DeviceState> load_state(uint32_t index);
+void remove_state(uint32_t index);
+
+/// Returns what is different whenever a device has been connected anew: the boot, and the process that connected it as the kernel counts
+/// processes. Empty: the device is not connected.
+std::string connection_mark(uint32_t index);
+
+}  // namespace atl::attach

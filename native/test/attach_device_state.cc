@@ -1,0 +1,58 @@
+// attach_device_state.cc: a keeper's record of its device, as text.
+#include <doctest/doctest.h>
+
+#include <string>
+
+#include "attach/device_state.h"
+
+namespace atl::attach {
+namespace {
+
+DeviceState example() {
+  DeviceState state;
+  state.uri = *parse_uri("nbds://alice@[::1]:7/na%0Ame?tls-psk-file=/keys");
+  state.more_addresses = {{"other", "10809"}, {"fe80::1", "1"}};
+  state.connections = 4;
+  state.device.index = 17;
+  state.device.facts.size_bytes = 1ull << 50;
+  state.device.facts.flags = 0x16d;
+  state.device.block_bytes = 4096;
+  state.device.timeout_s = 3;
+  state.device.dead_timeout_s = 600;
+  state.connected_by = "123@boot";
+  return state;
+}
+
+TEST_CASE("attach: the record of a device is read as it was written") {
+  const std::string text = state_text(example());
+  const Result<DeviceState> state = parse_state(text);
+  REQUIRE(state.ok());
+  CHECK(state_text(*state) == text);
+  CHECK(state->uri.name == "na\nme");
+  CHECK(state->more_addresses == example().more_addresses);
+  CHECK(state->connections == 4);
+  CHECK(state->device.index == 17);
+  CHECK(state->device.facts.size_bytes == 1ull << 50);
+  CHECK(state->device.facts.flags == 0x16d);
+  CHECK(state->connected_by == "123@boot");
+}
+
+TEST_CASE("attach: a record that is cut anywhere, or has a line of another kind, is damaged") {
+  const std::string text = state_text(example());
+  for (size_t length = 0; length < text.size(); length++) {
+    CAPTURE(length);
+    CHECK_FALSE(parse_state(text.substr(0, length)).ok());
+  }
+  for (const char* line :
+       {"unknown 1\n", "flags 65536\n", "connections -1\n", "connections\n", "uri http://x\n", "\n"}) {
+    CAPTURE(line);
+    std::string wrong = text;
+    wrong.insert(wrong.size() - std::string("end\n").size(), line);
+    const Result<DeviceState> state = parse_state(wrong);
+    REQUIRE_FALSE(state.ok());
+    CHECK(state.error().code == Code::corrupt);
+  }
+}
+
+}  // namespace
+}  // namespace atl::attach
