@@ -1,103 +1,27 @@
 #include "attach/export.h"
 
-#include <netdb.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <sys/socket.h>
-#include <sys/un.h>
-#include <unistd.h>
 
-#include <cerrno>
-#include <memory>
 #include <optional>
 #include <utility>
 #include <vector>
 
+#include "attach/handshake_stream.h"
 #include "nbd/protocol.h"
 
 namespace atl::attach {
 
 using namespace atl::nbd;
 
-Socket::Socket(Socket&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
-Socket& Socket::operator=(Socket&& other) noexcept {
-  std::swap(fd_, other.fd_);
-  return *this;
-}
-Socket::~Socket() {
-  if (fd_ >= 0) ::close(fd_);
-}
-
 namespace {
 
-constexpr timeval patience{10, 0};
 constexpr uint32_t reply_bytes_max = 64u << 10;
 // Of one option: the kinds of information that there are, and some that are to come.
 constexpr int replies_max = 64;
 constexpr size_t words_bytes_max = 200;
 
-void set_patience(int fd, timeval time) {
-  ::setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &time, sizeof time);
-  ::setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &time, sizeof time);
-}
-
-Result<Socket> connect_unix(const std::string& path) {
-  sockaddr_un address{};
-  address.sun_family = AF_UNIX;
-  if (path.size() >= sizeof address.sun_path) return Error{Code::invalid, "the path is too long for a socket: " + path};
-  std::memcpy(address.sun_path, path.data(), path.size());
-  Socket socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
-  if (socket.fd() < 0) return Error::from_errno(errno, "socket");
-  set_patience(socket.fd(), patience);
-  if (::connect(socket.fd(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0)
-    return Error::from_errno(errno, "connect to " + path);
-  return socket;
-}
-
-Result<Socket> connect_tcp(const std::string& host, const std::string& port) {
-  addrinfo hints{};
-  hints.ai_socktype = SOCK_STREAM;
-  addrinfo* list = nullptr;
-  const int error = ::getaddrinfo(host.c_str(), port.c_str(), &hints, &list);
-  if (error != 0) return Error{Code::not_found, host + ":" + port + ": " + ::gai_strerror(error)};
-  const std::unique_ptr<addrinfo, void (*)(addrinfo*)> guard(list, ::freeaddrinfo);
-  Error failure{Code::not_found, host + ": no address"};
-  for (const addrinfo* at = list; at != nullptr; at = at->ai_next) {
-    Socket socket(::socket(at->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0));
-    if (socket.fd() < 0) continue;
-    set_patience(socket.fd(), patience);
-    const int yes = 1;
-    ::setsockopt(socket.fd(), IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);
-    ::setsockopt(socket.fd(), SOL_SOCKET, SO_KEEPALIVE, &yes, sizeof yes);
-    if (::connect(socket.fd(), at->ai_addr, at->ai_addrlen) == 0) return socket;
-    failure = Error::from_errno(errno, "connect to " + host + ":" + port);
-  }
-  return failure;
-}
-
-Result<void> send_all(int fd, Bytes bytes) {
-  while (!bytes.empty()) {
-    const ssize_t n = ::send(fd, bytes.data(), bytes.size(), MSG_NOSIGNAL);
-    if (n < 0 && errno == EINTR) continue;
-    if (n <= 0) return Error::from_errno(n < 0 ? errno : EPIPE, "send to the server");
-    bytes = bytes.subspan(static_cast<size_t>(n));
-  }
-  return {};
-}
-
-Result<void> receive_all(int fd, MutableBytes into) {
-  while (!into.empty()) {
-    const ssize_t n = ::recv(fd, into.data(), into.size(), 0);
-    if (n < 0 && errno == EINTR) continue;
-    if (n < 0) return Error::from_errno(errno, "receive from the server");
-    if (n == 0) return Error{Code::io, "the server closed the connection during the handshake"};
-    into = into.subspan(static_cast<size_t>(n));
-  }
-  return {};
-}
-
 /// NBD_OPT_GO or NBD_OPT_INFO with a request for the block sizes.
-Result<void> ask(int fd, Option option, const std::string& name) {
+Result<void> ask(HandshakeStream& stream, Option option, const std::string& name) {
   std::vector<std::byte> out;
   append_be(out, option_magic);
   append_be(out, option);
@@ -106,7 +30,7 @@ Result<void> ask(int fd, Option option, const std::string& name) {
   append_text(out, name);
   append_be(out, uint16_t{1});
   append_be(out, Info::block_size);
-  return send_all(fd, out);
+  return stream.send(out);
 }
 
 /// What a server says is shown on a terminal and in logs.
@@ -117,30 +41,48 @@ std::string printable(std::string_view words) {
   return clean;
 }
 
+struct Reply {
+  OptionReply type;
+  std::vector<std::byte> data;
+};
+
+Result<Reply> read_reply(HandshakeStream& stream, Option option) {
+  std::byte head[20];
+  if (Result<void> got = stream.receive(head); !got) return got.error();
+  WireReader reader(head);
+  const bool ours = reader.number<uint64_t>() == option_reply_magic && Option{reader.number<uint32_t>()} == option;
+  const auto type = OptionReply{reader.number<uint32_t>()};
+  const auto length = reader.number<uint32_t>();
+  if (!ours || length > reply_bytes_max) return Error{Code::invalid, "the server's reply is not that of an NBD server"};
+  Reply reply{type, std::vector<std::byte>(length)};
+  if (Result<void> got = stream.receive(reply.data); !got) return got.error();
+  return reply;
+}
+
+/// What the server says about its refusal.
+std::string reason_in(const Reply& reply) {
+  const std::string words = printable(WireReader(reply.data).text(reply.data.size()));
+  return words.empty() ? "" : ": " + words;
+}
+
 /// Reads the replies up to the last one.
-Result<Export> answer(int fd, Option option, const std::string& name) {
+Result<Export> answer(HandshakeStream& stream, Option option, const std::string& name) {
   std::optional<Export> facts;
   uint32_t block_bytes_min = 1;
   for (int replies = 0;; replies++) {
     if (replies == replies_max) return Error{Code::invalid, "the server's replies do not come to an end"};
-    std::byte head[20];
-    if (Result<void> got = receive_all(fd, head); !got) return got.error();
-    WireReader reader(head);
-    const bool ours = reader.number<uint64_t>() == option_reply_magic && Option{reader.number<uint32_t>()} == option;
-    const auto type = OptionReply{reader.number<uint32_t>()};
-    const auto length = reader.number<uint32_t>();
-    if (!ours || length > reply_bytes_max)
-      return Error{Code::invalid, "the server's reply is not that of an NBD server"};
-    std::vector<std::byte> data(length);
-    if (Result<void> got = receive_all(fd, data); !got) return got.error();
-    WireReader body(data);
-    if (type == OptionReply::ack) break;
-    if (type != OptionReply::info) {
-      const std::string words = printable(body.text(length));
-      const char* what = type == OptionReply::err_unknown ? "there is no such export" : "the server refuses the export";
-      return Error{type == OptionReply::err_unknown ? Code::not_found : Code::busy,
-                   name + ": " + what + (words.empty() ? "" : ": " + words)};
+    const Result<Reply> reply = read_reply(stream, option);
+    if (!reply) return reply.error();
+    if (reply->type == OptionReply::ack) break;
+    if (reply->type == OptionReply::err_tls_reqd)
+      return Error{Code::busy, "the server requires TLS: use nbds:// in place of nbd://" + reason_in(*reply)};
+    if (reply->type != OptionReply::info) {
+      const bool unknown = reply->type == OptionReply::err_unknown;
+      return Error{
+          unknown ? Code::not_found : Code::busy,
+          name + (unknown ? ": there is no such export" : ": the server refuses the export") + reason_in(*reply)};
     }
+    WireReader body(reply->data);
     const auto info = Info{body.number<uint16_t>()};
     if (info == Info::export_) {
       facts.emplace();
@@ -156,13 +98,31 @@ Result<Export> answer(int fd, Option option, const std::string& name) {
   return *facts;
 }
 
-Result<OpenedExport> negotiate(const ExportUri& uri, Option option) {
-  if (uri.tls) return Error{Code::unsupported, "expected a URI without TLS: nbd://… or nbd+unix://…"};
+/// Nothing that came before TLS counts any more.
+Result<void> start_tls(HandshakeStream& stream, const ExportUri& uri) {
+  std::vector<std::byte> out;
+  append_be(out, option_magic);
+  append_be(out, Option::starttls);
+  append_be(out, uint32_t{0});
+  if (Result<void> sent = stream.send(out); !sent) return sent;
+  const Result<Reply> reply = read_reply(stream, Option::starttls);
+  if (!reply) return reply.error();
+  if (reply->type != OptionReply::ack)
+    return Error{Code::unsupported, "the server does not offer TLS, which nbds:// requires" + reason_in(*reply)};
+  return stream.start_tls(*uri.tls, uri.host);
+}
+
+struct Negotiated {
+  HandshakeStream stream;
+  Export facts;
+};
+
+Result<Negotiated> negotiate(const ExportUri& uri, Option option) {
   Result<Socket> socket = uri.host.empty() ? connect_unix(uri.socket_path) : connect_tcp(uri.host, uri.port);
   if (!socket) return socket.error();
-  const int fd = socket->fd();
+  HandshakeStream stream(std::move(*socket));
   std::byte greeting[18];
-  if (Result<void> got = receive_all(fd, greeting); !got) return got.error();
+  if (Result<void> got = stream.receive(greeting); !got) return got.error();
   WireReader reader(greeting);
   if (reader.number<uint64_t>() != init_magic || reader.number<uint64_t>() != option_magic)
     return Error{Code::invalid, "this is no NBD server, or one of the old style"};
@@ -170,21 +130,30 @@ Result<OpenedExport> negotiate(const ExportUri& uri, Option option) {
   if ((flags & flag_fixed_newstyle) == 0) return Error{Code::unsupported, "the server is not of the fixed newstyle"};
   std::vector<std::byte> ours;
   append_be(ours, uint32_t{flags} & uint32_t{flag_fixed_newstyle | flag_no_zeroes});
-  if (Result<void> sent = send_all(fd, ours); !sent) return sent.error();
-  if (Result<void> sent = ask(fd, option, uri.name); !sent) return sent.error();
-  Result<Export> facts = answer(fd, option, uri.name);
+  if (Result<void> sent = stream.send(ours); !sent) return sent.error();
+  if (uri.tls)
+    if (Result<void> started = start_tls(stream, uri); !started) return started.error();
+  if (Result<void> sent = ask(stream, option, uri.name); !sent) return sent.error();
+  Result<Export> facts = answer(stream, option, uri.name);
   if (!facts) return facts.error();
-  // From here on the kernel reads and writes, as patiently as it likes.
-  set_patience(fd, timeval{});
-  return OpenedExport{std::move(*socket), *facts};
+  return Negotiated{std::move(stream), *facts};
 }
 
 }  // namespace
 
-Result<OpenedExport> open_export(const ExportUri& uri) { return negotiate(uri, Option::go); }
+Result<OpenedExport> open_export(const ExportUri& uri) {
+  Result<Negotiated> done = negotiate(uri, Option::go);
+  if (!done) return done.error();
+  if (!uri.tls) return OpenedExport{done->stream.take_socket(), done->facts, nullptr};
+  int pair[2];
+  if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0) return Error::from_errno(errno, "socketpair");
+  Socket kernels(pair[0]), ours(pair[1]);
+  return OpenedExport{std::move(kernels), done->facts,
+                      std::make_unique<TlsPump>(std::move(ours), done->stream.take_tls())};
+}
 
 Result<Export> look_at_export(const ExportUri& uri) {
-  Result<OpenedExport> seen = negotiate(uri, Option::info);
+  Result<Negotiated> seen = negotiate(uri, Option::info);
   if (!seen) return seen.error();
   return seen->facts;
 }

@@ -1,28 +1,17 @@
-// export.h: the client's side of the handshake, as much as the kernel's client needs: a socket in the transmission phase.
+// export.h: the client's side of the handshake, as much as the kernel's client needs: a socket in the transmission phase, without TLS.
 //
 // Only what the kernel speaks is negotiated: simple replies, no metadata.
 #pragma once
 
 #include <cstdint>
+#include <memory>
 
+#include "attach/socket.h"
+#include "attach/tls_pump.h"
 #include "attach/uri.h"
 #include "base/result.h"
 
 namespace atl::attach {
-
-/// Closes itself.
-class Socket {
- public:
-  Socket() = default;
-  explicit Socket(int fd) : fd_(fd) {}
-  Socket(Socket&& other) noexcept;
-  Socket& operator=(Socket&& other) noexcept;
-  ~Socket();
-  int fd() const { return fd_; }
-
- private:
-  int fd_ = -1;
-};
 
 struct Export {
   uint64_t size_bytes = 0;
@@ -31,11 +20,12 @@ struct Export {
 };
 
 struct OpenedExport {
-  Socket socket;
+  Socket socket;  // the kernel's end
   Export facts;
+  std::unique_ptr<TlsPump> pump;  // between the socket and the server, with TLS
 };
 
-/// Connects and chooses the export. Each step of the other side may take ten seconds.
+/// Connects and chooses the export, in at most 30 seconds after the connection is there.
 Result<OpenedExport> open_export(const ExportUri& uri);
 
 /// How large the export is now, by a connection of its own (NBD_OPT_INFO).

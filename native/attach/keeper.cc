@@ -45,7 +45,7 @@ Result<Keeper> Keeper::attach(NbdNetlink netlink, DeviceState state, std::option
       return Error{Code::busy, "the server went away while it was being connected; try again"};
     }
     descriptors.push_back(opened->socket.fd());
-    keeper.sockets_.push_back(std::move(opened->socket));
+    keeper.connections_.push_back(std::move(*opened));
   }
   Result<uint32_t> connected = keeper.netlink_.connect(index, device, descriptors);
   if (!connected) return connected.error();
@@ -88,7 +88,7 @@ Result<OpenedExport> Keeper::open_same() {
   if (!opened) return opened;
   if (Result<void> same = still_the_same(opened->facts); !same) return same.error();
   if (source_.current() != address)
-    for (const Socket& socket : sockets_) ::shutdown(socket.fd(), SHUT_RDWR);
+    for (const OpenedExport& other : connections_) ::shutdown(other.socket.fd(), SHUT_RDWR);
   return opened;
 }
 
@@ -102,16 +102,16 @@ Result<bool> Keeper::offer(int socket, int offers) {
   return false;
 }
 
-Result<void> Keeper::reconnect(Socket& dead) {
+Result<void> Keeper::reconnect(OpenedExport& dead) {
   Result<OpenedExport> opened = open_same();
   if (!opened) return opened.error();
   // The driver counts it as dead only when its own reader has seen the end.
-  ::shutdown(dead.fd(), SHUT_RDWR);
+  ::shutdown(dead.socket.fd(), SHUT_RDWR);
   Result<bool> taken = offer(opened->socket.fd(), offers_max);
   if (!taken) return taken.error();
   if (!*taken) return Error{Code::busy, "the kernel does not take a new connection"};
-  dead = std::move(opened->socket);
-  if (opened->facts.size_bytes > state_.device.facts.size_bytes) follow_size();
+  dead = std::move(*opened);
+  if (dead.facts.size_bytes > state_.device.facts.size_bytes) follow_size();
   return {};
 }
 
@@ -123,18 +123,18 @@ Result<void> Keeper::replace_orphans(int offers) {
     Result<bool> taken = offer(opened->socket.fd(), offers);
     if (!taken) return taken.error();
     if (!*taken) return {};
-    sockets_.push_back(std::move(opened->socket));
+    connections_.push_back(std::move(*opened));
     ::syslog(LOG_NOTICE, "nbd%u: connected again", index());
-    if (opened->facts.size_bytes > state_.device.facts.size_bytes) follow_size();
+    if (connections_.back().facts.size_bytes > state_.device.facts.size_bytes) follow_size();
   }
   return {};
 }
 
 Result<void> Keeper::replace_dead() {
-  for (Socket& socket : sockets_) {
-    pollfd one{socket.fd(), POLLRDHUP, 0};
+  for (OpenedExport& connection : connections_) {
+    pollfd one{connection.socket.fd(), POLLRDHUP, 0};
     if (::poll(&one, 1, 0) <= 0) continue;
-    if (Result<void> done = reconnect(socket); !done) return done;
+    if (Result<void> done = reconnect(connection); !done) return done;
     ::syslog(LOG_NOTICE, "nbd%u: connected again", index());
     last_failure_.clear();
   }
@@ -173,15 +173,19 @@ Result<Keeper::End> Keeper::keep() {
   for (;;) {
     std::vector<pollfd> polled{{told.fd(), POLLIN, 0}, {has_orphans() ? deaths_.fd() : -1, POLLIN, 0}};
     // POLLRDHUP alone: what the kernel receives on these sockets must not wake us. While one is dead time does.
-    for (const Socket& socket : sockets_) polled.push_back({waiting ? -1 : socket.fd(), POLLRDHUP, 0});
+    for (const OpenedExport& each : connections_) polled.push_back({waiting ? -1 : each.socket.fd(), POLLRDHUP, 0});
     const int timeout_ms = waiting ? retry_ms : has_orphans() ? orphan_check_ms : -1;
     const int ready = ::poll(polled.data(), polled.size(), timeout_ms);
     if (ready < 0 && errno != EINTR) return Error::from_errno(errno, "poll");
     if (ready > 0 && polled[0].revents != 0) {
       signalfd_siginfo signal;
       if (::read(told.fd(), &signal, sizeof signal) == sizeof signal) {
-        if (signal.ssi_signo != SIGHUP) return End::told;
-        follow_size();
+        if (signal.ssi_signo == SIGHUP)
+          follow_size();
+        else if (!state_.uri.tls)
+          return End::told;
+        else
+          ::syslog(LOG_NOTICE, "nbd%u: goes on until the device is detached, because it passes TLS on", index());
       }
       continue;
     }

@@ -31,18 +31,19 @@ class Keeper {
   uint32_t index() const { return state_.device.index; }
 
   enum class End { told, detached };
-  /// Until SIGTERM or SIGINT (told; the device stays connected), or until somebody has disconnected the device (detached). SIGHUP: looks
-  /// whether the export has grown. These signals must be blocked.
+  /// Until SIGTERM or SIGINT (told; the device stays connected), or until somebody has disconnected the device (detached). With TLS until
+  /// the device is disconnected, whatever it is told: the connections would end with it. SIGHUP: looks whether the export has grown. These
+  /// signals must be blocked.
   Result<End> keep();
 
  private:
   Keeper(NbdNetlink netlink, DeviceState state)
       : netlink_(std::move(netlink)), state_(std::move(state)), source_(state_.uri, state_.more_addresses) {}
   bool is_ours() const { return connection_mark(index()) == state_.connected_by; }
-  bool has_orphans() const { return sockets_.size() < state_.connections; }
+  bool has_orphans() const { return connections_.size() < state_.connections; }
   Result<OpenedExport> open_same();
   Result<bool> offer(int socket, int offers);
-  Result<void> reconnect(Socket& dead);
+  Result<void> reconnect(OpenedExport& dead);
   Result<void> replace_orphans(int offers);
   Result<void> replace_dead();
   Result<void> still_the_same(const Export& now);
@@ -52,7 +53,7 @@ class Keeper {
   NbdNetlink netlink_;
   DeviceState state_;
   ExportSource source_;
-  std::vector<Socket> sockets_;
+  std::vector<OpenedExport> connections_;
   Socket deaths_;
   int orphan_offers_ = 0;  // how often to offer a socket for orphans that may be dead; 0: none is
   std::string last_failure_;

@@ -16,10 +16,13 @@
 #include "attach/kernel_module.h"
 #include "attach/list.h"
 #include "attach/options.h"
+#include "attach/resident.h"
 
 namespace atl::attach {
 namespace {
 
+constexpr int module_checks = 500;
+constexpr useconds_t module_check_us = 10'000;
 constexpr int gone_checks = 500;
 constexpr useconds_t gone_check_us = 10'000;
 
@@ -34,7 +37,13 @@ Result<NbdNetlink> open_netlink() {
   Result<NbdNetlink> netlink = NbdNetlink::open();
   if (netlink || netlink.error().code != Code::not_found) return netlink;
   if (Result<void> loaded = load_nbd_module(); !loaded) return loaded.error();
-  return NbdNetlink::open();
+  // When another process is loading it, modprobe may return before the module is ready.
+  for (int i = 0; i < module_checks; i++) {
+    netlink = NbdNetlink::open();
+    if (netlink || netlink.error().code != Code::not_found) break;
+    ::usleep(module_check_us);
+  }
+  return netlink;
 }
 
 /// Returns the record of a device without a keeper, if it can be taken over with these options.
@@ -94,6 +103,7 @@ void announce(const Options& options, uint32_t index) {
 /// Keeps the device until told otherwise; writes its number to `ready` when it is attached.
 int keep(const Options& options, int ready) {
   ::openlog("atoll-attach", LOG_PID | (options.foreground ? LOG_PERROR : 0), LOG_DAEMON);
+  stay_resident();  // before there are threads, which inherit it
   std::optional<DeviceLock> lock;
   Result<Keeper> keeper = make_keeper(options, lock);
   if (!keeper) return fail(keeper.error().message);
@@ -171,10 +181,14 @@ int detach(const Options& options) {
     if (!claimed) return fail(claimed.error().message);
     claim = std::move(*claimed);
   }
-  // First the keeper goes, or it would connect the device again.
-  if (const pid_t keeper = lock->holder(); keeper != 0 && ::kill(keeper, SIGTERM) != 0 && errno != ESRCH)
+  // The keeper goes first, or it would connect the device again. One that passes TLS on goes last, or requests could not be answered.
+  const pid_t keeper = lock->holder();
+  if (keeper != 0 && ::kill(keeper, SIGTERM) != 0 && errno != ESRCH)
     return fail("its keeper, process " + std::to_string(keeper) + ", cannot be ended: " + std::strerror(errno));
-  if (Result<void> free = lock->wait_and_take(); !free) return fail(free.error().message);
+  const Result<DeviceState> state = load_state(index);
+  const bool tls = state && state->uri.tls;
+  if (!tls)
+    if (Result<void> free = lock->wait_and_take(); !free) return fail(free.error().message);
   Result<NbdNetlink> netlink = NbdNetlink::open();
   if (!netlink) return fail(netlink.error().message);
   if (const Result<void> done = netlink->disconnect(index); !done) return fail(done.error().message);
@@ -182,6 +196,8 @@ int detach(const Options& options) {
   claim = Socket();
   // A device that is in use stays, without a connection, until its user lets go of it.
   if (!options.force) wait_until_gone(index);
+  if (tls)
+    if (Result<void> free = lock->wait_and_take(); !free) return fail(free.error().message);
   return 0;
 }
 

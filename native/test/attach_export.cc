@@ -150,7 +150,7 @@ TEST_CASE("attach: what a server says wrong is told as that") {
   after_greeting("there is no such export: never heard of?[2J", Code::not_found, OptionReply::err_unknown,
                  words("never heard of\x1b[2J"));
   after_greeting("the server refuses the export", Code::busy, OptionReply::err_policy);
-  after_greeting("the server refuses the export", Code::busy, OptionReply::err_tls_reqd);
+  after_greeting("the server requires TLS: use nbds://", Code::busy, OptionReply::err_tls_reqd);
   Said endless = greeting();
   for (int i = 0; i < 1000; i++) reply(endless, OptionReply::info, size_and_flags(512));
   cases.push_back({"do not come to an end", Code::invalid, std::move(endless)});

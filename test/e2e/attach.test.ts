@@ -1,19 +1,44 @@
 // The kernel's NBD client and atoll-attach in a guest: devices in use, devices without a keeper, TLS, several addresses.
 
+import { writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import t from 'tap'
 import { Api } from '../support/api.js'
-import { bootNbdGuest, guestUri } from '../support/guest/nbd_guest.js'
+import { issue, makeAuthority } from '../support/certificates.js'
+import { bootNbdGuest, guestUri, hostAddress } from '../support/guest/nbd_guest.js'
 import { WriteLoad } from '../support/guest/write_load.js'
-import { startServerProcess } from '../support/server_process.js'
+import { freePort } from '../support/ports.js'
+import { type ServerProcess, startServerProcess } from '../support/server_process.js'
 
 t.setTimeout(300_000)
 
-const server = await startServerProcess(t)
-const api = await Api.login(await server.environment())
-const guest = await bootNbdGuest({ programs: ['socat'] })
+const dir = t.testdir()
+const authority = await makeAuthority(dir, 'authority')
+const own = await issue(authority, 'server', { dir: join(dir, 'server'), name: 'server' })
+const keys = join(dir, 'keys.psk')
+await writeFile(keys, `alice:${'0123456789abcdef'.repeat(4)}\n`, { mode: 0o600 })
+
+const plain = await startServerProcess(t)
+const secret = await startServerProcess(t, {
+  arguments: [
+    '--nbd-tls',
+    'required',
+    '--nbd-tls-cert',
+    own.certificate,
+    '--nbd-tls-key',
+    own.key,
+    '--nbd-tls-psk',
+    keys,
+  ],
+})
+const guest = await bootNbdGuest({
+  programs: ['socat'],
+  files: [authority.certificate, keys],
+})
 t.teardown(() => guest.kill())
 
-async function volume() {
+async function volume(server: ServerProcess = plain) {
+  const api = await Api.login(await server.environment())
   const attachment = await api.attach(await api.createVolume({}))
   await api.complete(attachment.id)
   return { uri: guestUri(attachment.uri) }
@@ -110,14 +135,14 @@ t.test(
 
     await guest.run(`atoll-attach --connections 2 ${uri} /dev/nbd0`)
     t.match(await failing(1, 'atoll-attach --resume /dev/nbd0'), /process \d+ keeps this device attached/)
-    await server.kill()
-    await server.start()
+    await plain.kill()
+    await plain.start()
     await load.progress()
     t.pass('the second keeper has connected both again')
 
-    await server.stop()
+    await plain.stop()
     await guest.run('kill -9 $(pidof atoll-attach); atoll-attach --resume /dev/nbd0')
-    await server.start()
+    await plain.start()
     await load.progress()
     await load.verify()
     t.notMatch(guest.console, /I\/O error|EXT4-fs error/i)
@@ -139,6 +164,65 @@ t.test('a device over a unix socket is taken over, too', async (t) => {
   }
   await guest.run('atoll-attach --detach /dev/nbd0; kill $(cat /tmp/socat)')
   t.notMatch(guest.console, /I\/O error/i)
+})
+
+t.test('over TLS a device survives a restart of its server, and its keeper being told to end, or killed', async (t) => {
+  const { uri } = await volume(secret)
+  const psk = `${uri.replace('//', '//alice@')}?tls-psk-file=${keys}`
+  // It came along with nbd-client.
+  await guest.run('mkdir /away && mv $(find /lib /usr -name "libgnutls.so.30*") /away')
+  t.match(await failing(1, `atoll-attach '${psk}'`), /TLS needs GnuTLS.*libgnutls\.so\.30/)
+  t.match(await failing(1, `atoll-attach ${uri.replace('nbds:', 'nbd:')}`), /requires TLS: use nbds:/)
+  const attach = 'LD_LIBRARY_PATH=/away atoll-attach'
+  await guest.run(`${attach} --connections 2 --timeout 3 --dead-timeout 120 '${psk}' /dev/nbd3`)
+  const load = await WriteLoad.start(guest, '/dev/nbd3')
+  await load.progress()
+  await secret.kill()
+  await secret.start()
+  await load.progress()
+  // The connections would end with the keeper, and the file system with them.
+  await guest.run('kill $(pidof atoll-attach)')
+  await load.progress()
+  await guest.run(`kill -9 $(pidof atoll-attach); ${attach} --resume /dev/nbd3`)
+  await load.progress()
+  await load.verify()
+  await guest.run('atoll-attach --detach /dev/nbd3; ! pidof atoll-attach')
+
+  const folder = join(authority.certificate, '..')
+  t.match(await failing(1, `${attach} '${uri}?tls-certificates=${folder}'`), /expected a certificate for "10\.0\.2\.2"/)
+  const x509 = `${uri}?tls-certificates=${folder}&tls-hostname=localhost`
+  t.equal(await guest.run(`${attach} '${x509}'`), '/dev/nbd0')
+  await guest.run(
+    'mount -t ext4 /dev/nbd0 /mnt && md5sum /mnt/f* >/dev/null && umount /mnt && atoll-attach --detach /dev/nbd0',
+  )
+  t.notMatch(guest.console, /I\/O error|EXT4-fs error/i)
+})
+
+t.test('of two addresses the one that works is taken, and all connections go to the same', async (t) => {
+  const { uri } = await volume()
+  const { port, pathname } = new URL(uri)
+  const other = `--address ${hostAddress}:${port}`
+  await guest.run(`atoll-attach ${other} nbd://${hostAddress}:${await freePort()}${pathname} /dev/nbd4`)
+  await guest.run(
+    'dd if=/dev/nbd4 of=/dev/null bs=64k count=1 iflag=direct 2>/dev/null; atoll-attach --detach /dev/nbd4',
+  )
+
+  await guest.run(
+    `socat TCP-LISTEN:7001,reuseaddr,fork TCP:${hostAddress}:${port} >/dev/null 2>&1 & echo $! >/tmp/socat`,
+  )
+  await guest.run('until netstat -tln | grep -q :7001; do sleep 0.1; done')
+  await guest.run(`atoll-attach -C 2 --timeout 3 ${other} nbd://127.0.0.1:7001${pathname} /dev/nbd4`)
+  const load = await WriteLoad.start(guest, '/dev/nbd4')
+  await load.progress()
+  const children = '$(pidof socat | tr " " "\\n" | grep -vx $(cat /tmp/socat))'
+  t.equal((await guest.run(`echo ${children}`)).split(' ').length, 2)
+  // The address is gone, and one of two connections to it.
+  await guest.run(`c="${children}"; kill $(cat /tmp/socat) $(echo $c | cut -d" " -f1)`)
+  await guest.run('while pidof socat; do sleep 0.1; done')
+  await load.progress()
+  await load.verify()
+  await guest.run('atoll-attach --detach /dev/nbd4')
+  t.notMatch(guest.console, /I\/O error|EXT4-fs error/i)
 })
 
 t.test('detach --force takes the device from under a file system', async () => {
