@@ -38,6 +38,7 @@ std::string address_text(const Address& address) {
 bool take_line(DeviceState& state, std::string_view key, std::string_view value) {
   DeviceSettings& device = state.device;
   if (key == "index") return read_number(value, device.index);
+  if (key == "address_in_use") return read_number(value, state.address_in_use);
   if (key == "connections") return read_number(value, state.connections);
   if (key == "size_bytes") return read_number(value, device.facts.size_bytes);
   if (key == "flags") return read_number(value, device.facts.flags);
@@ -68,10 +69,10 @@ std::string state_text(const DeviceState& state) {
   const DeviceSettings& device = state.device;
   text << "version " << version << "\nuri " << uri_text(state.uri) << '\n';
   for (const Address& address : state.more_addresses) text << "address " << address_text(address) << '\n';
-  text << "index " << device.index << "\nconnections " << state.connections << "\nsize_bytes "
-       << device.facts.size_bytes << "\nflags " << device.facts.flags << "\nblock_bytes " << device.block_bytes
-       << "\ntimeout_s " << device.timeout_s << "\ndead_timeout_s " << device.dead_timeout_s << "\nconnected_by "
-       << state.connected_by << "\nend\n";
+  text << "address_in_use " << state.address_in_use << "\nindex " << device.index << "\nconnections "
+       << state.connections << "\nsize_bytes " << device.facts.size_bytes << "\nflags " << device.facts.flags
+       << "\nblock_bytes " << device.block_bytes << "\ntimeout_s " << device.timeout_s << "\ndead_timeout_s "
+       << device.dead_timeout_s << "\nconnected_by " << state.connected_by << "\nend\n";
   return text.str();
 }
 
@@ -88,7 +89,9 @@ Result<DeviceState> parse_state(std::string_view text) {
     if (space == std::string_view::npos || !take_line(state, line.substr(0, space), line.substr(space + 1)))
       return wrong;
   }
-  if (state.connections < 1 || state.device.timeout_s == 0 || state.connected_by.empty()) return wrong;
+  if (state.connections < 1 || state.address_in_use > state.more_addresses.size() || state.device.timeout_s == 0 ||
+      state.connected_by.empty())
+    return wrong;
   return state;
 }
 

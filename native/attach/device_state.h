@@ -14,6 +14,7 @@ namespace atl::attach {
 struct DeviceState {
   ExportUri uri;
   std::vector<Address> more_addresses;  // of the same export, after the one in the URI
+  uint32_t address_in_use = 0;          // 0: the one in the URI
   uint32_t connections = 1;
   DeviceSettings device;
   std::string connected_by;  // connection_mark() of the device

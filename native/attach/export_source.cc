@@ -5,7 +5,7 @@
 
 namespace atl::attach {
 
-ExportSource::ExportSource(ExportUri uri, const std::vector<Address>& more_addresses) {
+ExportSource::ExportSource(ExportUri uri, const std::vector<Address>& more_addresses, size_t first) : current_(first) {
   places_.push_back(std::move(uri));
   for (const Address& address : more_addresses) {
     ExportUri place = places_.front();

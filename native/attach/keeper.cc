@@ -67,6 +67,7 @@ Result<Keeper> Keeper::take_over(NbdNetlink netlink, DeviceState state) {
 }
 
 void Keeper::record() {
+  state_.address_in_use = static_cast<uint32_t>(source_.current());
   if (Result<void> saved = save_state(state_); !saved)
     ::syslog(LOG_ERR, "nbd%u: %s; another keeper cannot take the device over", index(), saved.error().message.c_str());
 }
@@ -87,8 +88,10 @@ Result<OpenedExport> Keeper::open_same() {
   Result<OpenedExport> opened = source_.open();
   if (!opened) return opened;
   if (Result<void> same = still_the_same(opened->facts); !same) return same.error();
-  if (source_.current() != address)
+  if (source_.current() != address) {
     for (const OpenedExport& other : connections_) ::shutdown(other.socket.fd(), SHUT_RDWR);
+    record();
+  }
   return opened;
 }
 

@@ -38,7 +38,9 @@ class Keeper {
 
  private:
   Keeper(NbdNetlink netlink, DeviceState state)
-      : netlink_(std::move(netlink)), state_(std::move(state)), source_(state_.uri, state_.more_addresses) {}
+      : netlink_(std::move(netlink)),
+        state_(std::move(state)),
+        source_(state_.uri, state_.more_addresses, state_.address_in_use) {}
   bool is_ours() const { return connection_mark(index()) == state_.connected_by; }
   bool has_orphans() const { return connections_.size() < state_.connections; }
   Result<OpenedExport> open_same();

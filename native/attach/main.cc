@@ -31,6 +31,11 @@ int fail(const std::string& message) {
   return exit_failed;
 }
 
+int print(const std::string& text) {
+  if (std::fputs(text.c_str(), stdout) >= 0 && std::fflush(stdout) == 0) return 0;
+  return fail(std::string("standard output: ") + std::strerror(errno));
+}
+
 std::string device_path(uint32_t index) { return "/dev/nbd" + std::to_string(index); }
 
 Result<NbdNetlink> open_netlink() {
@@ -62,6 +67,7 @@ Result<DeviceState> state_to_resume(const Options& options) {
   // The same export may have moved.
   recorded->uri = options.state.uri;
   recorded->more_addresses = options.state.more_addresses;
+  recorded->address_in_use = 0;
   return recorded;
 }
 
@@ -87,17 +93,19 @@ Result<Keeper> make_keeper(const Options& options, std::optional<DeviceLock>& lo
   Result<Keeper> keeper = Keeper::attach(std::move(*netlink), options.state, std::nullopt);
   if (!keeper) return keeper;
   Result<DeviceLock> opened = DeviceLock::open(keeper->index());
-  if (!opened) return opened.error();
   // The keeper that the device had before may not have noticed yet that it was disconnected.
-  if (Result<void> taken = opened->wait_and_take(); !taken) return taken.error();
+  Result<void> taken = opened ? opened->wait_and_take() : Result<void>(opened.error());
+  if (!taken) {
+    if (Result<NbdNetlink> back = NbdNetlink::open(); back && back->disconnect(keeper->index()))
+      remove_state(keeper->index());
+    return taken.error();
+  }
   lock.emplace(std::move(*opened));
   return keeper;
 }
 
 void announce(const Options& options, uint32_t index) {
-  if (options.index) return;
-  std::printf("%s\n", device_path(index).c_str());
-  std::fflush(stdout);
+  if (!options.index) print(device_path(index) + "\n");
 }
 
 /// Keeps the device until told otherwise; writes its number to `ready` when it is attached.
@@ -214,11 +222,11 @@ int main(int argc, char** argv) {
   switch (options->task) {
     case Options::Task::attach:
     case Options::Task::resume: return attach(*options);
-    case Options::Task::list: return std::fputs(list_devices().c_str(), stdout) < 0 ? exit_failed : 0;
+    case Options::Task::list: return print(list_devices());
     case Options::Task::resize: return resize(*options);
     case Options::Task::detach: return detach(*options);
-    case Options::Task::help: return std::fputs(usage, stdout) < 0 ? exit_failed : 0;
-    case Options::Task::version: return std::puts("atoll-attach " ATOLL_VERSION) < 0 ? exit_failed : 0;
+    case Options::Task::help: return print(usage);
+    case Options::Task::version: return print("atoll-attach " ATOLL_VERSION "\n");
   }
   return exit_failed;
 }

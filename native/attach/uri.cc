@@ -141,8 +141,13 @@ Result<ExportUri> parse(std::string_view rest, bool unix_socket, bool tls) {
   uri.name = std::move(*name);
   if (Result<void> taken = take_query(uri, query); !taken) return taken.error();
   if (unix_socket && uri.socket_path.empty()) return Error{Code::invalid, "expected ?socket=PATH"};
-  if (tls && !uri.tls->psk_file.empty() && uri.tls->user.empty())
+  if (!tls) return uri;
+  const bool psk = !uri.tls->psk_file.empty();
+  if (psk && uri.tls->user.empty())
     return Error{Code::invalid, "expected USER@ before the host: tls-psk-file has keys of several users"};
+  if (!psk && !uri.tls->user.empty()) return Error{Code::invalid, "expected tls-psk-file=FILE with the key of USER@"};
+  if (psk && !uri.tls->certificates_dir.empty())
+    return Error{Code::invalid, "expected tls-certificates or tls-psk-file, got both"};
   return uri;
 }
 

@@ -12,6 +12,7 @@ DeviceState example() {
   DeviceState state;
   state.uri = *parse_uri("nbds://alice@[::1]:7/na%0Ame?tls-psk-file=/keys");
   state.more_addresses = {{"other", "10809"}, {"fe80::1", "1"}};
+  state.address_in_use = 2;
   state.connections = 4;
   state.device.index = 17;
   state.device.facts.size_bytes = 1ull << 50;
@@ -30,6 +31,7 @@ TEST_CASE("attach: the record of a device is read as it was written") {
   CHECK(state_text(*state) == text);
   CHECK(state->uri.name == "na\nme");
   CHECK(state->more_addresses == example().more_addresses);
+  CHECK(state->address_in_use == 2);
   CHECK(state->connections == 4);
   CHECK(state->device.index == 17);
   CHECK(state->device.facts.size_bytes == 1ull << 50);
@@ -43,8 +45,8 @@ TEST_CASE("attach: a record that is cut anywhere, or has a line of another kind,
     CAPTURE(length);
     CHECK_FALSE(parse_state(text.substr(0, length)).ok());
   }
-  for (const char* line :
-       {"unknown 1\n", "flags 65536\n", "connections -1\n", "connections\n", "uri http://x\n", "\n"}) {
+  for (const char* line : {"unknown 1\n", "flags 65536\n", "connections -1\n", "connections\n", "address_in_use 3\n",
+                           "uri http://x\n", "\n"}) {
     CAPTURE(line);
     std::string wrong = text;
     wrong.insert(wrong.size() - std::string("end\n").size(), line);

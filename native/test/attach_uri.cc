@@ -101,6 +101,8 @@ TEST_CASE("attach: a text that is not the URI of an export is invalid, with the 
                            Case{"nbds://host/x?tls-hostname=", "expected a name"},
                            Case{"nbds://host/x?tls-verify-peer=no", "expected tls-verify-peer=true"},
                            Case{"nbds://host/x?tls-psk-file=/k", "expected USER@"},
+                           Case{"nbds://alice@host/x", "expected tls-psk-file=FILE"},
+                           Case{"nbds://a@h/x?tls-psk-file=/k&tls-certificates=/c", "got both"},
                            Case{"nbds://alice:secret@host/x", "expected no password"},
                            Case{"nbds://host/x?tls=1", "got \"tls\""}}) {
     CAPTURE(each.text);
