@@ -41,6 +41,9 @@ t.test('lists are found by an index, not by looking at every row', async (t) => 
     'select * from resources where head_layer = 1',
     "select * from objects where resource_id = 'r'",
     "select * from attachments where export_name = 'e'",
+    "select * from volumes where name = 'n' limit 6",
+    "select * from snapshots where name = 'n' limit 6",
+    "select * from images where name = 'n' and resource_id is not null limit 6",
     'delete from tokens where expires_at <= 5',
   ]
   for (const query of queries) {
