@@ -76,7 +76,7 @@ Task<void> Connection::finish() {
 
 /// On the device's home, where the connection stays.
 void Connection::enter_export() {
-  label_ = !open_->label.empty() ? open_->label : !open_->canonical_name.empty() ? open_->canonical_name : open_name_;
+  label_ = !open_->label.empty() ? open_->label : open_canonical_;
   counters_ = state_->exports.enter(door_, label_, loop());
 }
 

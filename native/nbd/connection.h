@@ -49,10 +49,9 @@ class Connection final : public std::enable_shared_from_this<Connection> {
   /// cut: the socket is shut down now.
   void demand(Demand what);
 
-  /// Under the state's mutex: the export it came by, by the name that was asked for or the canonical one.
-  bool came_by(const std::string& name) const {
-    return named_ && (name == name_ || (!canonical_name_.empty() && name == canonical_name_));
-  }
+  /// Under the state's mutex: whether it came by the export of this canonical name; while that is being looked up, by the name that
+  /// the client asked for.
+  bool came_by(const std::string& name) const { return named_ && name == name_; }
 
   /// On its loop: cuts it when a deadline has passed, lets it go when it was idle for too long; true while there is a reason to
   /// look again.
@@ -117,7 +116,7 @@ class Connection final : public std::enable_shared_from_this<Connection> {
   Task<void> answer_open(Handshake& handshake);
   Task<void> answer_list(Handshake& handshake);
   Task<bool> send_all(Bytes bytes);
-  void set_name(const std::string& name, const std::string& canonical);
+  void set_name(const std::string& name);
   void forget_name();
 
   // connection_tls.cc
@@ -197,15 +196,15 @@ class Connection final : public std::enable_shared_from_this<Connection> {
   const Door door_;
   const TlsMode tls_mode_;
   bool over_limit_ = false;
-  bool named_ = false;  // guarded by the state's mutex, like the next two; "" is a name too
+  bool named_ = false;  // guarded by the state's mutex, like the next one; "" is a name too
   std::string name_;
-  std::string canonical_name_;
 
   Connection* next_on_loop_ = nullptr;  // ServerLoop's list
   Connection** prev_on_loop_ = nullptr;
 
   Handshake* handshake_ = nullptr;  // while it runs
   std::string open_name_;           // what open_ was asked for
+  std::string open_canonical_;      // its canonical name
   std::optional<OpenExport> open_;
   std::string label_;                         // its name in the registry
   std::shared_ptr<ExportCounters> counters_;  // while it is transmitting

@@ -90,10 +90,18 @@ Task<void> Connection::answer_open(Handshake& handshake) {
   const std::string name = handshake.export_name();
   if (!open_ || open_name_ != name) {
     if (open_) open_.reset();  // one at a time; on its home
-    // Before the question: a disconnect(name) that comes while the resolver thinks must find this connection.
-    set_name(name, {});
+    // Before each question: a disconnect(name) that comes while the resolver thinks must find this connection.
+    set_name(name);
     const uint64_t left_ns = stop_clock();
-    Result<std::optional<OpenExport>> found = co_await state_->resolver.open(door_, name);
+    Result<std::string> canonical = co_await state_->resolver.canonical_name(door_, name);
+    Result<std::optional<OpenExport>> found = std::optional<OpenExport>{};
+    if (canonical) {
+      open_canonical_ = std::move(*canonical);
+      set_name(open_canonical_);
+      found = co_await state_->resolver.open(door_, open_canonical_);
+    } else {
+      found = std::move(canonical.error());
+    }
     start_clock(left_ns);
     if (!found) {
       forget_name();
@@ -112,13 +120,12 @@ Task<void> Connection::answer_open(Handshake& handshake) {
     BlockSizes& sizes = open_->block_sizes;
     VERIFY(sizes.minimum > 0 && (sizes.minimum & (sizes.minimum - 1)) == 0 && sizes.preferred >= sizes.minimum);
     sizes.maximum = std::min(sizes.maximum, state_->limits.payload_bytes);
-    set_name(name, open_->canonical_name);
     co_await move_to(open_->device->home());
   }
   ExportFacts facts;
   if (const MetaQueries* queries = handshake.meta_queries(); queries != nullptr && queries->beyond_base()) {
     const uint64_t left_ns = stop_clock();
-    Result<std::vector<MetaContext>> offered = co_await state_->resolver.contexts(door_, name, *queries);
+    Result<std::vector<MetaContext>> offered = co_await state_->resolver.contexts(door_, open_canonical_, *queries);
     start_clock(left_ns);
     if (!offered) {
       const std::string message = message_for(door_, offered.error());
@@ -136,7 +143,7 @@ Task<void> Connection::answer_open(Handshake& handshake) {
   facts.size_bytes = open_->device->size_bytes();
   facts.read_only = open_->read_only || open_->device->read_only();
   facts.block_sizes = open_->block_sizes;
-  facts.canonical_name = open_->canonical_name;
+  facts.canonical_name = open_canonical_;
   facts.description = open_->description;
   handshake.found(facts);
 }
@@ -173,11 +180,10 @@ Task<bool> Connection::send_all(Bytes bytes) {
   co_return true;
 }
 
-void Connection::set_name(const std::string& name, const std::string& canonical) {
+void Connection::set_name(const std::string& name) {
   const std::lock_guard lock(state_->mutex);
   named_ = true;
   name_ = name;
-  canonical_name_ = canonical;
 }
 
 void Connection::forget_name() {

@@ -36,10 +36,9 @@ struct BlockSizes {
 struct OpenExport {
   /// Released on its home executor when the connection ends; that gives back the lease.
   std::shared_ptr<BlockDevice> device;
-  bool read_only = false;      // in addition to what the device says
-  std::string canonical_name;  // empty: the name that was asked for
-  std::string label;           // what counters call it, where names are secrets; empty: its canonical name
-  std::string description;     // empty: none
+  bool read_only = false;   // in addition to what the device says
+  std::string label;        // what counters call it, where names are secrets; empty: its canonical name
+  std::string description;  // empty: none
   BlockSizes block_sizes{};
 };
 
@@ -65,6 +64,14 @@ struct RequestFailure {
 class ExportResolver {
  public:
   virtual ~ExportResolver() = default;
+  /// The canonical name of the export that `name` stands for: open() and contexts() are called with it, INFO_NAME reports it, and
+  /// NbdServer::disconnect() finds connections by it. Called as open() is, before it, so that a disconnect either
+  /// finds the connection by its canonical name or comes before open() looks. Need not know whether the export exists. An error of
+  /// code `not_found` carries a message for the operator's clients, for example which exports share the name.
+  virtual Task<Result<std::string>> canonical_name(Door door, std::string name) {
+    (void)door;
+    co_return name;
+  }
   /// Called on the connection's loop and resumes there. nullopt: no such export. `name` is valid UTF-8, at most 4096 bytes.
   virtual Task<Result<std::optional<OpenExport>>> open(Door door, std::string name) = 0;
   /// What the export of this name offers beside base:allocation and `queries` may match (more is no harm). Called as open() is,

@@ -60,6 +60,11 @@ struct Ask : Job {
   }
 };
 
+struct Found {
+  bool there = false;
+  std::string words;  // the export's name, or why there is none
+};
+
 struct Answer {
   std::string resource_id;
   bool read_only = false;
@@ -99,11 +104,29 @@ const char* door_name(Door door) { return door == Door::operator_door ? "operato
 
 JsResolver::JsResolver(JsQueue& queue, Napi::Object callbacks)
     : queue_(queue),
+      find_(Napi::Persistent(callbacks.Get("find").As<Napi::Function>())),
       open_(Napi::Persistent(callbacks.Get("open").As<Napi::Function>())),
       list_(Napi::Persistent(callbacks.Get("list").As<Napi::Function>())),
       tls_failed_(Napi::Persistent(callbacks.Get("tlsFailed").As<Napi::Function>())),
       request_failed_(Napi::Persistent(callbacks.Get("requestFailed").As<Napi::Function>())),
       contexts_(Napi::Persistent(callbacks.Get("contexts").As<Napi::Function>())) {}
+
+Task<Result<std::string>> JsResolver::canonical_name(Door door, std::string name) {
+  if (door == Door::tenant) co_return name;
+  Ask<Found> ask{queue_, [this, &name](Napi::Env env) { return find_.Value().Call({Napi::String::New(env, name)}); },
+                 [](const Napi::Value& value) {
+                   const Napi::Object answer = object(value, "the answer of find()");
+                   Found found;
+                   found.there = answer.Has("name");
+                   found.words =
+                       found.there ? text(answer.Get("name"), "name") : text(answer.Get("refusal"), "refusal");
+                   return found;
+                 }};
+  Result<Found> found = co_await ask;
+  if (!found) co_return found.error();
+  if (!found->there) co_return Error{Code::not_found, std::move(found->words)};
+  co_return std::move(found->words);
+}
 
 Task<Result<std::optional<OpenExport>>> JsResolver::open(Door door, std::string name) {
   Ask<std::optional<Answer>> ask{

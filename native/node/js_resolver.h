@@ -20,6 +20,8 @@ class JsResolver final : public ExportResolver {
   /// Before the first connection.
   void serve(Engine& engine) { engine_ = &engine; }
 
+  /// The tenants' names are canonical; the operator's are looked up.
+  Task<Result<std::string>> canonical_name(Door door, std::string name) override;
   Task<Result<std::optional<OpenExport>>> open(Door door, std::string name) override;
   Task<Result<std::vector<std::string>>> list(Door door) override;
   void tls_failed(const TlsFailure& failure) override;
@@ -29,7 +31,8 @@ class JsResolver final : public ExportResolver {
  private:
   JsQueue& queue_;
   Engine* engine_ = nullptr;
-  Napi::FunctionReference open_;  // used on the JavaScript thread only
+  Napi::FunctionReference find_;  // used on the JavaScript thread only
+  Napi::FunctionReference open_;
   Napi::FunctionReference list_;
   Napi::FunctionReference tls_failed_;
   Napi::FunctionReference request_failed_;

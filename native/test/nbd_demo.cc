@@ -18,16 +18,18 @@ using namespace atl;
 class DemoResolver final : public ExportResolver {
  public:
   std::shared_ptr<MemoryDevice> disk, slow;
+  Task<Result<std::string>> canonical_name(Door, std::string name) override {
+    co_return name.empty() ? std::string("disk") : name;
+  }
   Task<Result<std::optional<OpenExport>>> open(Door, std::string name) override {
     OpenExport found;
-    if (name.empty() || name == "disk" || name == "ro")
+    if (name == "disk" || name == "ro")
       found.device = disk;
     else if (name == "slow")
       found.device = slow;
     else
       co_return std::optional<OpenExport>{};
     found.read_only = name == "ro";
-    found.canonical_name = name.empty() ? "disk" : name;
     found.description = "memory";
     std::optional<OpenExport> answer(std::move(found));
     co_return answer;

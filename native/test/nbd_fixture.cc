@@ -11,6 +11,19 @@
 
 namespace atl::nbd::test {
 
+Task<Result<std::string>> TestResolver::canonical_name(Door, std::string name) {
+  Executor& here = Executor::here();
+  if (hold_names) {
+    holding++;
+    while (hold_names) co_await here.sleep_ns(1'000'000);
+    holding--;
+  }
+  const std::lock_guard lock(mutex_);
+  if (name == "twice") co_return Error{Code::not_found, "the name \"twice\" is not unique: it is that of one and two"};
+  const auto at = exports_.find(name);
+  co_return at == exports_.end() || at->second.canonical.empty() ? name : at->second.canonical;
+}
+
 Task<Result<std::optional<OpenExport>>> TestResolver::open(Door, std::string name) {
   Executor& here = Executor::here();
   opens++;
@@ -30,7 +43,6 @@ Task<Result<std::optional<OpenExport>>> TestResolver::open(Door, std::string nam
     found.device = std::shared_ptr<BlockDevice>(at->second.device.get(),
                                                 [this, keep = at->second.device](BlockDevice*) { leases--; });
     found.read_only = at->second.read_only;
-    found.canonical_name = at->second.canonical;
     found.label = at->second.label;
     found.block_sizes.minimum = at->second.minimum_block;
   }

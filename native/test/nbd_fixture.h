@@ -38,6 +38,12 @@ class TestResolver final : public ExportResolver {
     exports_[name] = std::move(what);
   }
 
+  void remove(const std::string& name) {
+    const std::lock_guard lock(mutex_);
+    exports_.erase(name);
+  }
+
+  Task<Result<std::string>> canonical_name(Door door, std::string name) override;
   Task<Result<std::optional<OpenExport>>> open(Door door, std::string name) override;
   Task<Result<std::vector<std::string>>> list(Door door) override;
   Task<Result<std::vector<MetaContext>>> contexts(Door door, std::string name, MetaQueries queries) override;
@@ -50,8 +56,9 @@ class TestResolver final : public ExportResolver {
 
   std::atomic<int> opens{0};
   std::atomic<int> context_questions{0};
-  std::atomic<int> leases{0};     // open exports not yet given back
-  std::atomic<bool> hold{false};  // opens wait as long as it is set
+  std::atomic<int> leases{0};           // open exports not yet given back
+  std::atomic<bool> hold{false};        // opens wait as long as it is set
+  std::atomic<bool> hold_names{false};  // questions for canonical names do
   std::atomic<int> holding{0};
 
  private:

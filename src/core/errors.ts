@@ -87,6 +87,10 @@ export const NoTenantDoor = defineError(
   'the server has no NBD address for attachments (start it with --nbd HOST:PORT)',
 )
 
+// NBD exports
+export const NothingNamed = defineError('nothing_named', 404, 'there is no %s with the ID or name "%s"')
+export const NameNotUnique = defineError('name_not_unique', 409, 'the name "%s" is not unique: %s; use an ID')
+
 // ---- the store itself ----
 
 export const TreeDamaged = defineError(

@@ -1,11 +1,13 @@
 /**
  * What the two NBD doors show. Not for the HTTP doors.
  *
- *   operator (unix socket, guarded by file permissions): every volume, snapshot and image, by its id; LIST is on
+ *   operator (unix socket, guarded by file permissions): every volume, snapshot and image, by its ID or its unique name
+ *     (export_names.ts); LIST shows the IDs
  *   tenant (TCP): the exports of attachments, by their names; LIST is refused
  *
  * Whoever deletes one of them deletes the row under the resource's lock and calls `end` afterwards. `open` looks at the row
- * once more under the same lock: it either comes first, and `end` finds its connection, or finds no row.
+ * once more under the same lock: it either comes first, and `end` finds its connection, or finds no row. The operator's names
+ * are replaced by IDs (`find`) before that: `open`, `contexts` and `end` see only IDs and the names of attachments.
  */
 
 import type { Catalog, Reader } from '../catalog/catalog.js'
@@ -15,16 +17,18 @@ import type {
   ExportContext,
   ExportResolver,
   ExportTarget,
+  FoundExport,
   NativeRequestFailure,
   NativeTlsFailure,
   NbdDoor,
 } from '../engine/engine.js'
 import { EngineUnsupported } from '../engine/errors.js'
-import { asError } from '../lib/errors.js'
-import { isUuid, type ProjectId, type ResourceId } from '../lib/ids.js'
+import { AtollError, asError } from '../lib/errors.js'
+import { isUuid, type ProjectId } from '../lib/ids.js'
 import type { Logger } from '../lib/log.js'
-import { ResourceNotFound } from './errors.js'
+import { NothingNamed, ResourceNotFound } from './errors.js'
 import { ExportContexts } from './export_contexts.js'
+import { findNamed } from './export_names.js'
 import type { Tree } from './tree.js'
 
 /** Where tenants' machines reach the NBD server. */
@@ -65,12 +69,22 @@ export class Exports implements ExportResolver {
     this.#contexts = new ExportContexts(parts)
   }
 
+  async find(name: string): Promise<FoundExport> {
+    try {
+      return { name: (await findNamed(this.#catalog.db, name)).id }
+    } catch (error) {
+      if (error instanceof AtollError && error.status < 500) return { refusal: error.message }
+      this.#log.error({ err: asError(error) }, 'an export could not be looked up')
+      throw error
+    }
+  }
+
   async open(door: NbdDoor, name: string): Promise<ExportTarget | null> {
     const { db } = this.#catalog
-    const target = await find(db, door, name)
+    const target = await targetOf(db, door, name)
     if (target === null) return null
     try {
-      const still = async () => (await find(db, door, name)) !== null
+      const still = async () => (await targetOf(db, door, name)) !== null
       return (await this.#tree.openForNbd(target.resourceId, still)) ? target : null
     } catch (error) {
       if (error instanceof ResourceNotFound) return null
@@ -80,7 +94,7 @@ export class Exports implements ExportResolver {
   }
 
   async contexts(door: NbdDoor, name: string, queries: ContextQueries): Promise<ExportContext[]> {
-    const target = await find(this.#catalog.db, door, name)
+    const target = await targetOf(this.#catalog.db, door, name)
     if (target === null) return []
     const { resourceId, projectId } = target
     try {
@@ -129,7 +143,8 @@ interface Target extends ExportTarget {
   projectId: ProjectId | null
 }
 
-async function find(db: Reader, door: NbdDoor, name: string): Promise<Target | null> {
+/** At the operator's door the name is an ID. */
+async function targetOf(db: Reader, door: NbdDoor, name: string): Promise<Target | null> {
   if (name === '' || name.length > nameLengthMax) return null
   return door === 'tenant' ? findAttachment(db, name) : findById(db, name)
 }
@@ -161,28 +176,14 @@ async function findAttachment(db: Reader, name: string): Promise<Target | null> 
 
 async function findById(db: Reader, id: string): Promise<Target | null> {
   if (!isUuid(id)) return null
-  const of = async (table: 'volumes' | 'snapshots' | 'images') =>
-    db
-      .selectFrom(table)
-      .select(['resource_id', 'name'])
-      .where('id', '=', id as never)
-      .executeTakeFirst()
-  const target = (kind: string, row: { resource_id: ResourceId | null; name: string | null }): Target | null =>
-    row.resource_id === null
-      ? null
-      : {
-          resourceId: row.resource_id,
-          projectId: null,
-          readOnly: kind !== 'volume',
-          description: describe(kind, id, row.name),
-          label: id,
-        }
-  const volume = await of('volumes')
-  if (volume !== undefined) return target('volume', volume)
-  const snapshot = await of('snapshots')
-  if (snapshot !== undefined) return target('snapshot', snapshot)
-  const image = await of('images')
-  return image === undefined ? null : target('image', image)
+  try {
+    const { kind, resourceId, name } = await findNamed(db, id)
+    const readOnly = kind !== 'volume'
+    return { resourceId, projectId: null, readOnly, description: describe(kind, id, name), label: id }
+  } catch (error) {
+    if (error instanceof NothingNamed) return null
+    throw error
+  }
 }
 
 function describe(kind: string, id: string, name: string | null): string {

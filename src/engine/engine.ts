@@ -87,7 +87,12 @@ export interface ExportContext {
   since?: { resourceId: ResourceId; layer: LayerId; sizeBytes: number }
 }
 
+/** The name that `open` knows the export by, or why there is none. */
+export type FoundExport = { name: string } | { refusal: string }
+
 export interface ExportResolver {
+  /** What a name at the operator's door stands for; the refusal is shown to its client. */
+  find(name: string): Promise<FoundExport>
   /** Opens the resource once (`Engine.openFor`) for the connection, or answers null. */
   open(door: NbdDoor, name: string): Promise<ExportTarget | null>
   list(door: NbdDoor): Promise<string[]>
@@ -264,6 +269,7 @@ export class Engine {
   /** Once, before the first `listen`. */
   resolveExportsBy(resolver: ExportResolver, limits = usualNbdLimits): void {
     const callbacks: NativeNbdCallbacks = {
+      find: (name) => resolver.find(name),
       open: (door, name) => resolver.open(door, name),
       list: (door) => resolver.list(door),
       tlsFailed: (failure) => resolver.tlsFailed(failure),

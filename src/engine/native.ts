@@ -159,6 +159,9 @@ export interface NativeExport {
   label: string
 }
 
+/** The answer to an operator's client that names an export: its canonical name, or why there is none (for that client). */
+export type NativeFoundExport = { name: string } | { refusal: string }
+
 /** What a client asks for: with LIST_META_CONTEXT (`list`; no names: everything, `ns:` or `ns:kind:` as prefixes) or SET_META_CONTEXT. */
 export interface NativeContextQueries {
   list: boolean
@@ -231,7 +234,9 @@ export interface NativeRequestFailure {
 }
 
 export interface NativeNbdCallbacks {
-  /** Answers null when there is no such export (or this door may not see it). A rejection is logged and answered as ERR_UNKNOWN. */
+  /** Returns the export that a name at the operator's door stands for. `open` and `contexts` are then called with its canonical name. */
+  find(name: string): Promise<NativeFoundExport>
+  /** Answers null when there is no such export (or this door may not see it). A rejection is logged and answered as ERR_POLICY. */
   open(door: NbdDoor, name: string): Promise<NativeExport | null>
   /** The names that LIST shows at this door. */
   list(door: NbdDoor): Promise<string[]>
