@@ -44,7 +44,7 @@ class Connection final : public std::enable_shared_from_this<Connection> {
   /// Any thread. A demand only grows.
   /// revoke: the right to the export has ended. What is in flight is answered, what comes after gets ESHUTDOWN, for there is
   ///   nothing to come back to; then it is closed.
-  /// leave: the server goes down and may come back. What is in flight is answered, what comes after is not: clients that
+  /// leave: the client is expected back, because the server goes down or the export has a new size. What is in flight is answered, what comes after is not: clients that
   ///   reconnect (QEMU, the kernel's) send an unanswered request again and hand an ESHUTDOWN to the user as an I/O error.
   /// cut: the socket is shut down now.
   void demand(Demand what);
@@ -52,6 +52,8 @@ class Connection final : public std::enable_shared_from_this<Connection> {
   /// Under the state's mutex: whether it came by the export of this canonical name; while that is being looked up, by the name that
   /// the client asked for.
   bool came_by(const std::string& name) const { return named_ && name == name_; }
+  /// Under the state's mutex: the client has chosen its export, and the size that it is told was read after this became true.
+  bool entered() const { return entered_; }
 
   /// On its loop: cuts it when a deadline has passed, lets it go when it was idle for too long; true while there is a reason to
   /// look again.
@@ -118,6 +120,7 @@ class Connection final : public std::enable_shared_from_this<Connection> {
   Task<bool> send_all(Bytes bytes);
   void set_name(const std::string& name);
   void forget_name();
+  void set_entered(bool entered);
 
   // connection_tls.cc
   Task<bool> start_tls(Handshake& handshake);
@@ -196,8 +199,9 @@ class Connection final : public std::enable_shared_from_this<Connection> {
   const Door door_;
   const TlsMode tls_mode_;
   bool over_limit_ = false;
-  bool named_ = false;  // guarded by the state's mutex, like the next one; "" is a name too
+  bool named_ = false;  // guarded by the state's mutex, like the next two; "" is a name too
   std::string name_;
+  bool entered_ = false;
 
   Connection* next_on_loop_ = nullptr;  // ServerLoop's list
   Connection** prev_on_loop_ = nullptr;

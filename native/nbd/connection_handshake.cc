@@ -140,12 +140,15 @@ Task<void> Connection::answer_open(Handshake& handshake) {
     handshake.not_found(OptionReply::err_shutdown, "the server is shutting down");
     co_return;
   }
+  // Before the size is read: a reconnect() after a change of the size ends this connection, or the client is told the new size.
+  if (handshake.enters()) set_entered(true);
   facts.size_bytes = open_->device->size_bytes();
   facts.read_only = open_->read_only || open_->device->read_only();
   facts.block_sizes = open_->block_sizes;
   facts.canonical_name = open_canonical_;
   facts.description = open_->description;
   handshake.found(facts);
+  if (handshake.enters() && handshake.state() != Handshake::State::transmission) set_entered(false);
 }
 
 Task<void> Connection::answer_list(Handshake& handshake) {
@@ -189,6 +192,11 @@ void Connection::set_name(const std::string& name) {
 void Connection::forget_name() {
   const std::lock_guard lock(state_->mutex);
   named_ = false;
+}
+
+void Connection::set_entered(bool entered) {
+  const std::lock_guard lock(state_->mutex);
+  entered_ = entered;
 }
 
 }  // namespace atl::nbd

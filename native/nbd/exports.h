@@ -65,7 +65,7 @@ class ExportResolver {
  public:
   virtual ~ExportResolver() = default;
   /// The canonical name of the export that `name` stands for: open() and contexts() are called with it, INFO_NAME reports it, and
-  /// NbdServer::disconnect() finds connections by it. Called as open() is, before it, so that a disconnect either
+  /// NbdServer::disconnect() and reconnect() find connections by it. Called as open() is, before it, so that a disconnect either
   /// finds the connection by its canonical name or comes before open() looks. Need not know whether the export exists. An error of
   /// code `not_found` carries a message for the operator's clients, for example which exports share the name.
   virtual Task<Result<std::string>> canonical_name(Door door, std::string name) {

@@ -60,6 +60,8 @@ class Handshake {
   /// The export in question in open_wanted; the chosen one in transmission.
   const std::string& export_name() const { return name_; }
   const Negotiated& negotiated() const { return negotiated_; }
+  /// In open_wanted, and right after the answer: whether the option begins the transmission phase (GO, EXPORT_NAME).
+  bool enters() const { return option_ == Option::go || option_ == Option::export_name; }
   /// In open_wanted: the queries of a metadata option; null when the export is asked for by another one.
   const MetaQueries* meta_queries() const { return is_meta_option() ? &queries_ : nullptr; }
 

@@ -1,5 +1,7 @@
 #include "nbd/server.h"
 
+#include <algorithm>
+
 #include "nbd/connection.h"
 #include "nbd/server_state.h"
 
@@ -80,6 +82,21 @@ Task<void> NbdServer::drain(const std::string* name) {
 }
 
 Task<void> NbdServer::disconnect(std::string name) { co_await drain(&name); }
+
+Task<NbdReconnected> NbdServer::reconnect(std::vector<std::string> names) {
+  std::vector<std::weak_ptr<Connection>> leaving;  // a connection goes when nobody holds it
+  for (const auto& connection : state_->entered(names)) {
+    connection->demand(Connection::Demand::leave);
+    leaving.push_back(connection);
+  }
+  const auto remaining = [&leaving] {
+    return static_cast<uint64_t>(
+        std::count_if(leaving.begin(), leaving.end(), [](const auto& connection) { return !connection.expired(); }));
+  };
+  const bool all = co_await wait_until([&] { return remaining() == 0; }, state_->limits.drain_ms * ms);
+  const uint64_t left = all ? 0 : remaining();
+  co_return NbdReconnected{leaving.size() - left, left};
+}
 
 Task<void> NbdServer::shutdown() {
   ServerState& state = *state_;

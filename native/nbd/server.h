@@ -1,7 +1,7 @@
 // server.h: the NBD server: listeners, their connections, and the orderly ends of both.
 //
-// Made before the loops carry anything of it, and destroyed after shutdown() has answered. listen(), disconnect() and
-// shutdown() run on any of the loops.
+// Made before the loops carry anything of it, and destroyed after shutdown() has answered. listen(), disconnect(), reconnect()
+// and shutdown() run on any of the loops.
 #pragma once
 
 #include <memory>
@@ -19,6 +19,12 @@
 
 namespace atl {
 
+/// How many connections reconnect() found.
+struct NbdReconnected {
+  uint64_t ended = 0;
+  uint64_t remaining = 0;  // still have requests in flight, and end when those have been answered
+};
+
 class NbdServer {
  public:
   /// The resolver outlives the server. `loops` is not empty; listeners are spread over them.
@@ -32,9 +38,16 @@ class NbdServer {
   /// nbd::Listener::open.
   Task<Result<std::string>> listen(ListenOptions options);
 
-  /// All connections that came by this export name: requests in flight are answered, then they are closed; cut when that takes
+  /// All connections that came by this canonical export name: requests in flight are answered, then they are closed; cut when that takes
   /// longer than limits.drain_ms. The owner has made the resolver refuse the name before.
   Task<void> disconnect(std::string name);
+
+  /// Ends the connections that are in the transmission phase of any of these exports (canonical names), so that their clients connect
+  /// again and learn the export's present size. Requests in flight are answered, those that come later are not
+  /// (Connection::Demand::leave): QEMU and the kernel send them again to the new connection. New connections are welcome
+  /// meanwhile, and handshakes go on. Waits at most limits.drain_ms. A connection that has requests in flight for longer is
+  /// not cut: its client would send a WRITE again whose first copy could still reach the device after later WRITEs.
+  Task<NbdReconnected> reconnect(std::vector<std::string> names);
 
   /// No more connections; requests in flight are answered, those that come later are not (Connection::Demand::leave);
   /// handshakes get ERR_SHUTDOWN. Once.

@@ -105,6 +105,16 @@ size_t ServerState::count(const std::string* name) {
                                            [&](const auto& connection) { return connection->came_by(*name); }));
 }
 
+std::vector<std::shared_ptr<Connection>> ServerState::entered(const std::vector<std::string>& names) {
+  const std::lock_guard lock(mutex);
+  std::vector<std::shared_ptr<Connection>> found;
+  for (const auto& connection : connections) {
+    const auto is_its = [&](const std::string& name) { return connection->came_by(name); };
+    if (connection->entered() && std::any_of(names.begin(), names.end(), is_its)) found.push_back(connection);
+  }
+  return found;
+}
+
 std::shared_ptr<const TlsCredentials> ServerState::tls_credentials() const {
   const std::lock_guard lock(mutex);
   return tls_credentials_;

@@ -65,6 +65,8 @@ struct ServerState : std::enable_shared_from_this<ServerState> {
   /// The connections that came by this export name; all when null.
   std::vector<std::shared_ptr<Connection>> matching(const std::string* name);
   size_t count(const std::string* name);
+  /// The connections that have chosen one of these exports and are, or are about to be, in the transmission phase.
+  std::vector<std::shared_ptr<Connection>> entered(const std::vector<std::string>& names);
 
   /// What new TLS sessions show and demand; null: there is no TLS.
   std::shared_ptr<const TlsCredentials> tls_credentials() const;

@@ -103,6 +103,7 @@ Napi::Function JsEngine::define(Napi::Env env) {
                                             InstanceMethod<&JsEngine::nbd_tls>("nbdTls"),
                                             InstanceMethod<&JsEngine::nbd_listen>("nbdListen"),
                                             InstanceMethod<&JsEngine::nbd_disconnect>("nbdDisconnect"),
+                                            InstanceMethod<&JsEngine::nbd_reconnect>("nbdReconnect"),
                                             InstanceMethod<&JsEngine::shutdown>("shutdown")});
   auto* reference = new Napi::FunctionReference(Napi::Persistent(constructor));
   env.SetInstanceData(reference);  // freed by node with the environment

@@ -68,6 +68,7 @@ class JsEngine : public Napi::ObjectWrap<JsEngine> {
   Napi::Value nbd_tls(Info info);
   Napi::Value nbd_listen(Info info);
   Napi::Value nbd_disconnect(Info info);
+  Napi::Value nbd_reconnect(Info info);
   Napi::Value shutdown(Info info);
 
   /// Throws a JavaScript error when the engine was shut down.

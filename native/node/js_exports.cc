@@ -1,4 +1,4 @@
-// js_exports.cc: the counters of exports as JavaScript sees them. Reads atomics: no reactor is asked.
+// js_exports.cc: the counters of exports as JavaScript sees them (atomics: no reactor is asked), and the end of their connections.
 #include "node/js_engine.h"
 #include "node/js_values.h"
 
@@ -61,6 +61,29 @@ Napi::Value JsEngine::export_counters(Info info) {
     exports.Set(i, one);
   }
   return exports;
+}
+
+Napi::Value JsEngine::nbd_reconnect(Info info) {
+  Napi::Env env = info.Env();
+  Host& running = host(env);
+  if (!info[0].IsArray()) throw Napi::TypeError::New(env, "Expected an array of export names");
+  const auto given = info[0].As<Napi::Array>();
+  std::vector<std::string> names;
+  for (uint32_t i = 0; i < given.Length(); i++) names.push_back(text(given.Get(i), "an export's name"));
+  struct Reconnect {
+    static Task<Result<NbdReconnected>> run(NbdServer* server, std::vector<std::string> names) {
+      NbdReconnected result;
+      if (server != nullptr) result = co_await server->reconnect(std::move(names));
+      co_return result;
+    }
+  };
+  return promise_of<NbdReconnected>(env, *queue_, running.loop(0), Reconnect::run(running.nbd(), std::move(names)),
+                                    [](Napi::Env e, const NbdReconnected& result) -> Napi::Value {
+                                      Napi::Object answer = Napi::Object::New(e);
+                                      answer.Set("ended", number_value(e, result.ended));
+                                      answer.Set("remaining", number_value(e, result.remaining));
+                                      return answer;
+                                    });
 }
 
 }  // namespace atl::node

@@ -1,16 +1,22 @@
 /**
- * A unix socket in the data directory by which `atoll status` asks the running server. Only who can enter the directory
- * (mode 0700) reaches it; it answers questions and changes nothing.
+ * A unix socket in the data directory by which `atoll status` and `atoll reconnect` talk to the running server, in HTTP.
+ *
+ *   GET /status        the state of the server (StatusReport)
+ *   POST /reconnect    {"volume": ID or unique name}: ends the volume's NBD connections (Reconnected)
+ *
+ * What changes something takes POST alone. There is no other authorization: the socket has mode 0600 and lies in the data
+ * directory (mode 0700), so that only the server's own user and root reach it. Errors are {"code", "message"}.
  */
 
-import { chmodSync, closeSync, openSync, rmSync } from 'node:fs'
-import { createServer, request } from 'node:http'
-import { basename, dirname } from 'node:path'
+import { chmodSync, rmSync } from 'node:fs'
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
+import type { Reconnected } from '../core/exports.js'
 import type { ScrubReport } from '../core/scrub.js'
 import type { Store } from '../core/store.js'
 import { formatHostPort, type TlsMode } from '../lib/addresses.js'
-import { asError } from '../lib/errors.js'
+import { AtollError, asError, defineError } from '../lib/errors.js'
 import type { Logger } from '../lib/log.js'
+import { shortName } from './control_client.js'
 import type { NbdTls, NbdTlsReport } from './nbd_tls.js'
 import type { Doors } from './serve.js'
 import { version } from './version.js'
@@ -38,6 +44,13 @@ export interface StatusReport {
   counts: Record<string, number>
 }
 
+export const ControlUnknown = defineError('control_unknown', 404, 'the control socket does not serve %s')
+export const ControlMethod = defineError('control_method', 405, 'expected the method of %s to be %s, got %s')
+export const ControlInvalid = defineError('control_invalid', 400, 'expected a body of %s, got %s')
+
+/** A name has 255 characters, each of at most 12 bytes in JSON. */
+const bodyBytesMax = 16 << 10
+
 export interface ControlServer {
   close(): Promise<void>
 }
@@ -50,30 +63,22 @@ interface ControlParts {
   log: Logger
 }
 
-/**
- * Names a socket by its folder's descriptor: the kernel takes 107 bytes for the path of a socket, and a data directory may lie deeper
- * (libuv would cut the path off and use another file). The name is good until `close`.
- */
-function shortName(socketPath: string): { path: string; close: () => void } {
-  const folder = openSync(dirname(socketPath), 'r')
-  return { path: `/proc/self/fd/${folder}/${basename(socketPath)}`, close: () => closeSync(folder) }
-}
-
 export async function listenForControl(parts: ControlParts): Promise<ControlServer> {
   const { path, close } = shortName(parts.store.directory.controlSocket)
   // We hold the directory's lock: a socket that is there is of a server that was killed.
   rmSync(path, { force: true })
+  const underWay = new Set<Promise<void>>()
   const server = createServer((request, response) => {
-    if (request.method !== 'GET' || request.url !== '/status') return void response.writeHead(404).end()
-    report(parts).then(
-      (status) => response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify(status)),
-      (error) => response.writeHead(500).end(asError(error).message),
-    )
+    const answering = answer(parts, request, response).finally(() => underWay.delete(answering))
+    underWay.add(answering)
   })
   await new Promise<void>((resolve) => {
     server.once('error', (error) => {
       // The server is of use without it.
-      parts.log.warn({ err: error, path: parts.store.directory.controlSocket }, 'atoll status will not work')
+      parts.log.warn(
+        { err: error, path: parts.store.directory.controlSocket },
+        'atoll status and atoll reconnect will not work',
+      )
       resolve()
     })
     server.listen(path, () => {
@@ -83,11 +88,70 @@ export async function listenForControl(parts: ControlParts): Promise<ControlServ
   })
   return {
     close: async () => {
+      const closed = new Promise<void>((resolve) => server.close(() => resolve()))
       server.closeAllConnections()
-      await new Promise<void>((resolve) => server.close(() => resolve()))
+      await Promise.all([closed, ...underWay]) // the store that they use is closed next
       close()
     },
   }
+}
+
+/** Never rejects. */
+async function answer(parts: ControlParts, request: IncomingMessage, response: ServerResponse): Promise<void> {
+  const send = (status: number, body: object) =>
+    response.writeHead(status, { 'content-type': 'application/json', connection: 'close' }).end(JSON.stringify(body))
+  const { method = '', url = '' } = request
+  try {
+    const operation = operations.get(url)
+    if (operation === undefined) throw new ControlUnknown(url)
+    if (method !== operation.method) throw new ControlMethod(url, operation.method, method)
+    send(200, await operation.work(parts, request))
+  } catch (error) {
+    if (error instanceof AtollError) return void send(error.status, { code: error.code, message: error.message })
+    if (!request.destroyed) parts.log.error({ err: asError(error), url }, 'a control request failed')
+    send(500, { code: 'internal', message: asError(error).message })
+  }
+}
+
+interface Operation {
+  method: 'GET' | 'POST'
+  /** The answer, as JSON. */
+  work(parts: ControlParts, request: IncomingMessage): Promise<object>
+}
+
+const operations = new Map<string, Operation>([
+  ['/status', { method: 'GET', work: report }],
+  ['/reconnect', { method: 'POST', work: reconnect }],
+])
+
+async function reconnect({ store }: ControlParts, request: IncomingMessage): Promise<Reconnected> {
+  return store.core.exports.reconnect(volumeIn(await bodyOf(request)))
+}
+
+/** Throws ControlInvalid. */
+async function bodyOf(request: IncomingMessage): Promise<string> {
+  const pieces: Buffer[] = []
+  let bytes = 0
+  // What is left of a body that is too long is not worth a reset connection: the answer must get through.
+  for await (const piece of request.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
+    bytes += piece.length
+    if (bytes > bodyBytesMax) throw new ControlInvalid(`at most ${bodyBytesMax} bytes`, 'more')
+    pieces.push(piece)
+  }
+  return Buffer.concat(pieces).toString()
+}
+
+/** Throws ControlInvalid. */
+function volumeIn(body: string): string {
+  let given: unknown
+  try {
+    given = JSON.parse(body)
+  } catch {
+    given = undefined
+  }
+  const volume = typeof given === 'object' && given !== null && 'volume' in given ? given.volume : undefined
+  if (typeof volume !== 'string') throw new ControlInvalid('{"volume": ID or name}', JSON.stringify(body.slice(0, 80)))
+  return volume
 }
 
 async function report({ store, doors, tls, startedAt }: ControlParts): Promise<StatusReport> {
@@ -116,31 +180,4 @@ async function report({ store, doors, tls, startedAt }: ControlParts): Promise<S
     scrub: core.scrub.report(),
     counts,
   }
-}
-
-/** undefined: nobody answers. */
-export async function askForStatus(socketPath: string): Promise<StatusReport | undefined> {
-  const { path, close } = shortName(socketPath)
-  return ask(path).finally(close)
-}
-
-function ask(socketPath: string): Promise<StatusReport | undefined> {
-  return new Promise((resolve, reject) => {
-    const asking = request({ socketPath, path: '/status', timeout: 10_000 }, (response) => {
-      const pieces: Buffer[] = []
-      response.on('data', (piece: Buffer) => pieces.push(piece))
-      response.on('error', reject)
-      response.on('end', () => {
-        const text = Buffer.concat(pieces).toString()
-        if (response.statusCode === 200) resolve(JSON.parse(text))
-        else reject(new Error(`the server answers: ${text}`))
-      })
-    })
-    asking.on('timeout', () => asking.destroy(new Error('the server does not answer')))
-    asking.on('error', (error: NodeJS.ErrnoException) => {
-      if (error.code === 'ENOENT' || error.code === 'ECONNREFUSED') resolve(undefined)
-      else reject(error)
-    })
-    asking.end()
-  })
 }

@@ -5,6 +5,7 @@ import { Command, CommanderError, Option } from 'commander'
 import { environmentName, type Given, type SettingName, settings } from '../lib/config.js'
 import { AtollError, asError } from '../lib/errors.js'
 import { check } from './check.js'
+import { reconnect } from './reconnect.js'
 import { serve } from './serve.js'
 import { status } from './status.js'
 import { createUser } from './user.js'
@@ -74,6 +75,25 @@ program
   .addHelpText('after', '\nExit status: 0 it runs, 1 it does not, 2 it could not be asked.')
   .action(async (options: { data?: string; json?: boolean; exports?: boolean }) => {
     process.exitCode = await status({ ...options, data: dataOf(options) })
+  })
+
+program
+  .command('reconnect')
+  .description("end a volume's NBD connections, so that its clients connect again")
+  .argument('<volume>', "the volume's ID, or its name if no other volume has it")
+  .option('--data <dir>', `data directory of the server (default: ./data, or ${environmentName('data')})`)
+  .addHelpText(
+    'after',
+    `
+An NBD client learns the size of an export when it connects: run this after a volume in use was extended. Requests in flight
+are answered first. Later ones are not; QEMU with reconnect-delay and atoll-attach send them again when they have connected
+again. Clients that do not reconnect lose the volume.
+
+Exit status: 0 no connection is left, or there was none; 1 there is no such volume, the name is not unique, no server is
+running, or a connection still waits for requests in flight after 10 seconds (it ends when they have been answered).`,
+  )
+  .action(async (volume: string, options: { data?: string }) => {
+    process.exitCode = await reconnect({ volume, data: dataOf(options) })
   })
 
 program

@@ -7,7 +7,7 @@
  *   store/            the engine's: data/, content/, records/
  *   openrc/admin.sh   how to log in
  *   nbd.sock          the operator's NBD door (by default)
- *   control.sock      what `atoll status` asks
+ *   control.sock      by which `atoll status` and `atoll reconnect` talk to the server
  *   scrub.json        how far the scrub of content chunks is, and what it found
  *
  * Only its owner can enter it (mode 0700).

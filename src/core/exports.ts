@@ -24,7 +24,7 @@ import type {
 } from '../engine/engine.js'
 import { EngineUnsupported } from '../engine/errors.js'
 import { AtollError, asError } from '../lib/errors.js'
-import { isUuid, type ProjectId } from '../lib/ids.js'
+import { isUuid, type ProjectId, type VolumeId } from '../lib/ids.js'
 import type { Logger } from '../lib/log.js'
 import { NothingNamed, ResourceNotFound } from './errors.js'
 import { ExportContexts } from './export_contexts.js'
@@ -130,12 +130,43 @@ export class Exports implements ExportResolver {
     this.#log[code === 'no_space' ? 'warn' : 'error'](fields, `a request failed: ${who}: ${what}: ${message}`)
   }
 
+  /**
+   * Ends the connections of a volume, of its attachments and the operator's own, so that their clients connect again and learn its
+   * size. Throws NothingNamed, NameNotUnique.
+   */
+  async reconnect(idOrName: string): Promise<Reconnected> {
+    const { db } = this.#catalog
+    const { id, name } = await findNamed(db, idOrName, ['volume'])
+    const attachments = await db
+      .selectFrom('attachments')
+      .select('export_name')
+      .where('volume_id', '=', id as VolumeId)
+      .where('export_name', 'is not', null)
+      .execute()
+    const names = [id, ...attachments.map((attachment) => attachment.export_name as string)]
+    const { ended, remaining } = await this.#engine.reconnect(names)
+    this.#log.info(
+      { volume: id, ended, remaining },
+      'the NBD connections of a volume were ended, for its clients to connect again',
+    )
+    return { volume: describe('volume', id, name), ended, remaining }
+  }
+
   /** Ends the connections by these names; their rows are gone. */
   async end(names: readonly (string | null)[]): Promise<void> {
     for (const name of names) {
       if (name !== null) await this.#engine.disconnect(name)
     }
   }
+}
+
+export interface Reconnected {
+  /** Its kind, ID and name, for people. */
+  volume: string
+  /** Connections. */
+  ended: number
+  /** Connections with requests in flight that take too long: they end when those have been answered. */
+  remaining: number
 }
 
 interface Target extends ExportTarget {

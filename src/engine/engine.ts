@@ -21,6 +21,7 @@ import type {
   NativeNbdCallbacks,
   NativeNbdLimits,
   NativePlace,
+  NativeReconnected,
   NativeScrubStep,
   NativeRequestFailure,
   NativeTlsFailure,
@@ -305,6 +306,11 @@ export class Engine {
   /** Ends every connection that came by this export name. */
   disconnect(exportName: string): Promise<void> {
     return native(() => this.#native.nbdDisconnect(exportName))
+  }
+
+  /** Ends the connections of these exports, so that their clients connect again. Waits for requests in flight, at most 10 s. */
+  reconnect(exportNames: string[]): Promise<NativeReconnected> {
+    return native(() => this.#native.nbdReconnect(exportNames))
   }
 
   /** Ends the connections, flushes and closes everything. */

@@ -176,6 +176,12 @@ export interface NativeContext {
   since?: { resourceId: string; layer: number; sizeBytes: number }
 }
 
+/** NBD connections: those that ended in time, and those that still have requests in flight. */
+export interface NativeReconnected {
+  ended: number
+  remaining: number
+}
+
 export interface NativeNbdOptions {
   /** `HOST:PORT` (IPv6 hosts in brackets; port 0 picks one) or `unix:PATH`. */
   address: string
@@ -455,6 +461,8 @@ export interface NativeEngine {
   nbdListen(options: NativeNbdOptions): Promise<string>
   /** Ends every connection that came by this export name (its attachment is deleted): drained, then closed. */
   nbdDisconnect(name: string): Promise<void>
+  /** Ends the connections of these exports, for their clients to connect again: `NbdServer::reconnect` of native/nbd/server.h. */
+  nbdReconnect(names: string[]): Promise<NativeReconnected>
 
   /** Stops listening, drains and ends the connections, flushes and closes everything. */
   shutdown(): Promise<void>

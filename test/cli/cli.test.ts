@@ -17,7 +17,7 @@ function atoll(args: string[], { input = '', env = {} }: { input?: string; env?:
 t.test('help and version are given and are no errors', async (t) => {
   const help = await atoll(['--help'])
   t.equal(help.exitCode, 0)
-  for (const command of ['serve', 'check', 'status', 'user'])
+  for (const command of ['serve', 'check', 'status', 'reconnect', 'user'])
     t.match(help.stdout, new RegExp(`^ {2}${command}\\b`, 'm'))
   const serve = await atoll(['serve', '--help'])
   t.equal(serve.exitCode, 0)

@@ -1,4 +1,4 @@
-// What the operator's names stand for. Connections themselves: test/e2e/export_names.test.ts.
+// What the operator's names stand for, and the end of a volume's connections. Connections themselves: test/e2e/export_names.test.ts.
 
 import t from 'tap'
 import type { ProjectCaller } from '../../src/core/records.js'
@@ -7,7 +7,8 @@ import { pieces, TestStore } from './support.js'
 const store = await TestStore.open(t)
 const alice = await store.caller('alice')
 const bob = await store.caller('bob')
-const { exports, images, snapshots, volumes } = store.core
+const { attachments, exports, images, snapshots, volumes } = store.core
+exports.tenantAddress = { host: '127.0.0.1', port: 10809 }
 
 const newVolume = (name?: string, caller: ProjectCaller = alice) =>
   volumes.create(caller, { source: { kind: 'blank' }, sizeGib: 1, name })
@@ -102,4 +103,21 @@ t.test('a name follows renaming and deletion at once', async (t) => {
   t.same(await exports.find('renamed'), { name: first.id })
   await volumes.delete(alice, second.id)
   t.match(await exports.find('wanted'), { refusal: /^there is no / })
+})
+
+t.test('reconnect takes the ID or the unique name of a volume, and says when there is nothing to end', async (t) => {
+  const volume = await newVolume('attached')
+  await attachments.create(alice, { volumeId: volume.id, connector: { host: 'machine' } })
+  const nothing = { volume: `volume ${volume.id} (attached)`, ended: 0, remaining: 0 }
+  t.same(await exports.reconnect(volume.id), nothing)
+  t.same(await exports.reconnect('attached'), nothing)
+  // Only volumes are meant: what else has the name does not matter, and is none.
+  const snapshot = await snapshots.create(alice, { volumeId: volume.id, name: 'attached', force: true })
+  t.same(await exports.reconnect('attached'), nothing)
+  const missing = { code: 'nothing_named', status: 404 }
+  await t.rejects(exports.reconnect(snapshot.id), missing)
+  await t.rejects(exports.reconnect(''), missing)
+  await t.rejects(exports.reconnect('nobody'), { message: 'there is no volume with the ID or name "nobody"' })
+  await newVolume('attached', bob)
+  await t.rejects(exports.reconnect('attached'), { code: 'name_not_unique', status: 409, message: volume.id })
 })

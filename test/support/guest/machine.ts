@@ -11,6 +11,8 @@ export interface MachineOptions {
   /** NBD URIs or paths of raw files; /dev/vda, /dev/vdb, … in this order. Without `kernel` the BIOS boots the first. */
   disks: string[]
   kernel?: { image: string; initramfs: string }
+  /** More arguments of QEMU. */
+  arguments?: string[]
   /** A user-mode network; the host's 127.0.0.1 is 10.0.2.2 in it. */
   network?: boolean
   /** How long QEMU's NBD client holds requests back while it has lost its server. Default: not at all. */
@@ -94,6 +96,7 @@ async function qemuArguments({
   reconnectSeconds,
   qmpSocket,
   memoryMiB = 512,
+  arguments: more = [],
 }: MachineOptions): Promise<string[]> {
   const args = [...(await accelerator()), '-M', 'q35,hpet=off', '-m', String(memoryMiB), '-smp', '2']
   args.push('-nodefaults', '-no-user-config', '-no-reboot', '-display', 'none', '-vga', 'none')
@@ -107,6 +110,7 @@ async function qemuArguments({
     const boot = kernel ? '' : `,bootindex=${index}`
     args.push('-device', `virtio-blk-pci,drive=disk${index}${boot}`)
   }
+  args.push(...more)
   if (qmpSocket) args.push('-qmp', `unix:${qmpSocket},server=on,wait=off`)
   if (network) args.push('-netdev', 'user,id=net', '-device', 'virtio-net-pci,netdev=net,romfile=')
   if (kernel)
