@@ -1,0 +1,109 @@
+// What README.md and docs/nbd.md tell people to type is typed here, by bash, in the order of the page.
+
+import { access, mkdir, readFile, symlink } from 'node:fs/promises'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { execa } from 'execa'
+import t from 'tap'
+import { GiB } from '../../src/lib/units.js'
+import { qmp } from '../support/guest/qmp.js'
+import { generations, newestTree, tool } from '../support/nbd_tools.js'
+import { startServerProcess } from '../support/server_process.js'
+
+t.setTimeout(600_000)
+
+const root = fileURLToPath(new URL('../../', import.meta.url))
+
+/** The code blocks of a section, without those of its subsections. */
+async function blocks(page: string, heading: string, language: string): Promise<string[]> {
+  const text = await readFile(join(root, page), 'utf8')
+  const section = text.split(/^## /m).find((part) => part.startsWith(`${heading}\n`)) ?? ''
+  const found = [...section.matchAll(new RegExp(`^\`\`\`${language}\n(.*?)^\`\`\`$`, 'gms'))].map(
+    ([, code]) => code ?? '',
+  )
+  if (found.length === 0) throw new Error(`no ${language} blocks below "${heading}" in ${page}`)
+  return found
+}
+
+for (const clients of generations) {
+  t.test(`the README's first session works as it stands, with QEMU of ${clients.name}`, async (t) => {
+    const server = await startServerProcess(t)
+    // Short enough for the path of a socket.
+    const cwd = join(server.scratchDir, 'session')
+    await mkdir(cwd)
+    // As in a checkout in which a server with the usual addresses runs.
+    await symlink(server.dataDir, join(cwd, 'data'))
+    await symlink(join(root, 'scripts'), join(cwd, 'scripts'))
+    await symlink(server.nbdSocket, join(server.dataDir, 'nbd.sock'))
+    const session = await blocks('README.md', 'A first session', 'sh')
+    const [host = '', port = ''] = server.nbdAddress.split(':')
+    const typed = session
+      .join('\n')
+      .replaceAll('127.0.0.1:10809', server.nbdAddress)
+      .replaceAll('server.host=127.0.0.1,server.port=10809', `server.host=${host},server.port=${port}`)
+    t.notMatch(typed, '10809')
+    const [qemu, prefix] = clients.command('qemu-system-x86_64')
+    const script = [
+      // QEMU stays, and would keep a pipe open.
+      'exec >said 2>&1',
+      'set -euxo pipefail',
+      `npx() { (cd ${root} && ATOLL_DATA=${server.dataDir} command npx "$@"); }`,
+      // The machine stands still, and goes away with the test.
+      `qemu-system-x86_64() { command ${[qemu, ...prefix].join(' ')} "$@" -S -display none -pidfile "$PWD/qemu.pid"; }`,
+      // People see when QEMU is there, before they go on: it greets once its disks are connected.
+      'greets() { [[ $(timeout 1 socat -u UNIX-CONNECT:qmp.sock - 2>/dev/null) == *QMP* ]]; }',
+      'cinder() { [[ $1 != attachment-complete ]] || until greets; do sleep 0.1; done; command cinder "$@"; }',
+      typed,
+      'printf "volume=%s snapshot=%s\\n" "$volume" "$snapshot"',
+    ].join('\n')
+    try {
+      const { exitCode } = await execa('bash', ['-c', script], {
+        cwd,
+        reject: false,
+        stdio: 'ignore',
+        timeout: 300_000,
+      })
+      const said = await readFile(join(cwd, 'said'), 'utf8')
+      t.equal(exitCode, 0, said)
+      const { volume } = said.match(/volume=(?<volume>\S+)/)?.groups ?? {}
+      t.match(said, /1 NBD connection ended/)
+      for (const made of ['copy.raw', 'restored.raw']) await access(join(cwd, made))
+
+      // The machine's disk is what the text says it is, and grows as docs/nbd.md says.
+      const monitor = join(cwd, 'qmp.sock')
+      const device = async () => (await qmp(monitor, 'query-block')) as { inserted?: Record<string, unknown> }[]
+      const first = async () => (await device()).find(({ inserted }) => inserted?.['node-name'] === 'first')?.inserted
+      t.match(await first(), { drv: 'nbd', detect_zeroes: 'unmap', ro: false, image: { 'virtual-size': GiB } })
+      const steps = (await blocks('docs/nbd.md', 'Sizes', 'json')).join('').trim().split('\n')
+      for (const step of steps) {
+        const { execute, arguments: given } = JSON.parse(step) as {
+          execute: string
+          arguments: Record<string, unknown>
+        }
+        await qmp(monitor, execute, given)
+      }
+      t.match(await first(), { image: { 'virtual-size': 2 * GiB } })
+      t.match(
+        (await server.status()).exports.filter(({ name }) => name.startsWith(`${volume}/`)),
+        [{ connections: 1 }],
+      )
+    } finally {
+      const pid = Number(await readFile(join(cwd, 'qemu.pid'), 'utf8').catch(() => ''))
+      if (pid > 0) process.kill(pid)
+    }
+  })
+}
+
+t.test("docs/nbd.md's disk element is valid by the schema of Debian 13's libvirt", async (t) => {
+  const [element = ''] = await blocks('docs/nbd.md', 'QEMU and libvirt', 'xml')
+  const domain = (disk: string) =>
+    `<domain type='qemu'><name>machine</name><memory unit='MiB'>512</memory><os><type>hvm</type></os>` +
+    `<devices>${disk}</devices></domain>`
+  const dir = t.testdir({
+    'right.xml': domain(element),
+    'wrong.xml': domain(element.replace("delay='60'", "delay='soon'")),
+  })
+  const schema = join(await newestTree(), 'usr/share/libvirt/schemas/domain.rng')
+  await tool('xmllint', ['--noout', '--relaxng', schema, join(dir, 'right.xml')])
+  await t.rejects(tool('xmllint', ['--noout', '--relaxng', schema, join(dir, 'wrong.xml')]), /fails to validate/)
+})
