@@ -98,6 +98,17 @@ OfferedContext offered_context(const Napi::Value& value) {
   return offered;
 }
 
+/// Lower-case hexadecimal digits in groups of 8, 4, 4, 4 and 12 (src/lib/ids.ts).
+bool has_form_of_id(std::string_view name) {
+  constexpr std::string_view form = "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx";
+  if (name.size() != form.size()) return false;
+  for (size_t i = 0; i < form.size(); i++) {
+    const bool digit = (name[i] >= '0' && name[i] <= '9') || (name[i] >= 'a' && name[i] <= 'f');
+    if (form[i] == '-' ? name[i] != '-' : !digit) return false;
+  }
+  return true;
+}
+
 }  // namespace
 
 const char* door_name(Door door) { return door == Door::operator_door ? "operator" : "tenant"; }
@@ -112,7 +123,8 @@ JsResolver::JsResolver(JsQueue& queue, Napi::Object callbacks)
       contexts_(Napi::Persistent(callbacks.Get("contexts").As<Napi::Function>())) {}
 
 Task<Result<std::string>> JsResolver::canonical_name(Door door, std::string name) {
-  if (door == Door::tenant) co_return name;
+  // An ID is canonical whether there is such an export or not. Asking JavaScript for it would make each connection wait twice.
+  if (door == Door::tenant || has_form_of_id(name)) co_return name;
   Ask<Found> ask{queue_, [this, &name](Napi::Env env) { return find_.Value().Call({Napi::String::New(env, name)}); },
                  [](const Napi::Value& value) {
                    const Napi::Object answer = object(value, "the answer of find()");
