@@ -38,6 +38,8 @@ enum class RegionIndex : uint32_t {};
 constexpr uint64_t number(LayerId id) { return static_cast<uint64_t>(id); }
 constexpr uint64_t number(DataFileId id) { return static_cast<uint64_t>(id); }
 constexpr uint32_t number(RegionIndex index) { return static_cast<uint32_t>(index); }
+/// Of byte `offset` of a resource.
+constexpr RegionIndex region_of(uint64_t offset) { return RegionIndex{static_cast<uint32_t>(offset / region_bytes)}; }
 constexpr DataFileId data_file_of(LayerId layer) { return DataFileId{number(layer)}; }
 
 /// SHA-256 of a content chunk's bytes.
