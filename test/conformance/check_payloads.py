@@ -19,6 +19,15 @@ def forged(extended, length):
     return (one * (length // len(one) + 1))[:length]
 
 
+def prepare(s):
+    """Clears TARGET of what an earlier check may have found. Returns the connection."""
+    client = s.enter("simple")
+    if client.size < TARGET + FORGED_BYTES:
+        untried("its disk is too small")
+    expect(client.write(TARGET, bytes(FORGED_BYTES)) == 0, "WRITE fails")
+    return client
+
+
 def refused_writes(client):
     """(what, command, offset, payload length, flags): WRITE requests that a server must refuse."""
     yield "past the end", WRITE, client.size - 512, 64 << 10, 0
@@ -52,10 +61,9 @@ def expect_untouched(s, what):
 
 @check("WRITE in compact form: the payload of a refused one never acts as a request")
 def _(s):
-    if s.enter("simple").size <= TARGET:
-        untried("its disk is too small")
+    plain = prepare(s)
     for form in ("simple", "structured"):
-        for case in refused_writes(s.enter("simple")):
+        for case in refused_writes(plain):
             try:
                 client = s.enter(form)
             except No:
@@ -66,6 +74,7 @@ def _(s):
 
 @check("WRITE in compact form to a read-only export: its payload never acts as a request")
 def _(s):
+    prepare(s)
     client = s.enter("simple", read_only=True)
     for flags in (0, FUA, 1 << 14):
         try:
@@ -78,6 +87,7 @@ def _(s):
 
 @check("EXTENDED_HEADERS: WRITE has its payload without PAYLOAD_LEN too, as QEMU sends it")
 def _(s):
+    prepare(s)
     client = s.enter("extended")
     data = forged(True, 64 << 10)
     for flags in (0, PAYLOAD_LEN, FUA, FUA | PAYLOAD_LEN):
@@ -89,7 +99,7 @@ def _(s):
 
 @check("EXTENDED_HEADERS: the payload of a refused WRITE never acts as a request, with PAYLOAD_LEN or without")
 def _(s):
-    for what, command, offset, length, flags in refused_writes(s.enter("extended")):
+    for what, command, offset, length, flags in refused_writes(prepare(s)):
         for more in (0, PAYLOAD_LEN):
             send_refused(s.enter("extended"), what, command, offset, length, flags | more)
             expect_untouched(s, what)
@@ -97,6 +107,7 @@ def _(s):
 
 @check("EXTENDED_HEADERS: the payload of a WRITE to a read-only export never acts as a request")
 def _(s):
+    prepare(s)
     for flags in (0, PAYLOAD_LEN):
         client = s.enter("extended", read_only=True)
         try:
@@ -109,6 +120,7 @@ def _(s):
 
 @check("EXTENDED_HEADERS: a payload of READ, FLUSH, TRIM, CACHE, WRITE_ZEROES or an unknown command never acts as a request")
 def _(s):
+    prepare(s)
     for contexts in ([], ["base:allocation"]):
         for command in (READ, FLUSH, TRIM, CACHE, WRITE_ZEROES, BLOCK_STATUS, 99):
             for length in (12, 64 << 10):
@@ -118,6 +130,7 @@ def _(s):
 
 @check("a payload over the limit of 64 MiB never acts as a request, in each header form")
 def _(s):
+    prepare(s)
     length = 64 * MIB + 4096
     for form in ("simple", "extended"):
         try:

@@ -47,7 +47,9 @@ def column(label, target):
             if target is None:
                 target = started(label)
             how, why = verdict(function, target)
-            if target.ended() and not title.startswith("SIGTERM"):
+            # The sockets of a process that ends are gone a moment before it is.
+            down = target.ended() or (target.processes and not servers.answers(target.address))
+            if down and not title.startswith("SIGTERM"):
                 how, why = "no", f"the server ends ({why or 'after the answer'})"
                 target.close()
                 target = None
