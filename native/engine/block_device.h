@@ -90,8 +90,9 @@ class BlockDevice {
   virtual Task<Result<void>> flush() = 0;
   /// Loads the metadata of the range (and may read ahead its data).
   virtual Task<Result<void>> cache(uint64_t offset, uint64_t length) = 0;
-  /// How many of the `length` bytes from `offset` on nothing is stored for, not even a record: they read as zeros, and to trim, zero
-  /// or cache them changes nothing. May answer less than there are, also 0. Its cost does not depend on `length`.
+  /// Returns the length of the range at `offset`, at most `length`, for which nothing is stored, not even a record: it reads as zeros,
+  /// and trimming, zeroing or caching it changes nothing. May be shorter than the actual range, also 0. Its cost does not depend on
+  /// `length`.
   virtual Task<Result<uint64_t>> nothing_stored(uint64_t offset, uint64_t length) {
     (void)offset, (void)length;
     co_return uint64_t{0};

@@ -86,9 +86,11 @@ Task<Result<void>> Resource::resolve_region(RegionIndex region) {
       continue;  // resolved now, or that walk failed and ours may not
     }
     resolving_.emplace(region, std::make_unique<Waiters>());
-    Result<RegionRecord> record = co_await stores_.records.resolve(chain_, region);
+    const std::shared_ptr<const RetainedChain> chain = chain_;
+    Result<RegionRecord> record = co_await stores_.records.resolve(chain, region);
     auto walked = resolving_.extract(region);
-    if (record) map_.install(region, *record);
+    // A chain that was replaced meanwhile may have been walked too late: a merge moves records into a layer that it does not have.
+    if (record && chain == chain_) map_.install(region, *record);
     walked.mapped()->wake_all();
     if (!record) co_return record.error();
   }
@@ -96,13 +98,16 @@ Task<Result<void>> Resource::resolve_region(RegionIndex region) {
 }
 
 /// Regions that the map does not know are sought among the records, all at once: asking for one after the other takes seconds for an
-/// empty terabyte. The answer holds when it is given: whoever changes such a region resolves it first, which the map shows.
+/// empty terabyte. The answer holds when it is given: whoever changes such a region resolves it first, which the map shows. That
+/// does not hold for a chain that was replaced meanwhile: a merge may have moved records into a layer that it does not have.
 Task<Result<uint32_t>> Resource::end_of_nothing(uint32_t from, uint32_t end) {
   VERIFY(home_.on_thread());
   from = map_.end_of_zeros(from, end);
   if (from == end || map_.resolved(RegionIndex{from})) co_return from;
-  Result<uint32_t> recorded = co_await stores_.records.next_recorded(chain_, from, end);
+  const std::shared_ptr<const RetainedChain> chain = chain_;
+  Result<uint32_t> recorded = co_await stores_.records.next_recorded(chain, from, end);
   if (!recorded) co_return recorded;
+  if (chain != chain_) co_return from;
   co_return map_.next_data(from, *recorded);
 }
 

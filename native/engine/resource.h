@@ -158,7 +158,8 @@ class Resource final : public BlockDevice {
 
   UnflushedRegions unflushed(RegionSpan span) const;
   uint32_t first_unflushed(uint32_t from, uint32_t end) const;
-  Task<Result<Decided>> survey_upper(size_t layers, RegionSpan span, uint32_t seek_end, const VisitDecided& visit);
+  Task<Result<std::optional<Decided>>> survey_upper(size_t layers, RegionSpan span, uint32_t seek_end,
+                                                    const VisitDecided& visit);
   Task<Result<void>> report_changed(const StatusQuestion& question, RegionSpan span, uint32_t seek_end,
                                     StatusRuns& runs);
   Task<Result<void>> report_depth(bool zeroes_count, RegionSpan span, uint32_t seek_end, StatusRuns& runs);

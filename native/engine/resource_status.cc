@@ -1,7 +1,8 @@
 // resource_status.cc: what an open resource tells of its layers: depths, and what changed since an ancestor.
 //
 // A chain and the unflushed changes of its head are taken in one turn of the home, before the records are looked at: a change
-// that was answered before is in one of them, whatever a flush or a snapshot does meanwhile.
+// that was answered before is in one of them, whatever a flush does meanwhile. When the chain was replaced meanwhile all of it is
+// done again: after a snapshot, a merge may have moved records into a layer that the old chain does not have.
 #include <algorithm>
 #include <array>
 
@@ -44,9 +45,9 @@ uint32_t Resource::first_unflushed(uint32_t from, uint32_t end) const {
   return end;
 }
 
-/// The blocks of the span that the first `layers` layers decide.
-Task<Result<Decided>> Resource::survey_upper(size_t layers, RegionSpan span, uint32_t seek_end,
-                                             const VisitDecided& visit) {
+/// The blocks of the span that the first `layers` layers decide; nothing when the chain was replaced meanwhile.
+Task<Result<std::optional<Decided>>> Resource::survey_upper(size_t layers, RegionSpan span, uint32_t seek_end,
+                                                            const VisitDecided& visit) {
   VERIFY(home_.on_thread());
   const std::shared_ptr<const RetainedChain> chain = chain_;
   VERIFY(layers <= chain->layers().size());
@@ -55,25 +56,30 @@ Task<Result<Decided>> Resource::survey_upper(size_t layers, RegionSpan span, uin
   co_await stores_.records.readers().schedule();
   auto decided = survey(stores_.records, std::span(chain->layers()).first(layers), span, seek_end, changes, visit);
   co_await home_.schedule();
-  co_return decided;
+  if (!decided) co_return decided.error();
+  if (chain != chain_) co_return std::optional<Decided>{};
+  co_return std::optional<Decided>{std::move(*decided)};
 }
 
 // ---- changes ----
 
 Task<Result<Changes>> Resource::changes_since(LayerId since, RegionSpan span, uint32_t seek_end) {
-  const std::vector<ChainLayer>& layers = chain_->layers();
-  const auto found =
-      std::find_if(layers.begin(), layers.end(), [&](const ChainLayer& layer) { return layer.id == since; });
-  if (found == layers.end())
-    co_return Error{Code::not_found, "resource " + id_ + ": layer " + std::to_string(number(since)) +
-                                         " is not, or no longer, among its ancestors"};
-  const auto above = static_cast<size_t>(found - layers.begin());
-  Changes changes;
-  changes.visible_blocks = std::min(blocks_of(size_bytes_), visible_below(std::span(layers).first(above)));
-  auto decided = co_await survey_upper(above, span, seek_end, nullptr);
-  if (!decided) co_return decided.error();
-  changes.decided = std::move(*decided);
-  co_return changes;
+  for (;;) {  // until the chain stays as it is for one look at the records
+    const std::vector<ChainLayer>& layers = chain_->layers();
+    const auto found =
+        std::find_if(layers.begin(), layers.end(), [&](const ChainLayer& layer) { return layer.id == since; });
+    if (found == layers.end())
+      co_return Error{Code::not_found, "resource " + id_ + ": layer " + std::to_string(number(since)) +
+                                           " is not, or no longer, among its ancestors"};
+    const auto above = static_cast<size_t>(found - layers.begin());
+    Changes changes;
+    changes.visible_blocks = std::min(blocks_of(size_bytes_), visible_below(std::span(layers).first(above)));
+    auto decided = co_await survey_upper(above, span, seek_end, nullptr);
+    if (!decided) co_return decided.error();
+    if (!*decided) continue;
+    changes.decided = std::move(**decided);
+    co_return changes;
+  }
 }
 
 Task<Result<void>> Resource::report_changed(const StatusQuestion& question, RegionSpan span, uint32_t seek_end,
@@ -87,18 +93,23 @@ Task<Result<void>> Resource::report_changed(const StatusQuestion& question, Regi
 // ---- depth ----
 
 Task<Result<void>> Resource::report_depth(bool zeroes_count, RegionSpan span, uint32_t seek_end, StatusRuns& runs) {
-  const size_t layers = chain_->layers().size();
   std::map<RegionIndex, std::array<uint32_t, blocks_per_region>> depths;
-  const auto visit = [&](RegionIndex region, uint32_t layer, const BlockSet& data, const BlockSet& zero) {
-    // In a chain of one layer a zero is no record (batch_of): the block is given back when it is flushed.
-    const bool with_zeroes = zeroes_count && layers > 1;
-    auto& of = depths[region];
-    (with_zeroes ? data | zero : data).for_runs([&](BlockRange run) {
-      std::fill(of.begin() + run.first, of.begin() + run.end, layer + 1);
-    });
-  };
-  auto decided = co_await survey_upper(layers, span, seek_end, visit);
-  if (!decided) co_return decided.error();
+  std::optional<Decided> decided;
+  while (!decided) {  // until the chain stays as it is for one look at the records
+    depths.clear();
+    const size_t layers = chain_->layers().size();
+    const auto visit = [&](RegionIndex region, uint32_t layer, const BlockSet& data, const BlockSet& zero) {
+      // In a chain of one layer a zero is no record (batch_of): the block is given back when it is flushed.
+      const bool with_zeroes = zeroes_count && layers > 1;
+      auto& of = depths[region];
+      (with_zeroes ? data | zero : data).for_runs([&](BlockRange run) {
+        std::fill(of.begin() + run.first, of.begin() + run.end, layer + 1);
+      });
+    };
+    auto surveyed = co_await survey_upper(layers, span, seek_end, visit);
+    if (!surveyed) co_return surveyed.error();
+    decided = std::move(*surveyed);
+  }
   for (const auto& [region, of] : depths) {
     const uint64_t first = uint64_t{number(region)} * blocks_per_region;
     runs.extend(first, 0);
