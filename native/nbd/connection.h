@@ -44,13 +44,14 @@ class Connection final : public std::enable_shared_from_this<Connection> {
   /// Any thread. A demand only grows.
   /// revoke: the right to the export has ended. What is in flight is answered, what comes after gets ESHUTDOWN, for there is
   ///   nothing to come back to; then it is closed.
-  /// leave: the client is expected back, because the server goes down or the export has a new size. What is in flight is answered, what comes after is not: clients that
-  ///   reconnect (QEMU, the kernel's) send an unanswered request again and hand an ESHUTDOWN to the user as an I/O error.
+  /// leave: the client is expected back, because the server goes down or the export has a new size. What is in flight is answered,
+  ///   what comes after is not: clients that reconnect (QEMU, the kernel's) send an unanswered request again, and hand an ESHUTDOWN to
+  ///   the user as an I/O error.
   /// cut: the socket is shut down now.
   void demand(Demand what);
 
-  /// Under the state's mutex: whether it came by the export of this canonical name; while that is being looked up, by the name that
-  /// the client asked for.
+  /// Under the state's mutex: true if this connection uses the export with this canonical name, or (while the name is being looked
+  /// up) if its client asked for this name.
   bool came_by(const std::string& name) const { return named_ && name == name_; }
   /// Under the state's mutex: the client has chosen its export, and the size that it is told was read after this became true.
   bool entered() const { return entered_; }

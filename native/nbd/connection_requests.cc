@@ -35,7 +35,7 @@ Task<bool> Connection::transmit() {
       }
       if (deaf_) break;
       begin_request(request);
-      while (!requests_.settle(open_->device->size_bytes(), draining_)) {
+      while (!requests_.settle(open_->device->size_bytes(), draining_ && !deaf_)) {
         reader_waits();
         const bool more = co_await receive();
         if (!more) co_return end_request(0), false;

@@ -4,7 +4,7 @@
  *   GET /status        the state of the server (StatusReport)
  *   POST /reconnect    {"volume": ID or unique name}: ends the volume's NBD connections (Reconnected)
  *
- * What changes something takes POST alone. There is no other authorization: the socket has mode 0600 and lies in the data
+ * Operations that change state accept only POST. There is no other authorization: the socket has mode 0600 and lies in the data
  * directory (mode 0700), so that only the server's own user and root reach it. Errors are {"code", "message"}.
  */
 
@@ -45,8 +45,8 @@ export interface StatusReport {
 }
 
 export const ControlUnknown = defineError('control_unknown', 404, 'the control socket does not serve %s')
-export const ControlMethod = defineError('control_method', 405, 'expected the method of %s to be %s, got %s')
-export const ControlInvalid = defineError('control_invalid', 400, 'expected a body of %s, got %s')
+export const ControlMethod = defineError('control_method', 405, '%s requires the method %s, got %s')
+export const ControlInvalid = defineError('control_invalid', 400, 'expected the request body to be %s, got %s')
 
 /** A name has 255 characters, each of at most 12 bytes in JSON. */
 const bodyBytesMax = 16 << 10
@@ -98,8 +98,10 @@ export async function listenForControl(parts: ControlParts): Promise<ControlServ
 
 /** Never rejects. */
 async function answer(parts: ControlParts, request: IncomingMessage, response: ServerResponse): Promise<void> {
-  const send = (status: number, body: object) =>
-    response.writeHead(status, { 'content-type': 'application/json', connection: 'close' }).end(JSON.stringify(body))
+  const send = (status: number, body: object) => {
+    const text = JSON.stringify(body)
+    response.writeHead(status, { 'content-type': 'application/json', connection: 'close' }).end(text)
+  }
   const { method = '', url = '' } = request
   try {
     const operation = operations.get(url)
@@ -108,7 +110,8 @@ async function answer(parts: ControlParts, request: IncomingMessage, response: S
     send(200, await operation.work(parts, request))
   } catch (error) {
     if (error instanceof AtollError) return void send(error.status, { code: error.code, message: error.message })
-    if (!request.destroyed) parts.log.error({ err: asError(error), url }, 'a control request failed')
+    // A client that left is no failure. (The request itself counts as destroyed once its body has been read.)
+    if (!response.destroyed) parts.log.error({ err: asError(error), url }, 'a control request failed')
     send(500, { code: 'internal', message: asError(error).message })
   }
 }
@@ -132,7 +135,7 @@ async function reconnect({ store }: ControlParts, request: IncomingMessage): Pro
 async function bodyOf(request: IncomingMessage): Promise<string> {
   const pieces: Buffer[] = []
   let bytes = 0
-  // What is left of a body that is too long is not worth a reset connection: the answer must get through.
+  // The request is not destroyed when its body is too long, so that the error response still reaches the client.
   for await (const piece of request.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
     bytes += piece.length
     if (bytes > bodyBytesMax) throw new ControlInvalid(`at most ${bodyBytesMax} bytes`, 'more')

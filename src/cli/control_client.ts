@@ -1,4 +1,4 @@
-/** What the commands ask of a running server, by its control socket (control.ts). */
+/** The client of a running server's control socket (control.ts), for the commands. */
 
 import { closeSync, openSync } from 'node:fs'
 import { request } from 'node:http'
@@ -40,7 +40,23 @@ interface Answer {
 /** Throws ServerRefuses. */
 function resultOf<T>({ status, body }: Answer): T {
   if (status === 200) return JSON.parse(body)
-  throw new ServerRefuses((JSON.parse(body) as { message: string }).message)
+  throw new ServerRefuses(messageIn(body) ?? `the running server does not support this command: HTTP status ${status}`)
+}
+
+/** undefined: there is none. A server of another version may answer anything. */
+function messageIn(body: string): string | undefined {
+  try {
+    const { message } = JSON.parse(body) as { message?: unknown }
+    return typeof message === 'string' ? message : undefined
+  } catch {
+    return undefined
+  }
+}
+
+/** What a person can do about a socket's error, by its code. */
+const socketErrors: Readonly<Record<string, string>> = {
+  EACCES: "the server's control socket cannot be used: run the command as the server's user or as root",
+  ECONNRESET: 'the server ended before it answered',
 }
 
 interface Question {
@@ -65,8 +81,9 @@ function send(socketPath: string, { method, path, body, timeoutMs }: Question): 
     })
     asking.on('timeout', () => asking.destroy(new ServerSilent(timeoutMs / 1000)))
     asking.on('error', (error: NodeJS.ErrnoException) => {
-      if (error.code === 'ENOENT' || error.code === 'ECONNREFUSED') resolve(undefined)
-      else reject(error)
+      if (error.code === 'ENOENT' || error.code === 'ECONNREFUSED') return resolve(undefined)
+      const said = socketErrors[error.code ?? '']
+      reject(said === undefined ? error : new ServerRefuses(said))
     })
     asking.end(body && JSON.stringify(body))
   })

@@ -45,7 +45,7 @@ export function greeting({ settings, store, doors, firstStart }: Server): string
     url ? `  HTTP   ${url}   identity /v3 · objects /v1 · images /image · volumes /volume` : '  HTTP   off',
     ...doors.nbd.map((address, i) =>
       address.startsWith('unix:')
-        ? `  NBD    ${address.slice('unix:'.length)}   the operator's door: everything, by id`
+        ? `  NBD    ${address.slice('unix:'.length)}   operators: everything, by ID or unique name`
         : `  NBD    ${address}   attachments only${doors.nbdTls[i] === 'off' ? '' : `, TLS ${doors.nbdTls[i]}`}`,
     ),
     '',

@@ -17,7 +17,8 @@ export async function reconnect({ volume, data }: { volume: string; data: string
   return answer.remaining === 0 ? 0 : 1
 }
 
-function inWords({ volume, ended, remaining }: Reconnected): string {
+function inWords({ volume: name, ended, remaining }: Reconnected): string {
+  const volume = name.replace(/\p{Cc}/gu, '?') // tenants choose names, and this goes to an operator's terminal
   if (ended + remaining === 0) return `${volume} has no NBD connections`
   const done = `${volume}: ${connections(ended)} ended`
   if (remaining === 0) return done

@@ -2,7 +2,8 @@
  * Which volume, snapshot or image an operator means: by its ID, or by a name that no other one has, in any project.
  *
  * Names are chosen by tenants, and may be changed or taken again. So text that has the form of an ID is never looked up as a name:
- * the ID of something that was deleted must not lead to what a tenant has named so.
+ * otherwise a tenant could take the place of something that was deleted by using its ID as a name. (The ID of an image can be
+ * chosen by its owner, among those that are not in use.)
  */
 
 import type { Reader } from '../catalog/catalog.js'
@@ -21,7 +22,7 @@ export interface NamedExport {
 
 const allKinds: readonly ExportKind[] = ['volume', 'snapshot', 'image']
 
-/** An error lists so many at most. */
+/** Maximum number of candidates that an error lists. */
 const candidatesMax = 5
 /** Characters of a name that an error repeats. */
 const repeatedMax = 80
@@ -34,11 +35,13 @@ export async function findNamed(
 ): Promise<NamedExport> {
   const column = isUuid(idOrName.toLowerCase()) ? 'id' : 'name'
   const found: NamedExport[] = []
-  if (idOrName !== '') for (const kind of kinds) found.push(...(await lookUp(db, kind, column, idOrName)))
+  for (const kind of idOrName === '' ? [] : kinds) {
+    found.push(...(await lookUp(db, kind, column, idOrName)))
+    if (column === 'id' && found.length > 0) break
+  }
   const [first, second] = found
   if (first === undefined) throw new NothingNamed(listed(kinds), shortened(idOrName))
-  // A volume, a snapshot and an image with one ID (an image's may be chosen): the first kind wins.
-  if (second !== undefined && column === 'name') throw new NameNotUnique(shortened(idOrName), inWords(found))
+  if (second !== undefined) throw new NameNotUnique(shortened(idOrName), inWords(found))
   return first
 }
 

@@ -170,11 +170,11 @@ export interface Reconnected {
 }
 
 interface Target extends ExportTarget {
-  /** Whose it is; null: found by its id at the operator's door. */
+  /** Whose it is; null: found by its ID on the operators' socket. */
   projectId: ProjectId | null
 }
 
-/** At the operator's door the name is an ID. */
+/** On the operators' socket the name is an ID. */
 async function targetOf(db: Reader, door: NbdDoor, name: string): Promise<Target | null> {
   if (name === '' || name.length > nameLengthMax) return null
   return door === 'tenant' ? findAttachment(db, name) : findById(db, name)

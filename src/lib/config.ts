@@ -122,7 +122,8 @@ export const settings: readonly Setting[] = [
     argument: 'address',
     repeatable: true,
     words:
-      'where NBD listens: HOST:PORT for tenants (attachments only), unix:PATH for the operator (everything, by id); ' +
+      'where NBD listens: HOST:PORT for tenants (attachments only), unix:PATH for operators (everything, by ID or ' +
+      'unique name); ' +
       'may be repeated (default: 127.0.0.1:10809 and unix:DIR/nbd.sock). ?tls=MODE behind one of them says what it does ' +
       'other than --nbd-tls',
   },
