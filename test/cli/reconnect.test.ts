@@ -42,6 +42,7 @@ t.test('the connections of a volume end, through both listeners, and no others',
   await nbdsh(uri, 'h.pread(512, 0)')
   t.match(await reconnect(other), { exitCode: 0, stdout: `volume ${other} (second): 1 NBD connection ended` })
   await staying
+  await untilConnected(0)
   t.match(await reconnect(volume), { exitCode: 0, stdout: `volume ${volume} (first) has no NBD connections` })
 })
 
