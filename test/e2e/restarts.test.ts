@@ -9,7 +9,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import { GiB, MiB } from '../../src/lib/units.js'
 import { Api } from '../support/api.js'
-import { bootNbdGuest, guestUri } from '../support/guest/nbd_guest.js'
+import { bootNbdGuest, guestUri, killKeepers } from '../support/guest/nbd_guest.js'
 import { qmp } from '../support/guest/qmp.js'
 import { WriteLoad } from '../support/guest/write_load.js'
 import { generations, nbdsh } from '../support/nbd_tools.js'
@@ -118,16 +118,20 @@ for (const clients of generations)
       const image = `driver=nbd,server.type=unix,server.path=${server.nbdSocket},export=${volume},reconnect-delay=120`
       const bench = ['bench', '-w', '--image-opts', image, '-c', '100000', '-d', '64', '-s', '4096']
       let running = true
-      const writing = clients.run('qemu-img', [...bench, '--flush-interval=1000', '--no-drain']).finally(() => {
+      const written = clients.run('qemu-img', [...bench, '--flush-interval=1000', '--no-drain'])
+      const writing = t.resolveMatch(written, /Run completed/).finally(() => {
         running = false
       })
       let ends = 0
-      while (running && ends < 6) {
-        await sleep(100 + Math.random() * 200)
-        await endings[ends++ % 2]?.[1]()
-        await server.start()
+      try {
+        while (running && ends < 6) {
+          await sleep(100 + Math.random() * 200)
+          await endings[ends++ % 2]?.[1]()
+          await server.start()
+        }
+      } finally {
+        await writing
       }
-      t.match(await writing, /Run completed/)
       t.ok(ends >= 2, `it was interrupted ${ends} times`)
     },
   )
@@ -155,7 +159,7 @@ for (const clients of generations)
 
         const growsTo = async (disk: string, bytes: number) => {
           const size = `$(cat /sys/block/${disk}/size)`
-          await guest.run(`for i in $(seq 100); do test ${size} = ${bytes / 512} && break; sleep 0.1; done`)
+          await guest.run(`until test ${size} = ${bytes / 512}; do sleep 0.1; done`)
           t.equal((await guest.run(`echo ${size}`)).trim(), String(bytes / 512), `${disk} has grown in the guest`)
           await guest.run(`dd if=/dev/urandom of=/dev/${disk} bs=1M count=1 seek=${bytes / MiB - 1} oflag=direct`)
         }
@@ -172,7 +176,7 @@ for (const clients of generations)
         await growsTo('nbd0', 3 * GiB)
 
         // Without its keeper the device goes on, and another keeper takes it over.
-        await guest.run('kill -9 $(pidof atoll-attach)')
+        await guest.run(killKeepers)
         await guest.run('dd if=/dev/nbd0 of=/dev/null bs=1M count=1 iflag=direct')
         await guest.run(`atoll-attach --connections 2 ${guestUri(kernel.uri)} /dev/nbd0`)
         await guest.run('dd if=/dev/nbd0 of=/dev/null bs=1M count=1 iflag=direct')

@@ -20,6 +20,12 @@ export function guestUri(uri: string): string {
   return uri.replace('//127.0.0.1:', `//${hostAddress}:`)
 }
 
+/** Shell: waits until no keeper is left. The end of a keeper is a moment after the command that ends it. */
+export const untilNoKeeper = 'while pidof atoll-attach >/dev/null; do sleep 0.1; done'
+
+/** Shell: kills every keeper and waits for its end, because a keeper holds the lock of its device until then. */
+export const killKeepers = `kill -9 $(pidof atoll-attach) && ${untilNoKeeper}`
+
 const network = `
 ip link set lo up; ip link set eth0 up; ip addr add 10.0.2.15/24 dev eth0; ip route add default via 10.0.2.2`
 
