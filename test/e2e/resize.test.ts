@@ -2,7 +2,7 @@
 // without an I/O error. With both generations of QEMU, over TCP and over the operator's socket.
 
 import { join } from 'node:path'
-import t from 'tap'
+import t, { type Test } from 'tap'
 import { askToReconnect } from '../../src/cli/control_client.js'
 import { GiB, MiB } from '../../src/lib/units.js'
 import { Api } from '../support/api.js'
@@ -18,7 +18,7 @@ const server = await startServerProcess(t)
 const api = await Api.login(await server.environment())
 
 /** Ends the volume's connections as `atoll reconnect` does, without the start of a process; returns how many there were. */
-async function reconnect(volume: string): Promise<number> {
+async function reconnect(t: Test, volume: string): Promise<number> {
   const answer = await askToReconnect(join(server.dataDir, 'control.sock'), volume)
   t.match(answer, { remaining: 0 })
   return answer?.ended ?? 0
@@ -43,12 +43,16 @@ for (const [index, clients] of generations.entries()) {
       const image = `driver=nbd,server.type=unix,server.path=${server.nbdSocket},export=${volume},reconnect-delay=60`
       const bench = ['bench', '-w', '--image-opts', image, '-c', '150000', '-d', '64', '-s', '4096']
       let running = true
-      const writing = clients.run('qemu-img', [...bench, '--flush-interval=1000', '--no-drain']).finally(() => {
+      const written = clients.run('qemu-img', [...bench, '--flush-interval=1000', '--no-drain'])
+      const writing = t.resolveMatch(written, /Run completed/).finally(() => {
         running = false
       })
       let ended = 0
-      while (running && ended < 50) ended += await reconnect(volume)
-      t.match(await writing, /Run completed/)
+      try {
+        while (running && ended < 50) ended += await reconnect(t, volume)
+      } finally {
+        await writing
+      }
       t.ok(ended >= 5, `its connection was ended ${ended} times`)
     },
   )
@@ -80,7 +84,7 @@ for (const [index, clients] of generations.entries()) {
           await progress() // over the next connection
           await resize()
           const size = `$(blockdev --getsize64 ${device})`
-          await guest.run(`for i in $(seq 100); do test ${size} = ${sizeGib * GiB} && break; sleep 0.1; done`)
+          await guest.run(`until test ${size} = ${sizeGib * GiB}; do sleep 0.1; done`)
           t.equal((await guest.run(`echo ${size}`)).trim(), String(sizeGib * GiB), `${device} has grown in the guest`)
           const end = `bs=1M count=1 seek=${(sizeGib * GiB) / MiB - 1}`
           await guest.run(
