@@ -73,7 +73,9 @@ for (const clients of generations) {
       const before = await present()
       const { uri } = await api.attach(volume)
       const writer = liveWriter(clients, uri, seed)
-      await new Promise((resolve) => writer.stdout?.once('data', resolve))
+      const underWay = new Promise<undefined>((resolve) => writer.stdout?.once('data', () => resolve(undefined)))
+      const early = await Promise.race([underWay, writer])
+      if (early) throw new Error(`the writer ended with status ${early.exitCode}: ${early.stderr}`)
       let between: string | undefined
       for (let number = 0; number < 3; number++) {
         t.comment(await incrementalBackup(clients, 'backup', volume, directory))
