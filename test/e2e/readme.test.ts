@@ -2,6 +2,7 @@
 
 import { access, mkdir, readFile, symlink } from 'node:fs/promises'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { execa } from 'execa'
 import t from 'tap'
@@ -23,6 +24,30 @@ async function blocks(page: string, heading: string, language: string): Promise<
   )
   if (found.length === 0) throw new Error(`no ${language} blocks below "${heading}" in ${page}`)
   return found
+}
+
+/** Sends a signal to a process, or to a process group (-ID). Returns false when there is none. */
+function signal(id: number, name: 'SIGTERM' | 'SIGKILL'): boolean {
+  try {
+    return process.kill(id, name)
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ESRCH') return false
+    throw error
+  }
+}
+
+/** Resolves when a process that is not our child has ended; its new parent may not have collected its status. */
+async function untilEnded(pid: number): Promise<void> {
+  const running = () =>
+    readFile(`/proc/${pid}/status`, 'utf8').then(
+      (status) => !/^State:\s+[ZX]/m.test(status),
+      (error) => {
+        // ESRCH: it ended between open() and read().
+        if (['ENOENT', 'ESRCH'].includes(error.code)) return false
+        throw error
+      },
+    )
+  while (await running()) await sleep(10)
 }
 
 for (const clients of generations) {
@@ -56,13 +81,16 @@ for (const clients of generations) {
       typed,
       'printf "volume=%s snapshot=%s\\n" "$volume" "$snapshot"',
     ].join('\n')
+    // In a process group of its own, because the timeout ends bash alone and not what bash has started.
+    const bash = execa('bash', ['-c', script], {
+      cwd,
+      detached: true,
+      reject: false,
+      stdio: 'ignore',
+      timeout: 300_000,
+    })
     try {
-      const { exitCode } = await execa('bash', ['-c', script], {
-        cwd,
-        reject: false,
-        stdio: 'ignore',
-        timeout: 300_000,
-      })
+      const { exitCode } = await bash
       const said = await readFile(join(cwd, 'said'), 'utf8')
       t.equal(exitCode, 0, said)
       const { volume } = said.match(/volume=(?<volume>\S+)/)?.groups ?? {}
@@ -88,8 +116,10 @@ for (const clients of generations) {
         [{ connections: 1 }],
       )
     } finally {
+      if (bash.pid !== undefined) signal(-bash.pid, 'SIGKILL')
+      // A QEMU that has left the process group is known by its file.
       const pid = Number(await readFile(join(cwd, 'qemu.pid'), 'utf8').catch(() => ''))
-      if (pid > 0) process.kill(pid)
+      if (pid > 0 && signal(pid, 'SIGTERM')) await untilEnded(pid)
     }
   })
 }
