@@ -1,4 +1,5 @@
-// libnbd's copier, of two generations, at its widest: 8 connections with 64 requests in flight on each, in both directions, through each kind of door.
+// libnbd's copier, of two generations, at its widest: 8 connections with 64 requests in flight on each, in both
+// directions, through each kind of door.
 
 import { createWriteStream } from 'node:fs'
 import { join } from 'node:path'
