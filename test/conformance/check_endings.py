@@ -26,7 +26,7 @@ def _(s):
         data = export_data(s.name) if option in ("INFO", "GO") else b""
         is_error(client.option(option, data), "TLS_REQD")
     client.send_option("EXPORT_NAME", s.name.encode())
-    expect(client.at_end(), "EXPORT_NAME: it stays open")
+    expect(client.at_end(CLOSES_WITHIN_S), "EXPORT_NAME: it stays open")
     client = s.connect(address)
     client.send_option("ABORT")
     expect(client.option_reply()[0] == ACK, "ABORT: no ACK")

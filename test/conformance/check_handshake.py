@@ -17,7 +17,7 @@ def _(s):
         client.send_option("ABORT")
     except Closed:
         return
-    expect(client.at_end(), "it is ignored")
+    expect(client.at_end(CLOSES_WITHIN_S), "it is ignored")
 
 
 @check("EXPORT_NAME: size and flags, with 124 zeroes unless NO_ZEROES")
@@ -35,7 +35,7 @@ def _(s):
     client = s.connect()
     client.send_option("ABORT")
     expect(client.option_reply()[0] == ACK, "no ACK")
-    expect(client.at_end(), "it stays open")
+    expect(client.at_end(CLOSES_WITHIN_S), "it stays open")
 
 
 @check("LIST names the export; with data it is ERR_INVALID")
@@ -136,4 +136,4 @@ def _(s):
 def _(s):
     client = s.connect()
     client.send(bytes(16))
-    expect(client.at_end(), "it stays open")
+    expect(client.at_end(CLOSES_WITHIN_S), "it stays open")

@@ -17,6 +17,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 START_LIMIT_S = 60
 STOP_LIMIT_S = 20
+PATIENCE_S = 10.0
 DISK_BYTES = 256 << 20
 HUGE_BYTES = 8 << 40  # less than the largest file of ext4
 # The label of a server of the Debian 13 tree begins with this.
@@ -44,7 +45,7 @@ class Target:
         self.read_only = self.tls = self.tls_optional = self.snapshot = self.grow = self.directory = None
         self.tls_verified = self.capped = self.said_at_shutdown = None
         self.any_name = False
-        self.patience_s = 2.0
+        self.patience_s = PATIENCE_S
         self.processes = []
 
     def command(self, *command):
@@ -92,11 +93,13 @@ class Target:
         return self.processes[0].returncode
 
     def close(self):
+        """Ends the processes and removes the folder. A second call does nothing."""
         self.terminate()
         if self.processes:
             self.wait()
         if self.directory:
             shutil.rmtree(self.directory)
+            self.directory = None
 
 
 class Daemon:
@@ -286,7 +289,7 @@ class Api:
 
 def atoll(target):
     http, secure, folder = local(), local(), target.directory
-    target.tcp, target.tls_optional, target.patience_s = local(), local(), 10.0
+    target.tcp, target.tls_optional = local(), local()
     doors = ["--http", "127.0.0.1:%d" % http[1], "--nbd", f"unix:{target.address}", "--nbd", "127.0.0.1:%d" % target.tcp[1]]
     doors += ["--nbd", "127.0.0.1:%d?tls=required" % secure[1]]
     doors += ["--nbd", "127.0.0.1:%d?tls=opportunistic" % target.tls_optional[1]]
@@ -325,7 +328,6 @@ def at_uri(uri):
         target = Target(uri, tcp, name, tcp)
     else:
         raise RuntimeError(f"{uri} is neither nbd:// nor nbd+unix://, nor one of {', '.join(STARTERS)}")
-    target.patience_s = 5.0
     return target
 
 

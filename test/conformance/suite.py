@@ -8,6 +8,8 @@ from wire import *  # noqa: F403
 
 CHECKS = []
 PAGE = 64 << 10
+# A handshake that is at its end closes within this time. Less than the time limit of handshakes, which would close it, too.
+CLOSES_WITHIN_S = 5
 MIB = 1 << 20
 
 

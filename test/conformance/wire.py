@@ -67,8 +67,10 @@ class Client:
             data += part
         return bytes(data)
 
-    def at_end(self):
-        """True when the server closes without another byte; False when it says something or stays."""
+    def at_end(self, limit_s=None):
+        """True when the server closes without another byte; False when it says something or stays for the limit."""
+        if limit_s is not None:
+            self.socket.settimeout(limit_s)
         try:
             return self.socket.recv(1) == b""
         except ConnectionResetError:
