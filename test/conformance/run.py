@@ -3,7 +3,9 @@
 import argparse
 import json
 import shutil
+import signal
 import sys
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -20,6 +22,15 @@ from wire import Client, Closed, round_trip_ms
 # What a check raises: the verdict. Anything else is a fault of the suite.
 VERDICTS = {Part: "part", No: "no", Untried: "-", Closed: "no", AssertionError: "no", TimeoutError: "no", OSError: "no"}
 
+# Set when the run is to end early: a worker starts no other check, and no other server.
+STOPPING = threading.Event()
+
+
+def stop(signal_number, _frame):
+    """Ends the run by an exception, so that servers and folders go. Another signal does not interrupt that."""
+    signal.signal(signal_number, signal.SIG_IGN)
+    sys.exit(128 + signal_number)
+
 
 def verdict(function, target):
     session = Session(target)
@@ -35,7 +46,11 @@ def verdict(function, target):
 
 def started(label):
     target = servers.start(label)
-    target.idle = (Client(target.address).greet(), time.monotonic())
+    try:
+        target.idle = (Client(target.address).greet(), time.monotonic())
+    except BaseException:
+        target.close()
+        raise
     return target
 
 
@@ -44,6 +59,8 @@ def column(label, target):
     found = []
     try:
         for title, function in CHECKS:
+            if STOPPING.is_set():
+                break
             if target is None:
                 target = started(label)
             how, why = verdict(function, target)
@@ -70,25 +87,40 @@ def default_labels():
 def columns_of(labels):
     """All servers at the same time, but for the round trips. One that does not start is a column of its own."""
     columns, targets = [], []
+    try:
+        start_all(labels, columns, targets)
+        with ThreadPoolExecutor(len(labels)) as pool:
+            try:
+                running = [target and pool.submit(column, label, target) for label, target in zip(labels, targets)]
+                for one, future in zip(columns, running):
+                    one["checks"] = future.result() if future else [("-", "")] * len(CHECKS)
+            except BaseException:
+                STOPPING.set()
+                # A check that waits for an answer sees the end of its server.
+                for target in filter(None, targets):
+                    target.terminate()
+                raise
+    finally:
+        for target in filter(None, targets):
+            target.close()
+    return columns
+
+
+def start_all(labels, columns, targets):
+    """Appends a column and a target for each label; the target is None when it does not start."""
     for label in labels:
         one = {"server": label, "title": label, "checks": [], "tcp_option_ms": None, "error": ""}
-        target = None
+        columns.append(one)
+        targets.append(None)
         try:
-            target = started(label)
+            target = targets[-1] = started(label)
             one["title"] = target.title
             one["tcp_option_ms"] = round_trip_ms(target.tcp) if target.tcp else None
         except (RuntimeError, OSError, Closed, AssertionError) as why:
             one["error"] = str(why) or type(why).__name__
-            if target:
-                target.close()
-                target = None
-        columns.append(one)
-        targets.append(target)
-    with ThreadPoolExecutor(len(labels)) as pool:
-        running = [target and pool.submit(column, label, target) for label, target in zip(labels, targets)]
-        for one, future in zip(columns, running):
-            one["checks"] = future.result() if future else [("-", "")] * len(CHECKS)
-    return columns
+            if targets[-1]:
+                targets[-1].close()
+                targets[-1] = None
 
 
 def table(columns):
@@ -116,6 +148,7 @@ def main():
     parser.add_argument("--json", action="store_true", help="titles, columns and the table as JSON")
     options = parser.parse_args()
     labels = options.server or default_labels()
+    signal.signal(signal.SIGTERM, stop)
     columns = columns_of(labels)
     if options.json:
         json.dump({"titles": [title for title, _ in CHECKS], "columns": columns, "table": table(columns)}, sys.stdout)
