@@ -15,26 +15,24 @@ ExportSource::ExportSource(ExportUri uri, const std::vector<Address>& more_addre
   }
 }
 
-template <class T>
-Result<T> ExportSource::first_of(Result<T> (*attempt)(const ExportUri&)) {
+Result<OpenedExport> ExportSource::open(const Check& check) {
   std::string failures;
   Code code = Code::not_found;
   for (size_t i = 0; i < places_.size(); i++) {
     const size_t place = (current_ + i) % places_.size();
-    Result<T> done = attempt(places_[place]);
-    if (done) {
+    Result<OpenedExport> opened = open_export(places_[place]);
+    if (opened)
+      if (Result<void> checked = check(opened->facts); !checked) opened = checked.error();
+    if (opened) {
       current_ = place;
-      return done;
+      return opened;
     }
-    code = done.error().code;
-    if (places_.size() == 1) return done;
-    failures +=
-        (failures.empty() ? "" : "; ") + places_[place].host + ":" + places_[place].port + ": " + done.error().message;
+    code = opened.error().code;
+    if (places_.size() == 1) return opened;
+    failures += (failures.empty() ? "" : "; ") + places_[place].host + ":" + places_[place].port + ": " +
+                opened.error().message;
   }
   return Error{code, failures};
 }
-
-Result<OpenedExport> ExportSource::open() { return first_of(open_export); }
-Result<Export> ExportSource::look() { return first_of(look_at_export); }
 
 }  // namespace atl::attach

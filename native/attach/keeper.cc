@@ -30,7 +30,8 @@ Result<Keeper> Keeper::attach(NbdNetlink netlink, DeviceState state, std::option
   std::vector<int> descriptors;
   for (uint32_t i = 0; i < keeper.state_.connections; i++) {
     const size_t address = keeper.source_.current();
-    Result<OpenedExport> opened = keeper.source_.open();
+    Result<OpenedExport> opened = keeper.source_.open(
+        [&](const Export& facts) { return i == 0 ? Result<void>() : keeper.still_the_same(facts); });
     if (!opened) return opened.error();
     if (i == 0) {
       device.facts = opened->facts;
@@ -39,8 +40,6 @@ Result<Keeper> Keeper::attach(NbdNetlink netlink, DeviceState state, std::option
       if (opened->facts.block_bytes_min > device.block_bytes)
         return Error{Code::invalid, "expected --block-size " + std::to_string(opened->facts.block_bytes_min) +
                                         " or more, which the server requires"};
-    } else if (Result<void> same = keeper.still_the_same(opened->facts); !same) {
-      return same.error();
     } else if (keeper.source_.current() != address) {
       return Error{Code::busy, "the server went away while it was being connected; try again"};
     }
@@ -72,7 +71,7 @@ void Keeper::record() {
     ::syslog(LOG_ERR, "nbd%u: %s; another keeper cannot take the device over", index(), saved.error().message.c_str());
 }
 
-Result<void> Keeper::still_the_same(const Export& now) {
+Result<void> Keeper::still_the_same(const Export& now) const {
   const Export& was = state_.device.facts;
   if (now.flags != was.flags) return Error{Code::invalid, "the export's flags have changed (read-only?)"};
   if (now.size_bytes < was.size_bytes)
@@ -85,9 +84,8 @@ Result<void> Keeper::still_the_same(const Export& now) {
 /// not see each other's writes.
 Result<OpenedExport> Keeper::open_same() {
   const size_t address = source_.current();
-  Result<OpenedExport> opened = source_.open();
+  Result<OpenedExport> opened = source_.open([this](const Export& facts) { return still_the_same(facts); });
   if (!opened) return opened;
-  if (Result<void> same = still_the_same(opened->facts); !same) return same.error();
   if (source_.current() != address) {
     for (const OpenedExport& other : connections_) ::shutdown(other.socket.fd(), SHUT_RDWR);
     record();

@@ -48,7 +48,7 @@ class Keeper {
   Result<void> reconnect(OpenedExport& dead);
   Result<void> replace_orphans(int offers);
   Result<void> replace_dead();
-  Result<void> still_the_same(const Export& now);
+  Result<void> still_the_same(const Export& now) const;
   void follow_size();
   void record();
 
