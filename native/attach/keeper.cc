@@ -93,10 +93,17 @@ Result<OpenedExport> Keeper::open_same() {
   return opened;
 }
 
+/// Checks that nobody has disconnected the device and given its number to another export, which can happen at any time.
+Result<void> Keeper::still_ours() const {
+  if (connection_mark(index()) == state_.connected_by) return {};
+  return Error{Code::shutdown, "the device was disconnected"};
+}
+
 /// Returns whether the kernel took the socket in the place of a dead one.
 Result<bool> Keeper::offer(int socket, int offers) {
   for (int i = 0; i < offers; i++) {
     if (i > 0) ::usleep(offer_us);
+    if (Result<void> ours = still_ours(); !ours) return ours.error();
     if (Result<void> offered = netlink_.offer_socket(index(), socket); !offered) return offered.error();
     if (took_socket(socket)) return true;
   }
@@ -152,7 +159,8 @@ void Keeper::follow_size() {
   Export& facts = state_.device.facts;
   Result<void> done = now ? still_the_same(*now) : Result<void>(now.error());
   if (done && now->size_bytes > facts.size_bytes) {
-    done = netlink_.resize(index(), now->size_bytes);
+    done = still_ours();
+    if (done) done = netlink_.resize(index(), now->size_bytes);
     if (done) {
       facts.size_bytes = now->size_bytes;
       record();
@@ -190,7 +198,7 @@ Result<Keeper::End> Keeper::keep() {
       }
       continue;
     }
-    if (!is_ours()) return End::detached;
+    if (!still_ours()) return End::detached;
     // A death is reported before the driver takes a socket in its place.
     if (polled[1].revents != 0 && read_deaths(deaths_.fd(), index())) orphan_offers_ = offers_max;
     const Result<void> done = replace_dead();

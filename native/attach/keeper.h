@@ -3,7 +3,8 @@
 // Invariants
 //   1. The kernel holds the sockets too. If the keeper dies the device goes on as it is; only nobody reconnects it, until another keeper
 //      takes the device over.
-//   2. A socket is given to the kernel only when the export is still what it was: not smaller, the same flags.
+//   2. A socket is given to the kernel only when the export is still what it was: not smaller, the same flags. Neither a socket nor a
+//      size is given to a device that was disconnected and connected again by somebody else.
 //   3. Requests that wait are the kernel's: for a new socket `dead_timeout_s`; for an answer that the old connection took with
 //      it `timeout_s` since they were sent, then the kernel sends them again.
 //   4. All connections that this keeper made go to one address.
@@ -41,9 +42,9 @@ class Keeper {
       : netlink_(std::move(netlink)),
         state_(std::move(state)),
         source_(state_.uri, state_.more_addresses, state_.address_in_use) {}
-  bool is_ours() const { return connection_mark(index()) == state_.connected_by; }
   bool has_orphans() const { return connections_.size() < state_.connections; }
   Result<OpenedExport> open_same();
+  Result<void> still_ours() const;
   Result<bool> offer(int socket, int offers);
   Result<void> reconnect(OpenedExport& dead);
   Result<void> replace_orphans(int offers);
