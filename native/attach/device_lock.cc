@@ -1,6 +1,7 @@
 #include "attach/device_lock.h"
 
 #include <fcntl.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <string>
@@ -16,6 +17,10 @@ struct flock whole_file() {
 }
 
 std::string lock_path(uint32_t index) { return "/run/atoll-attach-nbd" + std::to_string(index); }
+
+// The kernel has no lock of this kind with a time limit.
+constexpr int soon_checks = 200;
+constexpr useconds_t soon_check_us = 10'000;
 
 }  // namespace
 
@@ -52,6 +57,14 @@ Result<void> DeviceLock::wait_and_take() {
   while (::fcntl(file_.fd(), F_SETLKW, &lock) != 0)
     if (errno != EINTR) return Error::from_errno(errno, "the device's lock");
   return {};
+}
+
+bool DeviceLock::take_soon() {
+  for (int i = 0; i < soon_checks; i++) {
+    if (i > 0) ::usleep(soon_check_us);
+    if (take()) return true;
+  }
+  return false;
 }
 
 }  // namespace atl::attach

@@ -20,6 +20,8 @@ class DeviceLock {
   pid_t holder() const;
   /// Until nobody else holds it.
   Result<void> wait_and_take();
+  /// Waits for it for two seconds. False: another process still holds it.
+  bool take_soon();
 
  private:
   explicit DeviceLock(Socket file) : file_(std::move(file)) {}

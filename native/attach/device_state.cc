@@ -14,7 +14,9 @@ namespace {
 constexpr size_t state_bytes_max = 64u << 10;
 constexpr uint32_t version = 1;
 
-std::string state_path(uint32_t index) { return "/run/atoll-attach-nbd" + std::to_string(index) + ".state"; }
+std::string state_path(uint32_t index, const std::string& folder) {
+  return folder + "/atoll-attach-nbd" + std::to_string(index) + ".state";
+}
 
 std::string first_line(const std::string& path) {
   std::ifstream file(path);
@@ -95,8 +97,24 @@ Result<DeviceState> parse_state(std::string_view text) {
   return state;
 }
 
-Result<void> save_state(const DeviceState& state) {
-  const std::string path = state_path(state.device.index), fresh = path + ".new", text = state_text(state);
+namespace {
+
+Result<DeviceState> read_state(const std::string& path) {
+  const Socket file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
+  if (file.fd() < 0) return Error::from_errno(errno, "open " + path);
+  std::string text(state_bytes_max, '\0');
+  const ssize_t length = ::read(file.fd(), text.data(), text.size());
+  if (length < 0) return Error::from_errno(errno, "read " + path);
+  text.resize(static_cast<size_t>(length));
+  Result<DeviceState> state = parse_state(text);
+  if (!state) return Error{state.error().code, path + ": " + state.error().message};
+  return state;
+}
+
+}  // namespace
+
+Result<void> save_state(const DeviceState& state, const std::string& folder) {
+  const std::string path = state_path(state.device.index, folder), fresh = path + ".new", text = state_text(state);
   ::unlink(fresh.c_str());
   const Socket file(::open(fresh.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600));
   if (file.fd() < 0) return Error::from_errno(errno, "open " + fresh);
@@ -108,21 +126,18 @@ Result<void> save_state(const DeviceState& state) {
 }
 
 Result<DeviceState> load_state(uint32_t index) {
-  const std::string path = state_path(index);
-  const Socket file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
-  if (file.fd() < 0) return Error::from_errno(errno, "open " + path);
-  std::string text(state_bytes_max, '\0');
-  const ssize_t length = ::read(file.fd(), text.data(), text.size());
-  if (length < 0) return Error::from_errno(errno, "read " + path);
-  text.resize(static_cast<size_t>(length));
-  Result<DeviceState> state = parse_state(text);
-  if (!state) return Error{state.error().code, path + ": " + state.error().message};
-  if (state->device.index != index || state->connected_by != connection_mark(index))
+  const std::string path = state_path(index, state_folder);
+  Result<DeviceState> state = read_state(path);
+  if (state && (state->device.index != index || state->connected_by != connection_mark(index)))
     return Error{Code::not_found, path + " is about an earlier connection of this device"};
   return state;
 }
 
-void remove_state(uint32_t index) { ::unlink(state_path(index).c_str()); }
+void remove_state(uint32_t index, const std::string& connected_by, const std::string& folder) {
+  const std::string path = state_path(index, folder);
+  if (const Result<DeviceState> state = read_state(path); state && state->connected_by == connected_by)
+    ::unlink(path.c_str());
+}
 
 std::string connection_mark(uint32_t index) {
   const std::string pid = first_line("/sys/block/nbd" + std::to_string(index) + "/pid");

@@ -23,11 +23,16 @@ struct DeviceState {
 std::string state_text(const DeviceState& state);
 Result<DeviceState> parse_state(std::string_view text);
 
+/// The folder of the records; tests have their own.
+constexpr const char* state_folder = "/run";
+
 /// Writes /run/atoll-attach-nbdN.state: all of it or nothing.
-Result<void> save_state(const DeviceState& state);
+Result<void> save_state(const DeviceState& state, const std::string& folder = state_folder);
 /// `not_found`: there is no record, or it is about an earlier connection of this device.
 Result<DeviceState> load_state(uint32_t index);
-void remove_state(uint32_t index);
+/// Removes the record of this connection of the device. The record of another connection stays: the device may have a new keeper.
+/// Requires the device's lock, unless the caller's record can be written again.
+void remove_state(uint32_t index, const std::string& connected_by, const std::string& folder = state_folder);
 
 /// Returns what is different whenever a device has been connected anew: the boot, and the process that connected it as the kernel counts
 /// processes. Empty: the device is not connected.

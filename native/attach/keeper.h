@@ -31,6 +31,12 @@ class Keeper {
 
   uint32_t index() const { return state_.device.index; }
 
+  /// Writes the device's record. A former keeper of the device that has not ended yet may write or remove it, too: so call it again when
+  /// the device's lock is taken.
+  void record();
+  /// Removes the device's record if it is still this keeper's.
+  void forget() const { remove_state(index(), state_.connected_by); }
+
   enum class End { told, detached };
   /// Until SIGTERM or SIGINT (told; the device stays connected), or until somebody has disconnected the device (detached). With TLS until
   /// the device is disconnected, whatever it is told: the connections would end with it. SIGHUP: looks whether the export has grown. These
@@ -51,7 +57,6 @@ class Keeper {
   Result<void> replace_dead();
   Result<void> still_the_same(const Export& now) const;
   void follow_size();
-  void record();
 
   NbdNetlink netlink_;
   DeviceState state_;

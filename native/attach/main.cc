@@ -96,11 +96,11 @@ Result<Keeper> make_keeper(const Options& options, std::optional<DeviceLock>& lo
   // The keeper that the device had before may not have noticed yet that it was disconnected.
   Result<void> taken = opened ? opened->wait_and_take() : Result<void>(opened.error());
   if (!taken) {
-    if (Result<NbdNetlink> back = NbdNetlink::open(); back && back->disconnect(keeper->index()))
-      remove_state(keeper->index());
+    if (Result<NbdNetlink> back = NbdNetlink::open(); back && back->disconnect(keeper->index())) keeper->forget();
     return taken.error();
   }
   lock.emplace(std::move(*opened));
+  keeper->record();
   return keeper;
 }
 
@@ -134,7 +134,7 @@ int keep(const Options& options, int ready) {
     ::syslog(LOG_ERR, "nbd%u: %s; it is not reconnected from now on", index, end.error().message.c_str());
     return exit_failed;
   }
-  if (*end == Keeper::End::detached) remove_state(index);
+  if (*end == Keeper::End::detached) keeper->forget();
   return 0;
 }
 
@@ -178,34 +178,39 @@ void wait_until_gone(uint32_t index) {
   for (int i = 0; i < gone_checks && is_connected(index); i++) ::usleep(gone_check_us);
 }
 
+/// Waits until the process does not keep the device any more. Another one may do so by then.
+void wait_for_end(const DeviceLock& lock, pid_t keeper) {
+  while (keeper != 0 && lock.holder() == keeper) ::usleep(gone_check_us);
+}
+
 int detach(const Options& options) {
   const uint32_t index = *options.index;
   Result<DeviceLock> lock = DeviceLock::open(index);
   if (!lock) return fail(lock.error().message);
-  if (!is_connected(index)) return fail(device_path(index) + " is not attached");
+  const std::string connected_by = connection_mark(index);
+  if (connected_by.empty()) return fail(device_path(index) + " is not attached");
   Socket claim;  // until the device is disconnected nobody else gets to mount it
   if (!options.force) {
     Result<Socket> claimed = claim_device(index);
     if (!claimed) return fail(claimed.error().message);
     claim = std::move(*claimed);
   }
-  // The keeper goes first, or it would connect the device again. One that passes TLS on goes last, or requests could not be answered.
   const pid_t keeper = lock->holder();
   if (keeper != 0 && ::kill(keeper, SIGTERM) != 0 && errno != ESRCH)
     return fail("its keeper, process " + std::to_string(keeper) + ", cannot be ended: " + std::strerror(errno));
+  // The keeper goes first, or it would connect the device again. One that passes TLS on goes last, or requests could not be answered.
+  // Without a record it may be either.
   const Result<DeviceState> state = load_state(index);
-  const bool tls = state && state->uri.tls;
-  if (!tls)
-    if (Result<void> free = lock->wait_and_take(); !free) return fail(free.error().message);
+  const bool ended = !(state && state->uri.tls) && lock->take_soon();
   Result<NbdNetlink> netlink = NbdNetlink::open();
   if (!netlink) return fail(netlink.error().message);
   if (const Result<void> done = netlink->disconnect(index); !done) return fail(done.error().message);
-  remove_state(index);
   claim = Socket();
   // A device that is in use stays, without a connection, until its user lets go of it.
   if (!options.force) wait_until_gone(index);
-  if (tls)
-    if (Result<void> free = lock->wait_and_take(); !free) return fail(free.error().message);
+  if (!ended) wait_for_end(*lock, keeper);
+  // If the device has another keeper already, the record is the other's.
+  if (lock->take()) remove_state(index, connected_by);
   return 0;
 }
 

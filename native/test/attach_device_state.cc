@@ -1,6 +1,8 @@
 // attach_device_state.cc: a keeper's record of its device, as text.
 #include <doctest/doctest.h>
+#include <stdlib.h>
 
+#include <filesystem>
 #include <string>
 
 #include "attach/device_state.h"
@@ -54,6 +56,23 @@ TEST_CASE("attach: a record that is cut anywhere, or has a line of another kind,
     REQUIRE_FALSE(state.ok());
     CHECK(state.error().code == Code::corrupt);
   }
+}
+
+TEST_CASE("attach: a device's record is removed by the keeper that wrote it, and not by a former one") {
+  char folder[] = "/tmp/atoll-attach-state-XXXXXX";
+  REQUIRE(::mkdtemp(folder) != nullptr);
+  const std::string path = std::string(folder) + "/atoll-attach-nbd17.state";
+  REQUIRE(save_state(example(), folder).ok());
+  for (const char* other : {"124@boot", "123@another boot", ""}) {
+    CAPTURE(other);
+    remove_state(17, other, folder);
+    CHECK(std::filesystem::exists(path));
+  }
+  remove_state(16, "123@boot", folder);
+  CHECK(std::filesystem::exists(path));
+  remove_state(17, "123@boot", folder);
+  CHECK_FALSE(std::filesystem::exists(path));
+  std::filesystem::remove_all(folder);
 }
 
 }  // namespace
