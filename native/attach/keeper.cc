@@ -21,6 +21,17 @@ constexpr int orphan_check_ms = 5'000;
 constexpr int offers_max = 100;
 constexpr useconds_t offer_us = 10'000;
 
+bool has_ended(const OpenedExport& connection) {
+  pollfd one{connection.socket.fd(), POLLRDHUP, 0};
+  return ::poll(&one, 1, 0) > 0;
+}
+
+/// Whether a signal has come that keep() has not seen yet, because it is connecting.
+bool must_stop() {
+  sigset_t pending;
+  return ::sigpending(&pending) == 0 && (sigismember(&pending, SIGTERM) == 1 || sigismember(&pending, SIGINT) == 1);
+}
+
 }  // namespace
 
 Result<Keeper> Keeper::attach(NbdNetlink netlink, DeviceState state, std::optional<uint32_t> index) {
@@ -104,6 +115,8 @@ Result<bool> Keeper::offer(int socket, int offers) {
   for (int i = 0; i < offers; i++) {
     if (i > 0) ::usleep(offer_us);
     if (Result<void> ours = still_ours(); !ours) return ours.error();
+    // Older kernels take a socket even for a device that was disconnected, as long as somebody has it open.
+    if (must_stop()) return Error{Code::cancelled, "the keeper was told to stop"};
     if (Result<void> offered = netlink_.offer_socket(index(), socket); !offered) return offered.error();
     if (took_socket(socket)) return true;
   }
@@ -140,8 +153,7 @@ Result<void> Keeper::replace_orphans(int offers) {
 
 Result<void> Keeper::replace_dead() {
   for (OpenedExport& connection : connections_) {
-    pollfd one{connection.socket.fd(), POLLRDHUP, 0};
-    if (::poll(&one, 1, 0) <= 0) continue;
+    if (!has_ended(connection)) continue;
     if (Result<void> done = reconnect(connection); !done) return done;
     ::syslog(LOG_NOTICE, "nbd%u: connected again", index());
     last_failure_.clear();
@@ -179,11 +191,19 @@ Result<Keeper::End> Keeper::keep() {
 
   int retry_ms = retry_ms_min;
   bool waiting = orphan_offers_ > 0;  // some connection is dead, or may be, and could not be replaced yet
+  bool stopping = false;              // makes no new connections, and ends when those that there are have ended
   for (;;) {
-    std::vector<pollfd> polled{{told.fd(), POLLIN, 0}, {has_orphans() ? deaths_.fd() : -1, POLLIN, 0}};
+    const bool watching_orphans = has_orphans() && !stopping;
+    std::vector<pollfd> polled{{told.fd(), POLLIN, 0}, {watching_orphans ? deaths_.fd() : -1, POLLIN, 0}};
     // POLLRDHUP alone: what the kernel receives on these sockets must not wake us. While one is dead time does.
-    for (const OpenedExport& each : connections_) polled.push_back({waiting ? -1 : each.socket.fd(), POLLRDHUP, 0});
-    const int timeout_ms = waiting ? retry_ms : has_orphans() ? orphan_check_ms : -1;
+    bool any_left = false;
+    for (const OpenedExport& each : connections_) {
+      const bool left = stopping ? !has_ended(each) : !waiting;
+      polled.push_back({left ? each.socket.fd() : -1, POLLRDHUP, 0});
+      any_left |= left;
+    }
+    if (stopping && !any_left) return still_ours() ? End::told : End::detached;
+    const int timeout_ms = stopping ? -1 : waiting ? retry_ms : watching_orphans ? orphan_check_ms : -1;
     const int ready = ::poll(polled.data(), polled.size(), timeout_ms);
     if (ready < 0 && errno != EINTR) return Error::from_errno(errno, "poll");
     if (ready > 0 && polled[0].revents != 0) {
@@ -193,12 +213,15 @@ Result<Keeper::End> Keeper::keep() {
           follow_size();
         else if (!state_.uri.tls)
           return End::told;
-        else
-          ::syslog(LOG_NOTICE, "nbd%u: goes on until the device is detached, because it passes TLS on", index());
+        else {
+          stopping = true;
+          ::syslog(LOG_NOTICE, "nbd%u: passes TLS on until its connections end, and makes no new ones", index());
+        }
       }
       continue;
     }
     if (!still_ours()) return End::detached;
+    if (stopping) continue;
     // A death is reported before the driver takes a socket in its place.
     if (polled[1].revents != 0 && read_deaths(deaths_.fd(), index())) orphan_offers_ = offers_max;
     const Result<void> done = replace_dead();

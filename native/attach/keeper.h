@@ -38,9 +38,9 @@ class Keeper {
   void forget() const { remove_state(index(), state_.connected_by); }
 
   enum class End { told, detached };
-  /// Until SIGTERM or SIGINT (told; the device stays connected), or until somebody has disconnected the device (detached). With TLS until
-  /// the device is disconnected, whatever it is told: the connections would end with it. SIGHUP: looks whether the export has grown. These
-  /// signals must be blocked.
+  /// Until SIGTERM or SIGINT (told; the device stays connected), or until somebody has disconnected the device (detached). With TLS the
+  /// connections would end with the keeper: when told, it makes no new ones, and goes on until those it has have ended, as they do when
+  /// the device is disconnected. SIGHUP: looks whether the export has grown. These signals must be blocked.
   Result<End> keep();
 
  private:
