@@ -60,6 +60,16 @@ Result<uint32_t> index_from(const char* device) {
   return Error{Code::invalid, std::string("expected a device such as /dev/nbd0, got \"") + device + "\""};
 }
 
+/// Returns the option that chooses the task. Requires a task of devices that are attached.
+const char* name_of(Options::Task task) {
+  switch (task) {
+    case Options::Task::resume: return "--resume";
+    case Options::Task::resize: return "--resize";
+    case Options::Task::detach: return "--detach";
+    default: return "--list";
+  }
+}
+
 /// Only one task at a time.
 Result<void> choose(Options& options, Options::Task task) {
   if (options.task != Options::Task::attach && options.task != task)
@@ -100,8 +110,13 @@ Result<void> add_address(Options& options, const char* text) {
   return {};
 }
 
-/// Options that the task has no use for would be ignored.
-Result<void> fits_together(const Options& options) {
+/// Options that the task has no use for would be ignored. `of_attaching`: one of those that go with a URI; null: none was given.
+Result<void> fits_together(const Options& options, const char* of_attaching) {
+  if (of_attaching != nullptr && options.task != Options::Task::attach)
+    return Error{Code::invalid, std::string(of_attaching) + ": expected a URI with it, got " + name_of(options.task)};
+  if (options.foreground && options.task != Options::Task::attach && options.task != Options::Task::resume)
+    return Error{Code::invalid,
+                 std::string("--foreground: expected a URI or --resume with it, got ") + name_of(options.task)};
   if (options.force && options.task != Options::Task::detach)
     return Error{Code::invalid, "--force: expected --detach with it"};
   if (!options.state.more_addresses.empty() && options.task == Options::Task::attach && options.state.uri.host.empty())
@@ -133,8 +148,10 @@ Result<Options> options_from(int argc, char** argv) {
                                  {nullptr, 0, nullptr, 0}};
   ::optind = 0;  // glibc: from the beginning, also when it was called before
   ::opterr = 0;
+  const char* of_attaching = nullptr;
   for (int c; (c = ::getopt_long(argc, argv, ":a:C:t:d:b:fhV", names, nullptr)) != -1;) {
     const auto number = [&](uint32_t& into, const char* what, uint32_t least, uint32_t most) -> Result<void> {
+      of_attaching = what;  // all options with numbers are
       Result<uint32_t> value = number_from(::optarg, what, least, most);
       if (!value) return value.error();
       into = *value;
@@ -147,7 +164,10 @@ Result<Options> options_from(int argc, char** argv) {
     };
     Result<void> read;
     switch (c) {
-      case 'a': read = add_address(options, ::optarg); break;
+      case 'a':
+        of_attaching = "--address";
+        read = add_address(options, ::optarg);
+        break;
       case 'C': read = number(options.state.connections, "--connections", 1, 16); break;
       case 't': read = number(device.timeout_s, "--timeout", 1, 86'400); break;
       case 'd': read = number(device.dead_timeout_s, "--dead-timeout", 1, 604'800); break;
@@ -168,7 +188,7 @@ Result<Options> options_from(int argc, char** argv) {
   if ((device.block_bytes & (device.block_bytes - 1)) != 0)
     return Error{Code::invalid, "--block-size: expected a power of two, got " + std::to_string(device.block_bytes)};
   if (Result<void> read = positional_from(options, argc - ::optind, argv + ::optind); !read) return read.error();
-  if (Result<void> fits = fits_together(options); !fits) return fits.error();
+  if (Result<void> fits = fits_together(options, of_attaching); !fits) return fits.error();
   return options;
 }
 

@@ -45,7 +45,7 @@ TEST_CASE("attach: without a device a free one is asked for, and --list needs no
   CHECK(attach->task == Options::Task::attach);
   CHECK_FALSE(attach->index.has_value());
   CHECK(parsed({"--list"})->task == Options::Task::list);
-  const Result<Options> resume = parsed({"--resume", "/dev/nbd2"});
+  const Result<Options> resume = parsed({"--resume", "-f", "/dev/nbd2"});
   REQUIRE(resume.ok());
   CHECK(resume->task == Options::Task::resume);
   CHECK(resume->index == 2);
@@ -78,6 +78,12 @@ TEST_CASE("attach: a wrong command line is invalid, and the message names what i
         Case{{"-a", "host:http", "nbd://host/name"}, "--address: expected HOST or HOST:PORT, got \"host:http\""},
         Case{{"-a", "host", "nbd+unix:///name?socket=/s"}, "--address: expected a URI with a host"},
         Case{{"--force", "nbd://host/name", "/dev/nbd0"}, "--force: expected --detach"},
+        Case{{"--resume", "-a", "other", "/dev/nbd0"}, "--address: expected a URI with it, got --resume"},
+        Case{{"-C", "2", "--detach", "/dev/nbd0"}, "--connections: expected a URI with it, got --detach"},
+        Case{{"--resize", "--timeout=3", "/dev/nbd0"}, "--timeout: expected a URI with it, got --resize"},
+        Case{{"--list", "-d", "60"}, "--dead-timeout: expected a URI with it, got --list"},
+        Case{{"-b", "512", "--resume", "/dev/nbd0"}, "--block-size: expected a URI with it, got --resume"},
+        Case{{"-f", "--detach", "/dev/nbd0"}, "--foreground: expected a URI or --resume with it, got --detach"},
         Case{{"--unknown"}, "got \"--unknown\""},
         Case{{"-fx"}, "got \"-x\""},
         Case{{"--timeout"}, "--timeout: expected a value, got nothing"},
