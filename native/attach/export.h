@@ -1,4 +1,5 @@
-// export.h: the client's side of the handshake, as much as the kernel's client needs: a socket in the transmission phase, without TLS.
+// export.h: the client's side of the handshake, as much as the kernel's client needs: a socket in the transmission phase. With
+// TLS it is one end of a pair, and a pump passes on what goes between the other end and the server.
 //
 // Only what the kernel speaks is negotiated: simple replies, no metadata.
 #pragma once
