@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <charconv>
 #include <fstream>
@@ -65,6 +66,16 @@ bool take_line(DeviceState& state, std::string_view key, std::string_view value)
 }
 
 }  // namespace
+
+void set_addresses(DeviceState& state, const ExportUri& uri, const std::vector<Address>& more_addresses) {
+  const Address in_use = state.address_in_use == 0 ? Address{state.uri.host, state.uri.port}
+                                                   : state.more_addresses[state.address_in_use - 1];
+  const auto found = std::find(more_addresses.begin(), more_addresses.end(), in_use);
+  const bool first = found == more_addresses.end() || in_use == Address{uri.host, uri.port};
+  state.address_in_use = first ? 0 : static_cast<uint32_t>(found - more_addresses.begin()) + 1;
+  state.uri = uri;
+  state.more_addresses = more_addresses;
+}
 
 std::string state_text(const DeviceState& state) {
   std::ostringstream text;

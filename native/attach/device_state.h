@@ -20,6 +20,9 @@ struct DeviceState {
   std::string connected_by;  // connection_mark() of the device
 };
 
+/// Gives the export other addresses. The one in use stays in use if it is among them: the device may still have connections to it.
+void set_addresses(DeviceState& state, const ExportUri& uri, const std::vector<Address>& more_addresses);
+
 std::string state_text(const DeviceState& state);
 Result<DeviceState> parse_state(std::string_view text);
 

@@ -65,9 +65,7 @@ Result<DeviceState> state_to_resume(const Options& options) {
     return Error{Code::invalid, device + " has no keeper and can be taken over: expected --connections " +
                                     std::to_string(recorded->connections) + " as it was attached"};
   // The same export may have moved.
-  recorded->uri = options.state.uri;
-  recorded->more_addresses = options.state.more_addresses;
-  recorded->address_in_use = 0;
+  set_addresses(*recorded, options.state.uri, options.state.more_addresses);
   return recorded;
 }
 

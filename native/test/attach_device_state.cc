@@ -58,6 +58,30 @@ TEST_CASE("attach: a record that is cut anywhere, or has a line of another kind,
   }
 }
 
+TEST_CASE("attach: a device that is taken over with other addresses keeps the one in use if it is among them") {
+  struct Case {
+    const char* uri;
+    std::vector<Address> more_addresses;
+    uint32_t in_use;
+  };
+  for (const Case& each :
+       {Case{"nbd://a:1/disk", {{"fe80::1", "1"}, {"other", "10809"}}, 1},
+        Case{"nbd://a:1/disk", {{"other", "10809"}, {"fe80::1", "1"}}, 2},
+        Case{"nbd://[fe80::1]:1/disk", {{"other", "10809"}}, 0}, Case{"nbd://[fe80::1]:1/disk", {{"fe80::1", "1"}}, 0},
+        Case{"nbd://a:1/disk", {{"fe80::1", "2"}}, 0}, Case{"nbd://a:1/disk", {}, 0}}) {
+    CAPTURE(each.uri);
+    DeviceState state = example();  // whose second further address is in use
+    set_addresses(state, *parse_uri(each.uri), each.more_addresses);
+    CHECK(state.address_in_use == each.in_use);
+    CHECK(uri_text(state.uri) == each.uri);
+    CHECK(state.more_addresses == each.more_addresses);
+    // Once more the other way, from the URI's own address.
+    state.address_in_use = 0;
+    set_addresses(state, *parse_uri("nbd://elsewhere/disk"), {{"x", "1"}, {state.uri.host, state.uri.port}});
+    CHECK(state.address_in_use == 2);
+  }
+}
+
 TEST_CASE("attach: a device's record is removed by the keeper that wrote it, and not by a former one") {
   char folder[] = "/tmp/atoll-attach-state-XXXXXX";
   REQUIRE(::mkdtemp(folder) != nullptr);
