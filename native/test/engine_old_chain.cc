@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 
 #include "engine/resource.h"
+#include "io/job_queue.h"
 #include "sim/disk.h"
 #include "sim/machine.h"
 
