@@ -43,7 +43,7 @@ step() {
   summary+=("$(printf '%-44s %5d s   %s' "$title" $((SECONDS - start)) "$words")")
 }
 
-# The lines `passed failed skipped` for what doctest and scripts/lib/tap_report.js say at their end.
+# The lines `passed failed skipped` for what doctest and scripts/lib/run_tap.js print at their end.
 counts_in() {
   sed -nE \
     -e 's/^\[doctest\] test cases: *[0-9]+ *\| *([0-9]+) passed *\| *([0-9]+) failed.*/\1 \2 0/p' \

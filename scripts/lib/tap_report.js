@@ -1,13 +1,10 @@
 /**
- * Reads the TAP of a `tap` run on standard input and shows it for people and for logs: a line for each test file, whole
- * reports of what failed, what tests said in comments. The last line is the count, `# tests: passed=N failed=N skipped=N`.
+ * Shows the TAP of a `tap` run (run_tap.js) for people and for logs: a line for each test file, whole reports of what failed, what
+ * tests said in comments. The summary is the count, `# tests: passed=N failed=N skipped=N`.
  *
  * A test is what a file names at its own top level (`t.test('sentence', …)`); assertions inside it are not counted.
  * A file that fails without a failing test in it (it crashed, hung, or holds no test) counts as one failed test.
  */
-
-import { createInterface } from 'node:readline'
-import { pathToFileURL } from 'node:url'
 
 const point = /^( *)(not )?ok\b(?: \d+)?(?: - (.*?))?(?: # time=([\d.]+)ms)?( \{)?$/
 const noise = /^# (Subtest|time=|No coverage|\{ |no tests found|Subtests? )/
@@ -17,6 +14,8 @@ export class TapReport {
   passed = 0
   failed = 0
   skipped = 0
+  /** Names of the files (and of tap's own entries, such as "timeout!") with a failure. */
+  failedFiles = /** @type {string[]} */ ([])
 
   /** Indentation of the YAML block that is being read, or -1. */
   #yaml = -1
@@ -65,6 +64,7 @@ export class TapReport {
 
     const { points, failed } = this.#inFile
     this.#inFile = { points: 0, failed: 0 }
+    if (failed > 0 || bad || points === 0) this.failedFiles.push(rest)
     if (failed === 0 && (bad || points === 0)) {
       this.failed += 1
       this.#showYaml = 'now'
@@ -103,13 +103,4 @@ export class TapReport {
 /** @param {string} line */
 function indentOf(line) {
   return line.length - line.trimStart().length
-}
-
-if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) {
-  const report = new TapReport()
-  for await (const line of createInterface({ input: process.stdin })) {
-    for (const shown of report.line(line)) console.log(shown)
-  }
-  console.log(report.summary())
-  process.exitCode = report.failed === 0 ? 0 : 1
 }

@@ -86,11 +86,7 @@ build_all() {
   need_dist
 }
 
-# run_tap JOBS TIMEOUT_S FILE…: in this order.
-run_tap() {
-  local jobs=$1 timeout_s=$2
-  shift 2
-  "$bin/tap" --disable-coverage --reporter=tap --jobs="$jobs" --timeout="$timeout_s" "$@" | node scripts/lib/tap_report.js
-}
+# run_tap JOBS TIMEOUT_S FILE…: in this order; files that fail are run again.
+run_tap() { node scripts/lib/run_tap.js "$@"; }
 
 test_files() { find test -name '*.test.ts' | sort | grep -F -- "$filter"; }
