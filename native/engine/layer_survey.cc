@@ -51,7 +51,8 @@ Result<Decided> survey(RecordStore& records, std::span<const ChainLayer> layers,
 }
 
 void Changes::report(uint64_t other_visible_blocks, StatusRuns& runs) const {
-  const auto [hidden_from, hidden_end] = std::minmax(visible_blocks, other_visible_blocks);
+  const uint64_t hidden_from = std::min(visible_blocks, other_visible_blocks);
+  const uint64_t hidden_end = std::max(visible_blocks, other_visible_blocks);
   // Up to a block: nothing was done there.
   const auto undecided = [&](uint64_t end) {
     runs.extend(std::min(end, hidden_from), 0);
