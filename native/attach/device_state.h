@@ -37,7 +37,7 @@ Result<DeviceState> load_state(uint32_t index);
 /// Requires the device's lock, unless the caller's record can be written again.
 void remove_state(uint32_t index, const std::string& connected_by, const std::string& folder = state_folder);
 
-/// Returns what is different whenever a device has been connected anew: the boot, and the process that connected it as the kernel counts
+/// Returns what is different each time a device is connected: the boot, and the process that connected it as the kernel counts
 /// processes. Empty: the device is not connected.
 std::string connection_mark(uint32_t index);
 

@@ -81,13 +81,13 @@ TEST_CASE("nothing stored: up to the next region with anything in it, whoever wr
     CHECK(world.nothing_stored(1001 * R, pebibyte - 1001 * R) == pebibyte - 1001 * R);
     world.flush(world.volume);
   }
-  // The parent's data counts as far as it shows through.
+  // A parent of which nothing shows through does not count. (How a limit within the parent counts: the next case.)
   ModelResource& whole = world.huge_clone(world.volume, pebibyte);
   Resource& clone = world.open(whole);
   const auto asked = [&](Resource& of) {
     return world.must(run_for(*world.world, run_on(of.home(), of.nothing_stored(0, of.size_bytes()))));
   };
-  CHECK(asked(clone) == pebibyte);  // the model thinks that its parent has 0 bytes: nothing shows through
+  CHECK(asked(clone) == pebibyte);
 }
 
 TEST_CASE("nothing stored: a parent's data counts as far as it shows through the clone's limit") {
