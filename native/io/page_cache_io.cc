@@ -132,7 +132,8 @@ bool in_page_cache(int fd, uint64_t offset, uint64_t length) {
   static std::atomic<bool> refused{false};
   if (refused.load(std::memory_order_relaxed)) return false;
   if (::syscall(cachestat_number, fd, &range, &found, 0) != 0) {
-    refused.store(errno == ENOSYS, std::memory_order_relaxed);
+    // EPERM: by a seccomp filter that does not know it.
+    refused.store(errno == ENOSYS || errno == EPERM, std::memory_order_relaxed);
     return false;
   }
   const uint64_t pages = (offset + length + page_bytes - 1) / page_bytes - offset / page_bytes;
