@@ -201,15 +201,31 @@ t.test('the variables are read once, and gone for the children', async (t) => {
 
 const { exitCode: absent } = await execa('systemd-analyze', ['--version'], { reject: false })
 const skip = absent === 0 ? false : 'there is no systemd-analyze on this machine'
-t.test('systemd finds nothing wrong with the units', { skip }, async (t) => {
-  const dir = scratch(t)
-  const names = ['atoll.service', 'atoll.socket', 'atoll-http.socket']
-  // Verified is also that the program exists, which is elsewhere on this machine.
-  for (const name of names)
-    writeFileSync(join(dir, name), readFileSync(join(units, name), 'utf8').replace('/usr/bin/node', process.execPath))
-  const paths = names.map((name) => join(dir, name))
-  t.match(await execa('systemd-analyze', ['verify', '--man=no', ...paths], { reject: false, all: true }), {
-    exitCode: 0,
-    all: '',
+/** The units, with a program that exists on this machine: that is verified too. */
+function unitsIn(dir: string): string[] {
+  return ['atoll.service', 'atoll.socket', 'atoll-http.socket'].map((name) => {
+    const path = join(dir, name)
+    writeFileSync(path, readFileSync(join(units, name), 'utf8').replace('/usr/bin/node', process.execPath))
+    return path
   })
+}
+
+t.test('systemd finds nothing wrong with the units', { skip }, async (t) => {
+  const verified = await execa('systemd-analyze', ['verify', '--man=no', ...unitsIn(scratch(t))], {
+    reject: false,
+    all: true,
+  })
+  t.match(verified, { exitCode: 0, all: '' })
 })
+
+t.test(
+  'systemd rates the sandbox of the service 2.5 of 10 or better, and starts it however often it fails',
+  { skip },
+  async (t) => {
+    const [service = ''] = unitsIn(scratch(t))
+    const security = ['security', '--offline=true', '--threshold=25', '--no-pager', service]
+    const { exitCode, all } = await execa('systemd-analyze', security, { reject: false, all: true })
+    t.equal(exitCode, 0, all)
+    t.match(readFileSync(service, 'utf8'), /^\[Unit\][^[]*^StartLimitIntervalSec=0$/m)
+  },
+)
