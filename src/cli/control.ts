@@ -17,8 +17,10 @@ import { formatHostPort, type TlsMode } from '../lib/addresses.js'
 import { AtollError, asError, defineError } from '../lib/errors.js'
 import type { Logger } from '../lib/log.js'
 import { shortName } from './control_client.js'
+import type { HttpTls } from './http_tls.js'
 import type { NbdTls, NbdTlsReport } from './nbd_tls.js'
 import type { Doors } from './serve.js'
+import type { TlsFilesReport } from './tls_files.js'
 import { version } from './version.js'
 
 export interface StatusReport {
@@ -30,8 +32,10 @@ export interface StatusReport {
   nbd: string[]
   /** Of the addresses in `nbd`, in the same order. */
   nbdTls: TlsMode[]
-  /** null: no listener has TLS. */
+  /** null: no NBD listener has TLS. */
   tls: NbdTlsReport | null
+  /** null: HTTP has no TLS. */
+  httpTls: TlsFilesReport | null
   /** Milliseconds since 1970. */
   startedAt: number
   engine: ReturnType<Store['engine']['info']>
@@ -59,6 +63,7 @@ interface ControlParts {
   store: Store
   doors: Doors
   tls: NbdTls | undefined
+  httpTls: HttpTls | undefined
   startedAt: number
   log: Logger
 }
@@ -157,7 +162,7 @@ function volumeIn(body: string): string {
   return volume
 }
 
-async function report({ store, doors, tls, startedAt }: ControlParts): Promise<StatusReport> {
+async function report({ store, doors, tls, httpTls, startedAt }: ControlParts): Promise<StatusReport> {
   const { core, engine, catalog, directory } = store
   const counts: Record<string, number> = {}
   for (const table of ['objects', 'images', 'volumes', 'snapshots', 'attachments', 'resources', 'layers'] as const) {
@@ -175,6 +180,7 @@ async function report({ store, doors, tls, startedAt }: ControlParts): Promise<S
     nbd: doors.nbd,
     nbdTls: doors.nbdTls,
     tls: tls?.report() ?? null,
+    httpTls: httpTls?.report() ?? null,
     startedAt,
     engine: engine.info(),
     counters: engine.counters(),

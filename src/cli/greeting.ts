@@ -37,7 +37,8 @@ const loggingIn = (openrc: string, firstStart: boolean) => [
 export function greeting({ settings, store, doors, firstStart }: Server): string {
   const { openrc, path } = store.directory
   const { io, cache } = store.engine.info()
-  const url = doors.http && (settings.publicUrl ?? `http://${formatHostPort(reachable(doors.http, '127.0.0.1'))}`)
+  const url =
+    doors.http && (settings.publicUrl ?? `${doors.httpScheme}://${formatHostPort(reachable(doors.http, '127.0.0.1'))}`)
   const socket = doors.nbd.find((address) => address.startsWith('unix:'))?.slice('unix:'.length)
   const lines = [
     '',

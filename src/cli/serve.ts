@@ -12,6 +12,7 @@ import { createLogger, type Logger } from '../lib/log.js'
 import { takeActivation } from './activation.js'
 import { type ControlServer, listenForControl } from './control.js'
 import { greeting } from './greeting.js'
+import { HttpTls, judgeHttp } from './http_tls.js'
 import { judgeNbd, NbdTls, tlsModeOf } from './nbd_tls.js'
 import { ServiceManager } from './service_manager.js'
 import { version } from './version.js'
@@ -25,6 +26,7 @@ type App = Awaited<ReturnType<typeof createApp>>
 export interface Doors {
   /** undefined: HTTP is off. */
   http: HostPort | undefined
+  httpScheme: 'http' | 'https'
   nbd: string[]
   /** Of the addresses in `nbd`, in the same order. */
   nbdTls: TlsMode[]
@@ -37,6 +39,7 @@ export async function serve(flags: Given, configPath: string | undefined): Promi
   settings.http = activation?.http ?? settings.http
   settings.nbd = [...(activation?.nbd ?? []), ...settings.nbd]
   judgeNbd(settings)
+  warnings.push(...judgeHttp(settings))
   const pretty = settings.log === 'pretty' || (settings.log === 'auto' && process.stdout.isTTY)
   const log = createLogger({ level: settings.logLevel, pretty })
   for (const warning of warnings) log.warn(warning)
@@ -65,8 +68,10 @@ export async function start(settings: ServeSettings, log: Logger): Promise<Serve
   let app: App | undefined
   let control: ControlServer | undefined
   let tls: NbdTls | undefined
+  let httpTls: HttpTls | undefined
   const close = async () => {
     await tls?.close()
+    await httpTls?.close()
     await control?.close()
     await app?.close()
     await store.close()
@@ -78,14 +83,18 @@ export async function start(settings: ServeSettings, log: Logger): Promise<Serve
     for (const address of settings.nbd) nbd.push(await listenNbd(store, settings, address, tls))
     const nbdTls = settings.nbd.map((address) => tlsModeOf(address, settings))
     const { publicUrl, trustProxy, httpLimits } = settings
-    app = await createApp({ core, log, urls: { publicUrl, trustProxy }, limits: httpLimits })
+    httpTls = settings.http && (await HttpTls.start(settings, log))
+    const tlsMaterial = httpTls?.material
+    app = await createApp({ core, log, urls: { publicUrl, trustProxy }, limits: httpLimits, tls: tlsMaterial })
+    httpTls?.serve(app.server)
+    const httpScheme = httpTls ? 'https' : 'http'
     const http = settings.http && (await listenHttp(app, settings.http))
     // Without HTTP now: where a later start has it by default.
     const reached = reachable(http ?? { host: '127.0.0.1', port: 8780 }, '127.0.0.1')
-    const authUrl = `${publicUrl ?? `http://${formatHostPort(reached)}`}/v3`
+    const authUrl = `${publicUrl ?? `${httpScheme}://${formatHostPort(reached)}`}/v3`
     const firstStart = await ensureAdmin(core.identity, { openrc: directory.openrc, authUrl })
-    const doors: Doors = { http, nbd, nbdTls }
-    control = await listenForControl({ store, doors, tls, startedAt, log })
+    const doors: Doors = { http, httpScheme, nbd, nbdTls }
+    control = await listenForControl({ store, doors, tls, httpTls, startedAt, log })
     core.startBackground()
     const { io: way } = engine.info()
     log.info(
@@ -93,6 +102,7 @@ export async function start(settings: ServeSettings, log: Logger): Promise<Serve
         version,
         data: directory.path,
         http: http && formatHostPort(http),
+        httpTls: httpTls !== undefined,
         nbd,
         io: way,
         cache,
@@ -141,8 +151,8 @@ async function listenHttp(app: App, { host, port, fd }: HostPort & { fd?: number
   return { host, port: typeof bound === 'object' && bound !== null ? bound.port : port }
 }
 
-function serving({ doors: { http, nbd } }: Server): string {
-  return `serving HTTP at ${http ? formatHostPort(http) : 'no address'}, NBD at ${nbd.join(', ') || 'no address'}`
+function serving({ doors: { http, httpScheme, nbd } }: Server): string {
+  return `serving ${httpScheme.toUpperCase()} at ${http ? formatHostPort(http) : 'no address'}, NBD at ${nbd.join(', ') || 'no address'}`
 }
 
 function endInOrder(server: Server, manager: ServiceManager, log: Logger): void {

@@ -7,6 +7,7 @@ import type { StatusReport } from './control.js'
 import { askForStatus } from './control_client.js'
 import { exportsInWords } from './exports_table.js'
 import type { NbdTlsReport } from './nbd_tls.js'
+import type { TlsFilesReport } from './tls_files.js'
 import { scrubInWords } from './scrub_words.js'
 
 /** Answers the exit status: 0 it runs, 1 it does not. */
@@ -28,7 +29,8 @@ function inWords(report: StatusReport): string {
   const things = ['volumes', 'snapshots', 'images', 'objects', 'attachments']
   const lines = [
     `atoll ${report.version} serves ${report.data} (process ${report.process}) for ${duration(Date.now() - report.startedAt)}`,
-    `  HTTP     ${report.http ?? 'off'}`,
+    `  HTTP     ${report.http ?? 'off'}${report.httpTls === null ? '' : ' (TLS)'}`,
+    ...(report.httpTls === null ? [] : certificateLines(report.httpTls, [])),
     ...report.nbd.map((address, i) => `  NBD      ${address}${tlsInWords(report.nbdTls[i])}`),
     ...certificateInWords(report.tls),
     `  engine   ${engine.cache} files by ${engine.io === 'uring' ? 'io_uring' : 'threads'}, ${engine.reactors} reactors`,
@@ -49,12 +51,17 @@ function tlsInWords(mode: TlsMode | undefined): string {
 function certificateInWords(tls: NbdTlsReport | null): string[] {
   if (tls === null) return []
   const ways: string[] = []
-  if (tls.certificate !== null)
-    ways.push(`certificate ${tls.certificate.subject}, valid to ${tls.certificate.validTo.slice(0, 10)}`)
   if (tls.clientCertificates !== 'none') ways.push(`certificates of clients ${tls.clientCertificates}`)
   if (tls.psk) ways.push('pre-shared keys')
-  const lines = [`  TLS      ${ways.join('; ')}`]
-  if (tls.problem !== null) lines.push(`  TLS      the new files are not in use: ${tls.problem}`)
+  return certificateLines(tls, ways)
+}
+
+/** `ways`: how else than by the certificate. */
+function certificateLines({ certificate, problem }: TlsFilesReport, ways: string[]): string[] {
+  const own =
+    certificate === null ? [] : [`certificate ${certificate.subject}, valid to ${certificate.validTo.slice(0, 10)}`]
+  const lines = [`  TLS      ${[...own, ...ways].join('; ')}`]
+  if (problem !== null) lines.push(`  TLS      the new files are not in use: ${problem}`)
   return lines
 }
 

@@ -52,6 +52,8 @@ export interface AppOptions {
   log: Logger
   urls?: UrlSettings
   limits?: Partial<HttpLimits>
+  /** PEM. Given: HTTPS, and no plain HTTP. */
+  tls?: { cert: string; key: string } | undefined
   /** How long a client may take to send the headers of a request. */
   headersMs?: number
   /** How long `close()` waits for requests that are being answered. */
@@ -64,16 +66,21 @@ const keepAliveMs = 65_000
 
 /** The server, ready to `listen`. `close()` ends it in order: no new connections, answers under way may finish. */
 export async function createApp(options: AppOptions): Promise<FastifyInstance> {
-  const { core, log, urls = {}, headersMs = 20_000, closeGraceMs = 10_000 } = options
+  const { core, log, urls = {}, tls, headersMs = 20_000, closeGraceMs = 10_000 } = options
   const limits = { ...defaultLimits, ...options.limits }
+  // Node looks at the clock of the headers only so often.
+  const ofNode = {
+    maxHeaderSize: headerBytesMax,
+    headersTimeout: headersMs,
+    connectionsCheckingInterval: headersMs / 4,
+  }
   const app: FastifyInstance = Fastify({
     loggerInstance: log as FastifyBaseLogger,
     logController: new LogController({ disableRequestLogging: true }), // request_log.ts does it
     genReqId: newRequestId,
     requestIdHeader: false,
     trustProxy: urls.trustProxy ?? false,
-    // Node looks at the clock of the headers only so often.
-    http: { maxHeaderSize: headerBytesMax, headersTimeout: headersMs, connectionsCheckingInterval: headersMs / 4 },
+    ...(tls ? { https: { ...ofNode, ...tls, handshakeTimeout: headersMs } } : { http: ofNode }),
     // An upload takes as long as it takes; uploads.ts and stalled.ts end the ones that hardly move.
     requestTimeout: 0,
     keepAliveTimeout: keepAliveMs,

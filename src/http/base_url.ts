@@ -5,6 +5,7 @@
  * only comes back to the one who sent it), and X-Forwarded-Proto/-Host only when the operator says that a proxy sets them.
  */
 
+import type { TLSSocket } from 'node:tls'
 import type { FastifyRequest } from 'fastify'
 
 export interface UrlSettings {
@@ -19,7 +20,7 @@ const wellFormedHost = /^(?:[A-Za-z0-9._~-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::\
 /** Answers scheme, host and path prefix without a trailing slash. */
 export function baseUrl(request: FastifyRequest, settings: UrlSettings): string {
   if (settings.publicUrl) return settings.publicUrl.replace(/\/+$/, '')
-  let scheme = 'http'
+  let scheme = (request.raw.socket as Partial<TLSSocket>).encrypted ? 'https' : 'http'
   let host = request.raw.headers.host
   if (settings.trustProxy) {
     if (firstOf(request.raw.headers['x-forwarded-proto']) === 'https') scheme = 'https'

@@ -44,6 +44,8 @@ export interface ServeSettings {
   nbdPublic: HostPort | undefined
   nbdInsecureAllowRemote: boolean
   nbdTls: NbdTlsSettings
+  /** Paths of files in PEM; undefined: HTTP without TLS. */
+  httpTls: { cert: string | undefined; key: string | undefined }
   httpLimits: { connections: number; uploads: number; uploadRate: number; idleMs: number }
   nbdLimits: { connections: number; handshakeSeconds: number; idleSeconds: number; peerTimeoutSeconds: number }
   /** Of stored content. 0 bytes a second: none. */
@@ -82,6 +84,8 @@ export type SettingName =
   | 'trust-proxy'
   | 'nbd-public'
   | 'nbd-insecure-allow-remote'
+  | 'http-tls-cert'
+  | 'http-tls-key'
   | 'http-max-connections'
   | 'http-max-uploads'
   | 'http-min-upload-rate'
@@ -185,6 +189,14 @@ export const settings: readonly Setting[] = [
   },
   { name: 'nbd-tls-crl', argument: 'file', words: 'certificates of clients that their CA has revoked (a CRL, PEM)' },
   {
+    name: 'http-tls-cert',
+    argument: 'file',
+    words:
+      "serve HTTPS, and no plain HTTP: the server's certificate and those between it and its CA (PEM). Both files are read " +
+      'again when they change, and at SIGHUP',
+  },
+  { name: 'http-tls-key', argument: 'file', words: 'its private key (PEM, not encrypted, not readable by others)' },
+  {
     name: 'http-max-connections',
     argument: 'count',
     words: 'HTTP connections at one time, 1 to 100000; further ones are closed (default: 4096)',
@@ -287,6 +299,10 @@ export function resolveSettings(
     trustProxy: values.get('trust-proxy', yes, false),
     nbdPublic: values.get('nbd-public', (value) => parseHostPort(text(value)), undefined),
     nbdInsecureAllowRemote: values.get('nbd-insecure-allow-remote', yes, false),
+    httpTls: {
+      cert: values.get('http-tls-cert', text, undefined),
+      key: values.get('http-tls-key', text, undefined),
+    },
     httpLimits: {
       connections: values.get('http-max-connections', wholeNumber(1, 100_000), 4096),
       uploads: values.get('http-max-uploads', wholeNumber(1, 10_000), 128),
