@@ -52,6 +52,22 @@ export const ImageNotFound = defineError('image_not_found', 404, 'there is no im
 export const ImageExists = defineError('image_exists', 409, 'there is already an image %s')
 export const ImageProtected = defineError('image_protected', 403, 'the image %s is protected and cannot be deleted')
 export const ImageHasData = defineError('image_has_data', 409, 'the image %s has its data already')
+export const ImageChanged = defineError(
+  'image_changed',
+  409,
+  'the image %s was changed by another request at the same time; try again',
+)
+export const ImageFormatFixed = defineError(
+  'image_format_fixed',
+  403,
+  'Attribute %s can be replaced only while the image is queued; the image %s is %s',
+)
+export const ImageDeactivated = defineError(
+  'image_deactivated',
+  403,
+  'the image %s is deactivated: its data is for administrators',
+)
+export const ImageTagNotFound = defineError('image_tag_not_found', 404, 'the image %s has no tag %s')
 export const ImageInUse = defineError('image_in_use', 409, 'data is being uploaded to the image %s')
 export const ImageNotReady = defineError('image_not_ready', 409, 'the image %s has no data yet (status %s)')
 export const ImageFormatMissing = defineError(
@@ -79,6 +95,17 @@ export const VolumeStateConflict = defineError(
   'the volume %s is %s; this needs it to be %s',
 )
 export const VolumeHasSnapshots = defineError('volume_has_snapshots', 400, 'the volume %s still has %s snapshots')
+export const VolumeAttached = defineError(
+  'volume_attached',
+  400,
+  'the volume %s is attached (attachment %s): detach it first',
+)
+export const SeveralAttachments = defineError(
+  'several_attachments',
+  400,
+  'the volume %s has several attachments: name one by its attachment_id',
+)
+export const AttachmentNotOfVolume = defineError('attachment_not_of_volume', 404, 'the volume has no attachment %s')
 export const SnapshotNotFound = defineError('snapshot_not_found', 404, 'there is no snapshot %s')
 export const AttachmentNotFound = defineError('attachment_not_found', 404, 'there is no attachment %s')
 export const NoTenantDoor = defineError(

@@ -5,6 +5,7 @@ import { insertValues, valuesOf } from '../catalog/named_values.js'
 import type { ImageRow } from '../catalog/schema.js'
 import type { ResourceId } from '../lib/ids.js'
 import {
+  ImageDeactivated,
   ImageFormatMissing,
   ImageHasData,
   ImageInUse,
@@ -15,13 +16,14 @@ import {
   ResourceNotFound,
   UploadTruncated,
 } from './errors.js'
-import { type ImageLocation, objectLocation, parseLocation } from './image_location.js'
+import { objectLocation, parseLocation } from './image_location.js'
 import { imageRow, ownImageRow, toImages } from './image_rows.js'
-import { readObject } from './objects.js'
+import { type ObjectRef, readObject } from './objects.js'
 import { type OpenData, openData } from './open_data.js'
 import { type ByteSource, type Image, type ProjectCaller, volumeStatuses } from './records.js'
 import { snapshotRow } from './snapshot_rows.js'
 import type { Tree } from './tree.js'
+import { onResourceOf } from './vanished.js'
 import { statusMustBe, volumeRow } from './volume_rows.js'
 import { inheritedProperties } from './volume_source.js'
 
@@ -45,7 +47,7 @@ export interface RegisteredLocation {
 }
 
 /** What an image becomes by getting its data. */
-interface Data {
+export interface Data {
   resourceId: ResourceId
   sizeBytes: number
   /** null: nobody has read the bytes. */
@@ -105,7 +107,9 @@ export class ImageData {
 
   async open(caller: ProjectCaller, id: string): Promise<OpenImage> {
     for (;;) {
-      const [image] = (await toImages(this.#catalog.db, [await imageRow(this.#catalog.db, caller, id)])) as [Image]
+      const row = await imageRow(this.#catalog.db, caller, id)
+      if (row.status === 'deactivated' && !caller.isAdmin) throw new ImageDeactivated(row.id)
+      const [image] = (await toImages(this.#catalog.db, [row])) as [Image]
       const { resourceId, sizeBytes } = image
       if (resourceId === null || sizeBytes === null) throw new ImageNotReady(image.id, image.status)
       try {
@@ -117,26 +121,37 @@ export class ImageData {
     }
   }
 
-  async register(caller: ProjectCaller, id: string, expected: RegisteredLocation): Promise<Image> {
-    const location = parseLocation(expected.url)
-    const { db } = this.#catalog
-    // Refused before anything is made; judged again in the transaction.
-    mustBeQueued(await ownImageRow(db, caller, id))
-    const give = async (tx: Transaction, data: Data): Promise<Image> => {
-      const row = await ownImageRow(tx.db, caller, id)
-      mustBeQueued(row)
-      verify(expected, data)
-      return activate(tx.db, row, data)
+  /**
+   * Runs `work` in one transaction, in which `data` returns the data of this location; no byte moves. A volume is snapshotted
+   * for it; what `work` does not take of that goes again in the same transaction.
+   * Throws LocationNotServed, and through `data` what says that the location is not there or not the caller's.
+   */
+  async withData<T>(
+    caller: ProjectCaller,
+    url: string | undefined,
+    work: (tx: Transaction, data: () => Promise<Data>) => Promise<T>,
+  ): Promise<T> {
+    if (url === undefined) return this.#catalog.transaction((tx) => work(tx, noData))
+    const location = parseLocation(url)
+    if (location.kind === 'object') {
+      return this.#catalog.transaction((tx) => work(tx, async () => objectData(tx.db, caller, location.object)))
     }
-    if (location.kind !== 'volume') {
-      return this.#catalog.transaction(async (tx) => give(tx, await storedData(tx, caller, location)))
+    if (location.kind === 'snapshot') {
+      return this.#catalog.transaction((tx) => work(tx, () => snapshotData(tx.db, caller, location.id)))
     }
-    const volume = await volumeRow(db, caller, location.id)
-    return this.#tree.snapshot(volume.resource_id, async (tx, resourceId) => {
-      statusMustBe(await volumeRow(tx.db, caller, volume.id), snapshotable)
-      const sizeBytes = await this.#tree.sizeOf(tx.db, resourceId)
-      return give(tx, { resourceId, sizeBytes, md5: null, sha256: null, location: expected.url })
-    })
+    return onResourceOf(
+      () => volumeRow(this.#catalog.db, caller, location.id),
+      (volume) =>
+        this.#tree.snapshot(volume.resource_id, async (tx, resourceId) => {
+          const result = await work(tx, async () => {
+            statusMustBe(await volumeRow(tx.db, caller, volume.id), snapshotable)
+            const sizeBytes = await this.#tree.sizeOf(tx.db, resourceId)
+            return { resourceId, sizeBytes, md5: null, sha256: null, location: url }
+          })
+          await this.#tree.release(tx, resourceId)
+          return result
+        }),
+    )
   }
 
   async createFromVolume(
@@ -145,8 +160,7 @@ export class ImageData {
     { force }: { force: boolean },
     insert: (tx: Transaction) => Promise<ImageRow>,
   ): Promise<Image> {
-    const { resource_id: source } = await volumeRow(this.#catalog.db, caller, volumeId)
-    return this.#tree.snapshot(source, async (tx, resourceId) => {
+    const take = async (tx: Transaction, resourceId: ResourceId): Promise<Image> => {
       const volume = await volumeRow(tx.db, caller, volumeId)
       statusMustBe(volume, force ? snapshotable : ['available'])
       const row = await withRawFormat(tx.db, await insert(tx))
@@ -154,7 +168,11 @@ export class ImageData {
       const sizeBytes = await this.#tree.sizeOf(tx.db, resourceId)
       const location = `cinder://volumes/${volume.id}`
       return activate(tx.db, row, { resourceId, sizeBytes, md5: null, sha256: null, location })
-    })
+    }
+    return onResourceOf(
+      () => volumeRow(this.#catalog.db, caller, volumeId),
+      ({ resource_id: source }) => this.#tree.snapshot(source, take),
+    )
   }
 
   async createFromSnapshot(
@@ -163,7 +181,7 @@ export class ImageData {
     insert: (tx: Transaction) => Promise<ImageRow>,
   ): Promise<Image> {
     return this.#catalog.transaction(async (tx) => {
-      const data = await storedData(tx, caller, { kind: 'snapshot', id: snapshotId })
+      const data = await snapshotData(tx.db, caller, snapshotId)
       const row = await withRawFormat(tx.db, await insert(tx))
       const snapshot = await snapshotRow(tx.db, caller, snapshotId)
       const inherited = await valuesOf(tx.db, 'snapshot_image_metadata', [snapshot.id])
@@ -173,17 +191,31 @@ export class ImageData {
   }
 }
 
-/** Of an object or a snapshot: the image shares its resource. */
-async function storedData(
-  { db }: Transaction,
-  caller: ProjectCaller,
-  location: Exclude<ImageLocation, { kind: 'volume' }>,
-): Promise<Data> {
-  if (location.kind === 'object') {
-    const { resourceId, sizeBytes, md5, sha256 } = readObject(db, caller, location.object)
-    return { resourceId, sizeBytes, md5, sha256, location: objectLocation(location.object) }
-  }
-  const snapshot = await snapshotRow(db, caller, location.id)
+/** Makes a queued image active with the data of its location. In a transaction. Throws LocationMismatch. */
+export async function giveData(
+  db: Reader,
+  row: ImageRow,
+  { location, data }: { location: RegisteredLocation; data: () => Promise<Data> },
+): Promise<Image> {
+  mustBeQueued(row)
+  const found = await data()
+  verify(location, found)
+  return activate(db, row, found)
+}
+
+async function noData(): Promise<never> {
+  throw new Error('no location was named')
+}
+
+/** The image shares the object's resource. */
+function objectData(db: Reader, caller: ProjectCaller, object: ObjectRef): Data {
+  const { resourceId, sizeBytes, md5, sha256 } = readObject(db, caller, object)
+  return { resourceId, sizeBytes, md5, sha256, location: objectLocation(object) }
+}
+
+/** The image shares the snapshot's resource. */
+async function snapshotData(db: Reader, caller: ProjectCaller, id: string): Promise<Data> {
+  const snapshot = await snapshotRow(db, caller, id)
   const resource = await db
     .selectFrom('resources')
     .select('size_bytes')

@@ -5,15 +5,25 @@ import { insertValues, replaceValues } from '../catalog/named_values.js'
 import { flag, type ImageRow } from '../catalog/schema.js'
 import { type ImageId, isUuid, newImageId, type ProjectId } from '../lib/ids.js'
 import { mayWrite } from './access.js'
-import { ImageExists, ImageNotReady, ImageProtected, InvalidArgument, NotAllowed, ProjectNotFound } from './errors.js'
+import {
+  ImageChanged,
+  ImageExists,
+  ImageFormatFixed,
+  ImageNotReady,
+  ImageProtected,
+  ImageTagNotFound,
+  InvalidArgument,
+  NotAllowed,
+  ProjectNotFound,
+} from './errors.js'
 import type { Exports } from './exports.js'
-import { ImageData, type ImageUpload, type OpenImage, type RegisteredLocation } from './image_data.js'
+import { giveData, ImageData, type ImageUpload, type OpenImage, type RegisteredLocation } from './image_data.js'
 import { type ImageQuery, listImages } from './image_list.js'
 import { imageRow, ownImageRow, toImages } from './image_rows.js'
 import type { Image, ImageVisibility, Metadata, ProjectCaller } from './records.js'
 import type { Tree } from './tree.js'
 
-export type { OpenImage } from './image_data.js'
+export type { OpenImage, RegisteredLocation } from './image_data.js'
 export type { Comparison, ImageQuery, ImageSortKey } from './image_list.js'
 
 export interface NewImage {
@@ -37,6 +47,15 @@ export interface NewImage {
 /** What PATCH may change; what is not named stays. `properties` and `tags` replace the whole set. */
 export type ImageChange = Omit<NewImage, 'id'>
 
+/** What a request makes of an image: `location` gives it its data, in the same transaction as the change. */
+export interface ImageEdit {
+  change?: ImageChange | undefined
+  location?: RegisteredLocation | undefined
+}
+
+/** An image may go from no resource to its one resource while it is being deleted, and no further. */
+const deleteAttempts = 3
+
 export class Images {
   readonly #catalog: Catalog
   readonly #tree: Tree
@@ -50,10 +69,16 @@ export class Images {
     this.#data = new ImageData(parts)
   }
 
-  /** Status `queued`. */
-  async create(caller: ProjectCaller, image: NewImage): Promise<Image> {
+  /**
+   * Status `queued`; with a location `active`, with the data of what is stored there, or nothing at all.
+   * Throws ImageExists, LocationMismatch, LocationNotServed, and what the location's own kind throws.
+   */
+  async create(caller: ProjectCaller, image: NewImage, location?: RegisteredLocation): Promise<Image> {
     mayWrite(caller)
-    return this.#catalog.transaction(async (tx) => told(tx.db, await insertImage(tx, caller, image)))
+    return this.#data.withData(caller, location?.url, async (tx, data) => {
+      const row = await insertImage(tx, caller, image)
+      return location === undefined ? told(tx.db, row) : giveData(tx.db, row, { location, data })
+    })
   }
 
   /** Throws ImageNotFound, also for ids that are no UUIDs and for what the caller may not see. */
@@ -67,28 +92,26 @@ export class Images {
     return toImages(db, await listImages(db, caller, query))
   }
 
-  /** Throws ImageNotFound, NotAllowed. */
-  async update(caller: ProjectCaller, id: string, change: ImageChange): Promise<Image> {
-    return this.#catalog.transaction(async ({ db }) => {
-      const row = await ownImageRow(db, caller, id)
-      await judge(db, caller, change, row)
-      const next: ImageRow = {
-        ...row,
-        name: change.name === undefined ? row.name : change.name,
-        visibility: change.visibility ?? row.visibility,
-        owner: (change.owner ?? row.owner) as ProjectId,
-        protected: change.protected === undefined ? row.protected : flag(change.protected),
-        hidden: change.hidden === undefined ? row.hidden : flag(change.hidden),
-        disk_format: change.diskFormat === undefined ? row.disk_format : change.diskFormat,
-        container_format: change.containerFormat === undefined ? row.container_format : change.containerFormat,
-        min_disk_gib: change.minDiskGib ?? row.min_disk_gib,
-        min_ram_mib: change.minRamMib ?? row.min_ram_mib,
-        updated_at: Date.now(),
-      }
-      await db.updateTable('images').set(next).where('id', '=', row.id).execute()
-      if (change.properties) await replaceValues(db, 'image_properties', row.id, change.properties)
-      if (change.tags) await replaceTags(db, row.id, change.tags)
-      return told(db, next)
+  /** Throws ImageNotFound, NotAllowed, ImageFormatFixed. */
+  update(caller: ProjectCaller, id: string, change: ImageChange): Promise<Image> {
+    return this.edit(caller, id, () => ({ change }))
+  }
+
+  /**
+   * Changes an image by what `edit` makes of it: all in one transaction, the data of a location too. `edit` is called more
+   * than once; what it throws refuses the change.
+   */
+  async edit(caller: ProjectCaller, id: string, edit: (image: Image) => ImageEdit): Promise<Image> {
+    const { db } = this.#catalog
+    // Which location it is must be known before the transaction: a volume is snapshotted for it.
+    const { location: expected } = edit(await told(db, await ownImageRow(db, caller, id)))
+    return this.#data.withData(caller, expected?.url, async (tx, data) => {
+      const row = await ownImageRow(tx.db, caller, id)
+      const { change = {}, location } = edit(await told(tx.db, row))
+      const next = Object.keys(change).length === 0 ? row : await changeRow(tx.db, caller, row, change)
+      if (location === undefined) return told(tx.db, next)
+      if (location.url !== expected?.url) throw new ImageChanged(row.id)
+      return giveData(tx.db, next, { location, data })
     })
   }
 
@@ -97,9 +120,12 @@ export class Images {
     await this.#changeTags(caller, id, (tags) => [...tags, tag])
   }
 
-  /** Idempotent. */
+  /** Throws ImageTagNotFound. */
   async removeTag(caller: ProjectCaller, id: string, tag: string): Promise<void> {
-    await this.#changeTags(caller, id, (tags) => tags.filter((other) => other !== tag))
+    await this.#changeTags(caller, id, (tags) => {
+      if (!tags.includes(tag)) throw new ImageTagNotFound(id, tag)
+      return tags.filter((other) => other !== tag)
+    })
   }
 
   /** For admins: `deactivated` images cannot be downloaded or cloned. Throws ImageNotReady without data. */
@@ -115,15 +141,21 @@ export class Images {
 
   /** Throws ImageProtected, NotAllowed. Its clones live on, and so does the object or snapshot it was registered from. */
   async delete(caller: ProjectCaller, id: string): Promise<void> {
-    const { resource_id: resource } = await ownImageRow(this.#catalog.db, caller, id)
-    const remove = () =>
-      this.#catalog.transaction(async (tx) => {
-        const row = await ownImageRow(tx.db, caller, id)
-        if (row.protected === 1) throw new ImageProtected(row.id)
-        await tx.db.deleteFrom('images').where('id', '=', row.id).execute()
-        if (row.resource_id !== null) await this.#tree.release(tx, row.resource_id)
-      })
-    await (resource === null ? remove() : this.#tree.locked(resource, remove))
+    for (let attempt = 1; ; attempt++) {
+      const { resource_id: resource } = await ownImageRow(this.#catalog.db, caller, id)
+      const remove = () =>
+        this.#catalog.transaction(async (tx) => {
+          const row = await ownImageRow(tx.db, caller, id)
+          if (row.protected === 1) throw new ImageProtected(row.id)
+          // It got its data just now: whoever opens that must be kept out meanwhile (exports.ts).
+          if (row.resource_id !== resource) return false
+          await tx.db.deleteFrom('images').where('id', '=', row.id).execute()
+          if (row.resource_id !== null) await this.#tree.release(tx, row.resource_id)
+          return true
+        })
+      if (await (resource === null ? remove() : this.#tree.locked(resource, remove))) break
+      if (attempt === deleteAttempts) throw new ImageChanged(id)
+    }
     await this.#exports.end([id])
   }
 
@@ -144,7 +176,7 @@ export class Images {
    * What is expected is verified: LocationMismatch (400).
    */
   register(caller: ProjectCaller, id: string, location: RegisteredLocation): Promise<Image> {
-    return this.#data.register(caller, id, location)
+    return this.edit(caller, id, () => ({ location }))
   }
 
   /** A new active image of a volume as it is now (os-volume_upload_image), in O(1). `force`: also of one that is in use. */
@@ -212,9 +244,38 @@ async function insertImage({ db }: Transaction, caller: ProjectCaller, image: Ne
   return row
 }
 
+async function changeRow(db: Reader, caller: ProjectCaller, row: ImageRow, change: ImageChange): Promise<ImageRow> {
+  await judge(db, caller, change, row)
+  const next: ImageRow = {
+    ...row,
+    name: change.name === undefined ? row.name : change.name,
+    visibility: change.visibility ?? row.visibility,
+    owner: (change.owner ?? row.owner) as ProjectId,
+    protected: change.protected === undefined ? row.protected : flag(change.protected),
+    hidden: change.hidden === undefined ? row.hidden : flag(change.hidden),
+    disk_format: change.diskFormat === undefined ? row.disk_format : change.diskFormat,
+    container_format: change.containerFormat === undefined ? row.container_format : change.containerFormat,
+    min_disk_gib: change.minDiskGib ?? row.min_disk_gib,
+    min_ram_mib: change.minRamMib ?? row.min_ram_mib,
+    updated_at: Date.now(),
+  }
+  await db.updateTable('images').set(next).where('id', '=', row.id).execute()
+  if (change.properties) await replaceValues(db, 'image_properties', row.id, change.properties)
+  if (change.tags) await replaceTags(db, row.id, change.tags)
+  return next
+}
+
+/** The formats say what the data is: with the data they are fixed, as in Glance, also for admins. Throws ImageFormatFixed. */
+function judgeFormats(change: ImageChange, { id, status }: ImageRow): void {
+  if (status === 'queued') return
+  if (change.diskFormat !== undefined) throw new ImageFormatFixed('disk_format', id, status)
+  if (change.containerFormat !== undefined) throw new ImageFormatFixed('container_format', id, status)
+}
+
 /** Who may set what; the door has judged the form. */
 async function judge(db: Reader, caller: ProjectCaller, image: NewImage | ImageChange, now?: ImageRow): Promise<void> {
   const { owner, visibility } = image
+  if (now !== undefined) judgeFormats(image, now)
   if (visibility === 'public' && now?.visibility !== 'public' && !caller.isAdmin) throw new NotAllowed('admin')
   if (owner === undefined || owner === (now?.owner ?? caller.project.id)) return
   if (!caller.isAdmin) throw new NotAllowed('admin')

@@ -84,11 +84,16 @@ export class Tree {
     }
   }
 
-  /** A rw resource that begins as the source's bytes, then zeros. O(1). */
-  async clone<T>(source: ResourceId, { sizeBytes }: { sizeBytes: number }, also: Also<T>): Promise<T> {
-    checkSize(sizeBytes, 'rw')
+  /** A rw resource that begins as the source's bytes, then zeros. O(1). The size may be decided in the transaction. */
+  async clone<T>(
+    source: ResourceId,
+    options: { sizeBytes: number | ((tx: Transaction) => Promise<number>) },
+    also: Also<T>,
+  ): Promise<T> {
     const layer = await this.#parts.layerIds.next()
     return this.#fork(source, async (tx, origin) => {
+      const sizeBytes = typeof options.sizeBytes === 'number' ? options.sizeBytes : await options.sizeBytes(tx)
+      checkSize(sizeBytes, 'rw')
       if (sizeBytes < origin.size_bytes) throw new SizeTooSmall(sizeBytes, origin.size_bytes)
       const parentLimitBlocks = blocksOf(origin.size_bytes)
       insertLayer(tx, { id: layer, parent: origin.head_layer, parentLimitBlocks, sealed: false })

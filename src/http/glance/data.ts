@@ -36,8 +36,6 @@ export function dataRoutes(app: FastifyInstance, { core }: ApiOptions): void {
     const caller = requireProject(request)
     const { imageId } = request.params
     const image = await core.images.get(caller, imageId)
-    if (image.status === 'deactivated' && !caller.isAdmin)
-      throw new GlanceFault(403, 'The requested image has been deactivated. Image data download is forbidden.')
     if (image.resourceId === null) return reply.code(204).send()
 
     const open = await core.images.open(caller, imageId)

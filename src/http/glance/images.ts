@@ -11,7 +11,7 @@ import { parseNewImage } from './image_body.js'
 import { imageView, storeId } from './image_view.js'
 import { parsePatch, patchMediaTypes } from './json_patch.js'
 import { parseListQuery } from './list_query.js'
-import { registerLocation } from './locations.js'
+import { registeredLocation } from './locations.js'
 import { applyPatch } from './patch_image.js'
 
 interface ImageRoute {
@@ -22,18 +22,9 @@ export function imageRoutes(app: FastifyInstance, { core, urls }: ApiOptions): v
   app.post('/images', async (request, reply) => {
     const caller = requireProject(request)
     const { image, locations } = parseNewImage(await readJson(request))
-    let created = await core.images.create(caller, image)
     const [location] = locations
-    if (location !== undefined) {
-      try {
-        created = await registerLocation(core, caller, { imageId: created.id, location, request, urls })
-      } catch (error) {
-        // Protection is no obstacle to taking back what this very request has made.
-        if (created.protected) await core.images.update(caller, created.id, { protected: false })
-        await core.images.delete(caller, created.id)
-        throw error
-      }
-    }
+    const data = location === undefined ? undefined : registeredLocation(location, request, urls)
+    const created = await core.images.create(caller, image, data)
     const view = viewFor(caller, created)
     return reply
       .code(201)

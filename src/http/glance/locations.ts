@@ -9,27 +9,22 @@
  */
 
 import type { FastifyRequest } from 'fastify'
-import type { Core } from '../../core/core.js'
-import type { Image, ProjectCaller } from '../../core/records.js'
+import type { RegisteredLocation } from '../../core/images.js'
 import { baseUrl, type UrlSettings } from '../base_url.js'
 import { GlanceFault } from './faults.js'
 import type { Location } from './image_body.js'
 
-export async function registerLocation(
-  core: Core,
-  caller: ProjectCaller,
-  target: { imageId: string; location: Location; request: FastifyRequest; urls: UrlSettings },
-): Promise<Image> {
-  const { imageId, location, request, urls } = target
+/** The location as core takes it. Throws 400. */
+export function registeredLocation(location: Location, request: FastifyRequest, urls: UrlSettings): RegisteredLocation {
   const { size, checksum, os_hash_algo: algorithm, os_hash_value: digest } = location.validation_data ?? {}
   if (digest !== undefined && algorithm !== 'sha256')
     throw new GlanceFault(400, `os_hash_algo must be sha256, not ${algorithm ?? 'absent'}`)
-  return core.images.register(caller, imageId, {
+  return {
     url: ownUrlToSwift(location.url, baseUrl(request, urls)),
     sizeBytes: size ?? sizeInMetadata(location.metadata),
     md5: checksum?.toLowerCase(),
     sha256: digest?.toLowerCase(),
-  })
+  }
 }
 
 /** `glance location-add` has no field for a size: `--metadata '{"size": 123}'` states one as well. */

@@ -1,5 +1,6 @@
 /**
- * A judged patch, carried out. All operations are tried on a copy first: either all of them take effect or none.
+ * A judged patch, carried out. All operations are tried on a copy first, in the transaction that stores the outcome: either all
+ * of them take effect or none, and nothing comes between what they saw and what they changed.
  */
 
 import type { FastifyRequest } from 'fastify'
@@ -11,7 +12,7 @@ import { GlanceFault } from './faults.js'
 import { type Location, requireFewProperties, requireFits, requireWritable, setBaseField } from './image_body.js'
 import { baseFields } from './image_fields.js'
 import type { PatchDraft, PatchOperation } from './json_patch.js'
-import { registerLocation } from './locations.js'
+import { registeredLocation } from './locations.js'
 
 interface PatchContext {
   core: Core
@@ -27,14 +28,19 @@ interface Outcome {
   location: Location | undefined
 }
 
-export async function applyPatch(
-  context: PatchContext,
+export function applyPatch(
+  { core, caller, request, urls }: PatchContext,
   imageId: string,
   patch: PatchOperation[],
   draft: PatchDraft,
 ): Promise<Image> {
-  const { core, caller, request, urls } = context
-  const image = await core.images.get(caller, imageId)
+  return core.images.edit(caller, imageId, (image) => {
+    const { change, location } = outcomeOf(image, patch, draft)
+    return { change, location: location && registeredLocation(location, request, urls) }
+  })
+}
+
+function outcomeOf(image: Image, patch: PatchOperation[], draft: PatchDraft): Pick<Outcome, 'change' | 'location'> {
   const outcome: Outcome = {
     change: {},
     properties: new Map(Object.entries(image.properties)),
@@ -53,15 +59,7 @@ export async function applyPatch(
     requireFewProperties(properties.size)
     change.properties = Object.fromEntries(properties)
   }
-  const changed = Object.keys(change).length > 0 ? await core.images.update(caller, imageId, change) : image
-  if (location === undefined) return changed
-  try {
-    return await registerLocation(core, caller, { imageId, location, request, urls })
-  } catch (error) {
-    // The formats that a registration needs may come with it in one patch; if it is refused they go again.
-    if (changed !== image) await core.images.update(caller, imageId, undoOf(image, change))
-    throw error
-  }
+  return { change, location }
 }
 
 function changeBaseField(
@@ -109,22 +107,4 @@ function changeLocations(image: Image, { op, path, value }: PatchOperation, outc
   const [location] = value as [Location]
   // Clients rewrite the list to change an entry's metadata, which we do not keep.
   if (location.url !== image.location) outcome.location = location
-}
-
-/** The change that brings back what `change` has changed. */
-function undoOf(image: Image, change: ImageChange): ImageChange {
-  const before: Required<ImageChange> = {
-    name: image.name,
-    visibility: image.visibility,
-    owner: image.owner,
-    protected: image.protected,
-    hidden: image.hidden,
-    diskFormat: image.diskFormat,
-    containerFormat: image.containerFormat,
-    minDiskGib: image.minDiskGib,
-    minRamMib: image.minRamMib,
-    properties: image.properties,
-    tags: image.tags,
-  }
-  return Object.fromEntries(Object.entries(before).filter(([name]) => name in change))
 }

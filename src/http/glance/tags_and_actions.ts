@@ -3,7 +3,6 @@
 import type { FastifyInstance } from 'fastify'
 import type { ApiOptions } from '../api.js'
 import { requireProject } from '../auth.js'
-import { GlanceFault } from './faults.js'
 import { requireFits } from './image_body.js'
 
 export function tagRoutes(app: FastifyInstance, { core }: ApiOptions): void {
@@ -17,11 +16,8 @@ export function tagRoutes(app: FastifyInstance, { core }: ApiOptions): void {
     return reply.code(204).send()
   })
   app.delete<TagRoute>('/images/:imageId/tags/:tag', async (request, reply) => {
-    const caller = requireProject(request)
     const { imageId, tag } = request.params
-    const { tags } = await core.images.get(caller, imageId)
-    if (!tags.includes(tag)) throw new GlanceFault(404, `The image ${imageId} has no tag ${tag}.`)
-    await core.images.removeTag(caller, imageId, tag)
+    await core.images.removeTag(requireProject(request), imageId, tag)
     return reply.code(204).send()
   })
 }
