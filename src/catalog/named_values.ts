@@ -67,6 +67,16 @@ export async function replaceValues(db: Reader, table: PlainTable, owner: string
   await insertValues(db, table, owner, values)
 }
 
+/** What makes the new set of values from the one that is there. May be called more than once; what it throws changes nothing. */
+export type ValuesEdit = (values: NamedValues) => NamedValues
+
+/** Changes the owner's values by `edit`, and returns the outcome. In a transaction. */
+export async function editValues(db: Reader, table: PlainTable, owner: string, edit: ValuesEdit): Promise<NamedValues> {
+  const edited = edit((await valuesOf(db, table, [owner])).get(owner) ?? {})
+  await replaceValues(db, table, owner, edited)
+  return edited
+}
+
 /** For an owner that has none yet. */
 export async function insertValues(db: Reader, table: PlainTable, owner: string, values: NamedValues): Promise<void> {
   const key = plainTables[table]

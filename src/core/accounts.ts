@@ -16,6 +16,8 @@ export interface MetadataChange {
   removeMetadata?: string[] | undefined
   setHeaders?: KeptHeaders | undefined
   removeHeaders?: string[] | undefined
+  /** Sees the metadata as they would be; what it throws refuses the change. May be called more than once. */
+  judgeMetadata?: ((metadata: Metadata) => void) | undefined
 }
 
 export class Accounts {
@@ -87,8 +89,10 @@ export async function ensureAccount({ db }: Transaction, id: ProjectId): Promise
 
 export async function changeKinds(db: Reader, table: KindTable, owner: string, change: MetadataChange): Promise<void> {
   const { metadata, headers } = kindsOf(db, table, owner)
+  const next = changed(metadata, change.setMetadata, change.removeMetadata)
+  change.judgeMetadata?.(next ?? metadata)
   await replaceKinds(db, table, owner, {
-    metadata: changed(metadata, change.setMetadata, change.removeMetadata),
+    metadata: next,
     headers: changed(headers, change.setHeaders, change.removeHeaders),
   })
 }

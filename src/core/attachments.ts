@@ -70,30 +70,12 @@ export class Attachments {
    */
   async create(caller: ProjectCaller, attachment: NewAttachment): Promise<Attachment> {
     mayWrite(caller)
-    const connector = this.#judgeConnector(attachment.connector)
+    const stored = storedConnector(attachment.connector, this.#exports)
     return this.#catalog.transaction(async ({ db }) => {
       const volume = await volumeRow(db, caller, attachment.volumeId)
       const others = (await attachmentsOf(db, [volume.id])).get(volume.id) ?? []
-      const instanceId = attachment.instanceId ?? null
-      statusMustBe(volume, attachableFrom(others, instanceId, attachment.takesReserved ?? false))
-      const row: AttachmentRow = {
-        id: newAttachmentId(),
-        volume_id: volume.id,
-        project_id: volume.project_id,
-        instance_id: instanceId,
-        mode: modeFor(volume, attachment.mode),
-        status: connector === null ? 'reserved' : 'attaching',
-        mountpoint: attachment.mountpoint ?? null,
-        host_name: hostOf(attachment.connector),
-        connector,
-        export_name: connector === null ? null : newSecret(),
-        created_at: Date.now(),
-        attached_at: null,
-        updated_at: null,
-      }
-      await db.insertInto('attachments').values(row).execute()
-      await settleVolume(db, volume.id)
-      return this.#told(db, row)
+      statusMustBe(volume, attachableFrom(others, attachment.instanceId ?? null, attachment.takesReserved ?? false))
+      return this.#told(db, await insertAttachment(db, volume, { ...attachment, stored }))
     })
   }
 
@@ -125,7 +107,7 @@ export class Attachments {
     change: { connector: Connector; mode?: 'rw' | 'ro' | undefined; mountpoint?: string | null | undefined },
   ): Promise<Attachment> {
     mayWrite(caller)
-    const connector = this.#judgeConnector(change.connector)
+    const connector = storedConnector(change.connector, this.#exports)
     return this.#catalog.transaction(async ({ db }) => {
       const row = await attachmentRow(db, caller, id)
       const volume = await volumeRow(db, caller, row.volume_id)
@@ -152,21 +134,7 @@ export class Attachments {
       const row = await attachmentRow(db, caller, id)
       if (row.export_name === null) throw new InvalidArgument(`the attachment ${id} has no connector yet`)
       const volume = await volumeRow(db, caller, row.volume_id)
-      const { instanceId, hostName, mountpoint, mode } = completion
-      const now = Date.now()
-      const next: AttachmentRow = {
-        ...row,
-        status: 'attached',
-        instance_id: instanceId === undefined ? row.instance_id : instanceId,
-        host_name: hostName === undefined ? row.host_name : hostName,
-        mountpoint: mountpoint === undefined ? row.mountpoint : mountpoint,
-        mode: mode === undefined ? row.mode : modeFor(volume, mode),
-        attached_at: row.attached_at ?? now,
-        updated_at: now,
-      }
-      await db.updateTable('attachments').set(next).where('id', '=', row.id).execute()
-      await settleVolume(db, row.volume_id)
-      return this.#told(db, next)
+      return this.#told(db, await completeAttachment(db, volume, row, completion))
     })
   }
 
@@ -197,15 +165,6 @@ export class Attachments {
     return filtered
   }
 
-  /** As it is stored; null: none was given. */
-  #judgeConnector(connector: Connector | null | undefined): string | null {
-    if (connector === null || connector === undefined) return null
-    if (this.#exports.tenantAddress === undefined) throw new NoTenantDoor()
-    const json = JSON.stringify(connector)
-    if (json.length > connectorBytesMax) throw new InvalidArgument('the connector is too long')
-    return json
-  }
-
   async #told(db: Reader, row: AttachmentRow): Promise<Attachment> {
     const volume = await db
       .selectFrom('volumes')
@@ -227,8 +186,67 @@ async function attachmentRow(db: Reader, caller: ProjectCaller, id: string): Pro
   return row
 }
 
+/** Returns the connector as it is stored; null: none was given. Throws NoTenantDoor, InvalidArgument. */
+export function storedConnector(connector: Connector, exports: Exports): string
+export function storedConnector(connector: Connector | null | undefined, exports: Exports): string | null
+export function storedConnector(connector: Connector | null | undefined, exports: Exports): string | null {
+  if (connector === null || connector === undefined) return null
+  if (exports.tenantAddress === undefined) throw new NoTenantDoor()
+  const json = JSON.stringify(connector)
+  if (json.length > connectorBytesMax) throw new InvalidArgument('the connector is too long')
+  return json
+}
+
+/** In a transaction that has checked the volume's status; `stored`: the connector as storedConnector returned it. */
+export async function insertAttachment(
+  db: Reader,
+  volume: VolumeRow,
+  { stored, ...attachment }: Omit<NewAttachment, 'volumeId' | 'takesReserved'> & { stored: string | null },
+): Promise<AttachmentRow> {
+  const row: AttachmentRow = {
+    id: newAttachmentId(),
+    volume_id: volume.id,
+    project_id: volume.project_id,
+    instance_id: attachment.instanceId ?? null,
+    mode: modeFor(volume, attachment.mode),
+    status: stored === null ? 'reserved' : 'attaching',
+    mountpoint: attachment.mountpoint ?? null,
+    host_name: hostOf(attachment.connector),
+    connector: stored,
+    export_name: stored === null ? null : newSecret(),
+    created_at: Date.now(),
+    attached_at: null,
+    updated_at: null,
+  }
+  await db.insertInto('attachments').values(row).execute()
+  await settleVolume(db, volume.id)
+  return row
+}
+
+export async function completeAttachment(
+  db: Reader,
+  volume: VolumeRow,
+  row: AttachmentRow,
+  { instanceId, hostName, mountpoint, mode }: Completion,
+): Promise<AttachmentRow> {
+  const now = Date.now()
+  const next: AttachmentRow = {
+    ...row,
+    status: 'attached',
+    instance_id: instanceId === undefined ? row.instance_id : instanceId,
+    host_name: hostName === undefined ? row.host_name : hostName,
+    mountpoint: mountpoint === undefined ? row.mountpoint : mountpoint,
+    mode: mode === undefined ? row.mode : modeFor(volume, mode),
+    attached_at: row.attached_at ?? now,
+    updated_at: now,
+  }
+  await db.updateTable('attachments').set(next).where('id', '=', row.id).execute()
+  await settleVolume(db, row.volume_id)
+  return next
+}
+
 /** The volume's status follows from its attachments. */
-async function settleVolume(db: Reader, volume: VolumeId): Promise<void> {
+export async function settleVolume(db: Reader, volume: VolumeId): Promise<void> {
   const attachments = (await attachmentsOf(db, [volume])).get(volume) ?? []
   const any = (status: AttachmentRow['status']) => attachments.some((attachment) => attachment.status === status)
   let status: VolumeStatus = 'available'
@@ -238,7 +256,7 @@ async function settleVolume(db: Reader, volume: VolumeId): Promise<void> {
   await db.updateTable('volumes').set({ status, updated_at: Date.now() }).where('id', '=', volume).execute()
 }
 
-function attachableFrom(
+export function attachableFrom(
   others: readonly AttachmentRow[],
   instanceId: string | null,
   takesReserved: boolean,

@@ -13,6 +13,7 @@ import type { Logger } from '../lib/log.js'
 import { KeyedMutex } from '../lib/mutex.js'
 import { Accounts } from './accounts.js'
 import { Attachments } from './attachments.js'
+import { Connections } from './connections.js'
 import { Containers } from './containers.js'
 import { CatalogOlder } from './errors.js'
 import { Exports } from './exports.js'
@@ -49,6 +50,8 @@ export class Core {
   readonly volumes: Volumes
   readonly snapshots: Snapshots
   readonly attachments: Attachments
+  /** The older way of attaching. */
+  readonly connections: Connections
   /** For the NBD doors. */
   readonly exports: Exports
   /** Below the services; not for the HTTP doors. */
@@ -85,6 +88,7 @@ export class Core {
     this.volumes = new Volumes(parts)
     this.snapshots = new Snapshots(parts)
     this.attachments = new Attachments(parts)
+    this.connections = new Connections(parts)
   }
 
   /** What an interrupted run left in the middle of something is settled when it resolves; nobody was served before. */

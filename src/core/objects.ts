@@ -53,6 +53,10 @@ export interface CopyOptions {
   /** The source's metadata and headers are left behind; otherwise the given ones are added to them. */
   fresh?: boolean | undefined
   onlyIfNew?: boolean | undefined
+  /** Sees the source that is copied; what it throws refuses the copy. May be called more than once. */
+  judgeSource?: ((source: StoredObject) => void) | undefined
+  /** The same for the metadata of the copy. */
+  judgeMetadata?: ((metadata: Metadata) => void) | undefined
 }
 
 export interface OpenObject extends OpenData {
@@ -161,13 +165,16 @@ export class Objects {
     const { fresh = false, onlyIfNew } = options
     return this.#catalog.transaction(async (tx) => {
       const source = readObject(tx.db, caller, from)
+      options.judgeSource?.(source)
+      const metadata = { ...(fresh ? {} : source.metadata), ...options.metadata }
+      options.judgeMetadata?.(metadata)
       const copy = await this.#store(tx, caller, to, {
         resourceId: await this.#tree.copy(tx, source.resourceId),
         sizeBytes: source.sizeBytes,
         md5: source.md5,
         sha256: source.sha256,
         contentType: options.contentType ?? source.contentType,
-        metadata: { ...(fresh ? {} : source.metadata), ...options.metadata },
+        metadata,
         headers: { ...(fresh ? {} : source.headers), ...options.headers },
         onlyIfNew,
       })

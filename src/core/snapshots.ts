@@ -1,9 +1,9 @@
 /** Snapshots of volumes: O(1), also while attached and under load. */
 
-import type { Catalog, Reader } from '../catalog/catalog.js'
-import { insertValues, replaceValues, valuesOf } from '../catalog/named_values.js'
+import type { Catalog, Reader, Transaction } from '../catalog/catalog.js'
+import { editValues, insertValues, replaceValues, type ValuesEdit, valuesOf } from '../catalog/named_values.js'
 import type { SnapshotRow } from '../catalog/schema.js'
-import { newSnapshotId, type ProjectId, type SnapshotId, type VolumeId } from '../lib/ids.js'
+import { newSnapshotId, type ProjectId, type ResourceId, type SnapshotId, type VolumeId } from '../lib/ids.js'
 import { mayWrite } from './access.js'
 import { SnapshotNotFound } from './errors.js'
 import type { Exports } from './exports.js'
@@ -12,6 +12,7 @@ import { column, numberOr, paged, textOr } from './pages.js'
 import { type Metadata, type Page, type ProjectCaller, type Snapshot, volumeStatuses } from './records.js'
 import { snapshotRow, toSnapshots } from './snapshot_rows.js'
 import type { Tree } from './tree.js'
+import { onResourceOf } from './vanished.js'
 import { statusMustBe, volumeRow } from './volume_rows.js'
 
 export type SnapshotSortKey = 'id' | 'name' | 'created_at' | 'updated_at' | 'size' | 'status' | 'volume_id'
@@ -61,8 +62,7 @@ export class Snapshots {
   /** A volume that is in use needs `force` (VolumeStateConflict otherwise). Everything written and answered before is in it. */
   async create(caller: ProjectCaller, snapshot: NewSnapshot): Promise<Snapshot> {
     mayWrite(caller)
-    const { resource_id: source } = await volumeRow(this.#catalog.db, caller, snapshot.volumeId)
-    const row = await this.#tree.snapshot(source, async ({ db }, resourceId) => {
+    const insert = async ({ db }: Transaction, resourceId: ResourceId): Promise<Snapshot> => {
       const volume = await volumeRow(db, caller, snapshot.volumeId)
       statusMustBe(volume, snapshot.force ? usable : ['available'])
       const row: SnapshotRow = {
@@ -83,9 +83,12 @@ export class Snapshots {
       await insertValues(db, 'snapshot_metadata', row.id, snapshot.metadata ?? {})
       const imageMetadata = await valuesOf(db, 'volume_image_metadata', [volume.id])
       await insertValues(db, 'snapshot_image_metadata', row.id, imageMetadata.get(volume.id) ?? {})
-      return row
-    })
-    return this.#told(this.#catalog.db, row)
+      return this.#told(db, row)
+    }
+    return onResourceOf(
+      () => volumeRow(this.#catalog.db, caller, snapshot.volumeId),
+      ({ resource_id: source }) => this.#tree.snapshot(source, insert),
+    )
   }
 
   /** Throws SnapshotNotFound. */
@@ -130,6 +133,17 @@ export class Snapshots {
       await db.updateTable('snapshots').set(next).where('id', '=', row.id).execute()
       if (change.metadata) await replaceValues(db, 'snapshot_metadata', row.id, change.metadata)
       return this.#told(db, next)
+    })
+  }
+
+  /** Changes the metadata by `edit`, in one transaction, and returns the outcome. */
+  async editMetadata(caller: ProjectCaller, id: string, edit: ValuesEdit): Promise<Metadata> {
+    mayWrite(caller)
+    return this.#catalog.transaction(async ({ db }) => {
+      const { id: snapshot } = await snapshotRow(db, caller, id)
+      const edited = await editValues(db, 'snapshot_metadata', snapshot, edit)
+      await db.updateTable('snapshots').set({ updated_at: Date.now() }).where('id', '=', snapshot).execute()
+      return edited
     })
   }
 

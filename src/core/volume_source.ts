@@ -28,15 +28,13 @@ export interface VolumeOrigin {
   imageId?: ImageId
 }
 
-/** undefined: blank. Throws what is missing or not fit. */
+/** Throws what is missing or not fit. */
 export async function readVolumeSource(
   db: Reader,
   caller: ProjectCaller,
-  source: VolumeSource,
-): Promise<VolumeOrigin | undefined> {
+  source: Exclude<VolumeSource, { kind: 'blank' }>,
+): Promise<VolumeOrigin> {
   switch (source.kind) {
-    case 'blank':
-      return undefined
     case 'image':
       return fromImage(db, caller, source.id)
     case 'snapshot': {

@@ -1,18 +1,27 @@
 /** Volumes: a rw resource with what Cinder says about it. */
 
 import type { Catalog, Reader, Transaction } from '../catalog/catalog.js'
-import { insertValues, replaceValues } from '../catalog/named_values.js'
+import { editValues, insertValues, replaceValues, type ValuesEdit } from '../catalog/named_values.js'
 import { flag, type VolumeRow } from '../catalog/schema.js'
 import { newVolumeId, type ProjectId, type ResourceId, type VolumeId } from '../lib/ids.js'
 import { GiB, maxResourceBytes } from '../lib/units.js'
 import { mayWrite } from './access.js'
 import { attachmentsOf } from './attachment_rows.js'
-import { InvalidArgument, SizeTooSmall, VolumeHasSnapshots, VolumeNotFound } from './errors.js'
+import {
+  InvalidArgument,
+  NotAllowed,
+  ResourceNotFound,
+  SizeTooSmall,
+  VolumeAttached,
+  VolumeHasSnapshots,
+  VolumeNotFound,
+} from './errors.js'
 import type { Exports } from './exports.js'
 import { withMetadata } from './metadata_filter.js'
 import { column, numberOr, paged, textOr } from './pages.js'
 import type { Metadata, Page, ProjectCaller, Volume, VolumeStatus } from './records.js'
 import type { Tree } from './tree.js'
+import { onResourceOf } from './vanished.js'
 import { statusMustBe, toVolumes, volumeRow } from './volume_rows.js'
 import { readVolumeSource, type VolumeOrigin, type VolumeSource } from './volume_source.js'
 
@@ -95,16 +104,32 @@ export class Volumes {
    */
   async create(caller: ProjectCaller, volume: NewVolume): Promise<Volume> {
     mayWrite(caller)
-    const { db } = this.#catalog
-    const origin = await readVolumeSource(db, caller, volume.source)
-    const sizeGib = sizeOf(volume, origin)
-    const insert = (tx: Transaction, resource: ResourceId) =>
-      insertVolume(tx, caller, volume, origin, { sizeGib, resource })
-    const sizeBytes = sizeGib * GiB
-    const row = await (origin === undefined
-      ? this.#tree.createBlank({ sizeBytes, mode: 'rw' }, insert)
-      : this.#tree.clone(origin.resourceId, { sizeBytes }, insert))
-    return this.#told(db, row)
+    const { source } = volume
+    if (source.kind === 'blank') {
+      const sizeGib = sizeOf(volume, undefined)
+      return this.#tree.createBlank({ sizeBytes: sizeGib * GiB, mode: 'rw' }, async (tx, resource) =>
+        this.#told(tx.db, await insertVolume(tx, caller, volume, undefined, { sizeGib, resource })),
+      )
+    }
+    // Refused before anything is made; decided again in the transaction.
+    const look = async (db: Reader): Promise<VolumeOrigin> => {
+      const origin = await readVolumeSource(db, caller, source)
+      sizeOf(volume, origin)
+      return origin
+    }
+    return onResourceOf(
+      () => look(this.#catalog.db),
+      ({ resourceId }) => {
+        const sizeBytes = async (tx: Transaction) => sizeOf(volume, await look(tx.db)) * GiB
+        return this.#tree.clone(resourceId, { sizeBytes }, async (tx, resource) => {
+          const origin = await look(tx.db)
+          // Deleted, and another made by the same ID.
+          if (origin.resourceId !== resourceId) throw new ResourceNotFound(resourceId)
+          const sizeGib = sizeOf(volume, origin)
+          return this.#told(tx.db, await insertVolume(tx, caller, volume, origin, { sizeGib, resource }))
+        })
+      },
+    )
   }
 
   /** Throws VolumeNotFound. */
@@ -148,6 +173,16 @@ export class Volumes {
     })
   }
 
+  /** Changes the metadata by `edit`, in one transaction, and returns the outcome. */
+  editMetadata(caller: ProjectCaller, id: string, edit: ValuesEdit): Promise<Metadata> {
+    return this.#edit(caller, id, 'volume_metadata', edit)
+  }
+
+  /** The same for what is known of the image that the volume was made from. */
+  editImageMetadata(caller: ProjectCaller, id: string, edit: ValuesEdit): Promise<Metadata> {
+    return this.#edit(caller, id, 'volume_image_metadata', edit)
+  }
+
   /** Larger only. Also while attached (`attached: true` allows that); a reconnecting client sees it. */
   async extend(
     caller: ProjectCaller,
@@ -157,8 +192,7 @@ export class Volumes {
   ): Promise<Volume> {
     mayWrite(caller)
     checkGib(sizeGib)
-    const { resource_id: resource } = await volumeRow(this.#catalog.db, caller, id)
-    return this.#tree.resize(resource, { sizeBytes: sizeGib * GiB }, async ({ db }) => {
+    const grow = async ({ db }: Transaction): Promise<Volume> => {
       const row = await volumeRow(db, caller, id)
       statusMustBe(row, attached ? ['available', 'in-use'] : ['available'])
       if (sizeGib <= row.size_gib) {
@@ -167,11 +201,16 @@ export class Volumes {
       const next = { ...row, size_gib: sizeGib, updated_at: Date.now() }
       await db.updateTable('volumes').set(next).where('id', '=', row.id).execute()
       return this.#told(db, next)
-    })
+    }
+    return onResourceOf(
+      () => volumeRow(this.#catalog.db, caller, id),
+      ({ resource_id: resource }) => this.#tree.resize(resource, { sizeBytes: sizeGib * GiB }, grow),
+    )
   }
 
   /**
-   * Status must be available or error (any with `force`, which also ends its attachments). Snapshots refuse it
+   * Status must be available or error, or any with `force`, which is for admins. A volume that a machine has attached is not
+   * deleted in either case (VolumeAttached); attachments that nobody completed end with it. Snapshots refuse it
    * (VolumeHasSnapshots) unless `cascade`. What was cloned from it lives on. Space comes back in the background.
    */
   async delete(
@@ -181,6 +220,7 @@ export class Volumes {
   ): Promise<void> {
     mayWrite(caller)
     const { resource_id: resource } = await volumeRow(this.#catalog.db, caller, id)
+    if (force && !caller.isAdmin) throw new NotAllowed('admin')
     const gone = await this.#tree.locked(resource, () =>
       this.#catalog.transaction(async (tx) => {
         const row = await volumeRow(tx.db, caller, id)
@@ -198,6 +238,8 @@ export class Volumes {
   /** Answers the names of their exports. */
   async #deleteAttachments({ db }: Transaction, row: VolumeRow): Promise<(string | null)[]> {
     const attachments = (await attachmentsOf(db, [row.id])).get(row.id) ?? []
+    const attached = attachments.find(({ status }) => status === 'attached')
+    if (attached !== undefined) throw new VolumeAttached(row.id, attached.id)
     await db.deleteFrom('attachments').where('volume_id', '=', row.id).execute()
     return attachments.map((attachment) => attachment.export_name)
   }
@@ -214,6 +256,21 @@ export class Volumes {
       await this.#tree.release(tx, snapshot.resource_id)
     }
     return snapshots.map((snapshot) => snapshot.id)
+  }
+
+  #edit(
+    caller: ProjectCaller,
+    id: string,
+    table: 'volume_metadata' | 'volume_image_metadata',
+    edit: ValuesEdit,
+  ): Promise<Metadata> {
+    mayWrite(caller)
+    return this.#catalog.transaction(async ({ db }) => {
+      const { id: volume } = await volumeRow(db, caller, id)
+      const edited = await editValues(db, table, volume, edit)
+      await db.updateTable('volumes').set({ updated_at: Date.now() }).where('id', '=', volume).execute()
+      return edited
+    })
   }
 
   #filtered(caller: ProjectCaller, query: VolumeQuery) {

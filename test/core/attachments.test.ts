@@ -118,13 +118,27 @@ t.test("the operator's door opens volumes, snapshots and images by id, and lists
   for (const id of [volume.id, snapshot.id, image]) t.equal(await exports.open('operator', id), null)
 })
 
-t.test('deleting a volume by force ends its attachments', async (t) => {
+t.test('deleting a volume by force ends attachments that no machine has completed', async (t) => {
   const volume = await newVolume()
   const { id, connectionInfo } = await attachments.create(alice, { volumeId: volume.id, connector })
   await t.rejects(volumes.delete(alice, volume.id), { code: 'volume_state_conflict' })
-  await volumes.delete(alice, volume.id, { force: true })
+  await t.rejects(volumes.delete(alice, volume.id, { force: true }), { code: 'not_allowed', status: 403 })
+  await volumes.delete(admin, volume.id, { force: true })
   await t.rejects(attachments.get(alice, id), { code: 'attachment_not_found' })
   t.equal(await exports.open('tenant', connectionInfo?.data.export as string), null)
+})
+
+t.test('an attached volume is not deleted, by force or in a state that was reset', async (t) => {
+  const volume = await newVolume()
+  const { id } = await attachments.create(alice, { volumeId: volume.id, connector })
+  await attachments.complete(alice, id)
+  const attached = { code: 'volume_attached', status: 400 }
+  await t.rejects(volumes.delete(admin, volume.id, { force: true, cascade: true }), attached)
+  await volumes.update(admin, volume.id, { status: { to: 'error' } })
+  await t.rejects(volumes.delete(alice, volume.id), attached)
+  t.equal((await attachments.get(alice, id)).status, 'attached')
+  await attachments.delete(alice, id)
+  await volumes.delete(alice, volume.id)
 })
 
 t.test("another project's attachments do not exist; lists filter", async (t) => {

@@ -3,7 +3,7 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import type { Core } from '../../src/core/core.js'
+import { Core } from '../../src/core/core.js'
 import type { Assignment, ProjectCaller } from '../../src/core/records.js'
 import { openStore, type Store } from '../../src/core/store.js'
 import { silentLogger } from '../../src/lib/log.js'
@@ -32,6 +32,15 @@ export class TestStore {
 
   get core(): Core {
     return (this.#store as Store).core
+  }
+
+  /** Another core over the same catalog and engine, as a second server would be: it shares no lock with the first. */
+  async secondCore(t: Teardown): Promise<Core> {
+    const { catalog, engine } = this.core
+    const scrub = { bytesPerSecond: 0, intervalMs: 0, statePath: join(this.dataDir, 'second-scrub.json') }
+    const core = await Core.open({ catalog, engine, log: silentLogger(), scrub })
+    t.teardown(() => core.close())
+    return core
   }
 
   /** As after an orderly end; `background` false: without the sweep. */

@@ -105,7 +105,8 @@ t.test('states: what is in use is neither deleted nor snapshotted without force'
   t.equal((await snapshots.create(alice, { volumeId: id, force: true })).status, 'available')
   t.equal((await volumes.extend(alice, id, 2, { attached: true })).sizeGib, 2)
   t.equal((await images.createFromVolume(alice, id, {}, { force: true })).status, 'active')
-  await volumes.delete(alice, id, { force: true, cascade: true })
+  await t.rejects(volumes.delete(alice, id, { force: true, cascade: true }), { code: 'not_allowed' })
+  await volumes.delete(admin, id, { force: true, cascade: true })
 })
 
 t.test('extend: larger only, and the new end reads as zeros', async (t) => {

@@ -7,7 +7,6 @@ import { createHash } from 'node:crypto'
 import { type Static, Type } from '@sinclair/typebox'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { Metadata as MetadataRecord, ProjectCaller } from '../../core/records.js'
-import { KeyedMutex } from '../../lib/mutex.js'
 import { requireProject } from '../auth.js'
 import { readJson } from '../body.js'
 import { badRequest, CinderFault, notFound } from './faults.js'
@@ -18,11 +17,14 @@ const metadataMax = 128
 const WholeSet = Type.Object({ metadata: Metadata }, { additionalProperties: true })
 const OneItem = Type.Object({ meta: Metadata }, { additionalProperties: true })
 
+type MetadataEdit = (metadata: MetadataRecord) => MetadataRecord
+
 export interface MetadataOwner {
   /** `/volumes/:id` */
   path: string
   read(caller: ProjectCaller, id: string): Promise<MetadataRecord>
-  replace(caller: ProjectCaller, id: string, metadata: MetadataRecord): Promise<MetadataRecord>
+  /** In one transaction; `edit` may be called more than once. */
+  edit(caller: ProjectCaller, id: string, edit: MetadataEdit): Promise<MetadataRecord>
 }
 
 interface ItemRoute {
@@ -31,26 +33,19 @@ interface ItemRoute {
 
 export function metadataRoutes(app: FastifyInstance, owner: MetadataOwner): void {
   const path = `${owner.path}/metadata`
-  const locks = new KeyedMutex<string>()
 
-  /** Reads, checks If-Match and writes, with no other change of this thing in between. */
-  const change = (
-    request: FastifyRequest,
-    reply: FastifyReply,
-    edit: (metadata: MetadataRecord) => MetadataRecord,
-  ): Promise<MetadataRecord> => {
-    const caller = requireProject(request)
+  /** If-Match is checked, and the set edited, with no other change of this thing in between. */
+  const change = async (request: FastifyRequest, reply: FastifyReply, edit: MetadataEdit): Promise<MetadataRecord> => {
     const { id } = request.params as { id: string }
-    return locks.run(id, async () => {
-      const before = await owner.read(caller, id)
+    const after = await owner.edit(requireProject(request), id, (before) => {
       requireMatch(request, before)
       const edited = edit(before)
       if (Object.keys(edited).length > metadataMax)
         throw new CinderFault(413, `There may be at most ${metadataMax} metadata items.`)
-      const after = await owner.replace(caller, id, edited)
-      tag(request, reply, after)
-      return after
+      return edited
     })
+    tag(request, reply, after)
+    return after
   }
 
   app.get<ItemRoute>(path, async (request, reply) => {

@@ -54,12 +54,12 @@ async function resourceRoutes(app: FastifyInstance, options: ApiOptions): Promis
   metadataRoutes(app, {
     path: '/volumes/:id',
     read: async (caller, id) => (await core.volumes.get(caller, id)).metadata,
-    replace: async (caller, id, metadata) => (await core.volumes.update(caller, id, { metadata })).metadata,
+    edit: (caller, id, edit) => core.volumes.editMetadata(caller, id, edit),
   })
   metadataRoutes(app, {
     path: '/snapshots/:id',
     read: async (caller, id) => (await core.snapshots.get(caller, id)).metadata,
-    replace: async (caller, id, metadata) => (await core.snapshots.update(caller, id, { metadata })).metadata,
+    edit: (caller, id, edit) => core.snapshots.editMetadata(caller, id, edit),
   })
   typeRoutes(app)
   quotaRoutes(app, options)

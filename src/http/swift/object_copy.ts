@@ -7,7 +7,7 @@ import { isTrue } from '../query.js'
 import { checkPutConditionSyntax, checkReadConditions } from './conditional.js'
 import { SwiftError } from './errors.js'
 import { checkContainerName, checkObjectName } from './limits.js'
-import { headerBytes, metadataChange, metadataHeaders } from './metadata.js'
+import { checkMetadataSize, headerBytes, metadataChange, metadataHeaders } from './metadata.js'
 import { givenContentType, keptHeaders, notModifiedHeaders, validatorOf } from './object_headers.js'
 import { encodePath, parseObjectReference } from './path.js'
 import { type ObjectTarget, projectIdOf } from './target.js'
@@ -46,8 +46,6 @@ async function copy(
   checkObjectName(target.object)
   checkPutConditionSyntax(request.headers)
   const { 'if-none-match': onlyIfNew, ...conditions } = request.headers
-  const current = await core.objects.head(source.caller, source)
-  checkReadConditions(conditions, validatorOf(current), notModifiedHeaders(current))
   const { source: copied, copy: stored } = await core.objects.copy(
     source.caller,
     { from: source, to: target },
@@ -57,6 +55,8 @@ async function copy(
       contentType: givenContentType(request),
       fresh: isTrue(oneHeader(request, 'x-fresh-metadata')),
       onlyIfNew: onlyIfNew !== undefined,
+      judgeSource: (current) => checkReadConditions(conditions, validatorOf(current), notModifiedHeaders(current)),
+      judgeMetadata: checkMetadataSize,
     },
   )
   return reply
