@@ -31,7 +31,8 @@ export function quotaRoutes(app: FastifyInstance, { core }: ApiOptions): void {
   app.get('/limits', async (request) => {
     const caller = requireProject(request)
     const { project_id: asked } = request.query as { project_id?: string }
-    const used = await usageOf(core, caller, caller.isAdmin && asked ? asked : caller.project.id)
+    if (asked) requireOwn(caller, asked)
+    const used = await usageOf(core, caller, asked || caller.project.id)
     return {
       limits: {
         rate: [],

@@ -6,6 +6,7 @@ import type { ApiOptions } from '../api.js'
 import { requireProject } from '../auth.js'
 import { readJson } from '../body.js'
 import { createVolume } from './create_volume.js'
+import { badRequest } from './faults.js'
 import { bootableFilter, judgeFilters, metadataFilter } from './filters.js'
 import { limitToFetch, listAnswer } from './list_answer.js'
 import { type ListParams, parseListParams, type RawQuery } from './list_params.js'
@@ -89,13 +90,20 @@ export function volumeRoutes(app: FastifyInstance, { core, urls }: ApiOptions): 
   })
 
   app.delete<VolumeRoute>('/volumes/:volumeId', async (request, reply) => {
-    const { cascade, force } = request.query as { cascade?: string; force?: string }
-    await core.volumes.delete(requireProject(request), request.params.volumeId, {
-      cascade: flagOf(cascade ?? '') ?? false,
-      force: request.microversion >= since.deleteForce && (flagOf(force ?? '') ?? false),
-    })
+    const force = flagParameter(request, 'force')
+    if (force && request.microversion < since.deleteForce) throw badRequest('force needs microversion 3.23 or above.')
+    const cascade = flagParameter(request, 'cascade')
+    await core.volumes.delete(requireProject(request), request.params.volumeId, { cascade, force })
     return reply.code(202).send()
   })
+}
+
+/** False when it is not given. Throws 400 for what is no boolean. */
+function flagParameter(request: FastifyRequest, name: string): boolean {
+  const text = (request.query as RawQuery)[name]
+  const value = text === undefined ? false : flagOf(String(text))
+  if (value === undefined) throw badRequest(`expected a boolean such as "true" for ${name}, got "${text}"`)
+  return value
 }
 
 function volumeQuery(params: ListParams<VolumeSortKey>, request: FastifyRequest, isAdmin: boolean): VolumeQuery {
