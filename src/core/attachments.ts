@@ -31,8 +31,6 @@ export interface NewAttachment {
   /** Default: rw, or ro for a read-only volume. */
   mode?: 'rw' | 'ro' | undefined
   mountpoint?: string | null | undefined
-  /** The volume may be `reserved` or `attaching` without any attachment: somebody reserved it for this one. */
-  takesReserved?: boolean | undefined
 }
 
 /** What becomes known only when the machine has the volume; what is not named stays. */
@@ -74,7 +72,7 @@ export class Attachments {
     return this.#catalog.transaction(async ({ db }) => {
       const volume = await volumeRow(db, caller, attachment.volumeId)
       const others = (await attachmentsOf(db, [volume.id])).get(volume.id) ?? []
-      statusMustBe(volume, attachableFrom(others, attachment.instanceId ?? null, attachment.takesReserved ?? false))
+      statusMustBe(volume, attachableFrom(others, attachment.instanceId ?? null, false))
       return this.#told(db, await insertAttachment(db, volume, { ...attachment, stored }))
     })
   }
@@ -201,7 +199,7 @@ export function storedConnector(connector: Connector | null | undefined, exports
 export async function insertAttachment(
   db: Reader,
   volume: VolumeRow,
-  { stored, ...attachment }: Omit<NewAttachment, 'volumeId' | 'takesReserved'> & { stored: string | null },
+  { stored, ...attachment }: Omit<NewAttachment, 'volumeId'> & { stored: string | null },
 ): Promise<AttachmentRow> {
   const row: AttachmentRow = {
     id: newAttachmentId(),
@@ -256,6 +254,7 @@ export async function settleVolume(db: Reader, volume: VolumeId): Promise<void> 
   await db.updateTable('volumes').set({ status, updated_at: Date.now() }).where('id', '=', volume).execute()
 }
 
+/** `takesReserved`: a volume that is `reserved` or `attaching` without any attachment was reserved for this one. */
 export function attachableFrom(
   others: readonly AttachmentRow[],
   instanceId: string | null,

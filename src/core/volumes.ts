@@ -2,7 +2,7 @@
 
 import type { Catalog, Reader, Transaction } from '../catalog/catalog.js'
 import { editValues, insertValues, replaceValues, type ValuesEdit } from '../catalog/named_values.js'
-import { flag, type VolumeRow } from '../catalog/schema.js'
+import { type AttachmentRow, flag, type VolumeRow } from '../catalog/schema.js'
 import { newVolumeId, type ProjectId, type ResourceId, type VolumeId } from '../lib/ids.js'
 import { GiB, maxResourceBytes } from '../lib/units.js'
 import { mayWrite } from './access.js'
@@ -66,10 +66,10 @@ export interface VolumeChange {
   description?: string | null | undefined
   /** The whole set. */
   metadata?: Metadata | undefined
-  /** The whole set. */
-  imageMetadata?: Metadata | undefined
   bootable?: boolean | undefined
   readOnly?: boolean | undefined
+  /** Refused (InvalidArgument) unless it is so: it follows from the attachments and cannot be set. */
+  attached?: boolean | undefined
   /** Cinder's own state changes (reserve, begin detaching, reset): `from` is checked in the same transaction (VolumeStateConflict). */
   status?: { from?: readonly VolumeStatus[] | undefined; to: VolumeStatus } | undefined
 }
@@ -157,6 +157,7 @@ export class Volumes {
     return this.#catalog.transaction(async ({ db }) => {
       const row = await volumeRow(db, caller, id)
       if (change.status?.from !== undefined) statusMustBe(row, change.status.from)
+      if (change.attached !== undefined) await attachedMustBe(db, row, change.attached)
       const next: VolumeRow = {
         ...row,
         name: change.name === undefined ? row.name : change.name,
@@ -168,7 +169,6 @@ export class Volumes {
       }
       await db.updateTable('volumes').set(next).where('id', '=', row.id).execute()
       if (change.metadata) await replaceValues(db, 'volume_metadata', row.id, change.metadata)
-      if (change.imageMetadata) await replaceValues(db, 'volume_image_metadata', row.id, change.imageMetadata)
       return this.#told(db, next)
     })
   }
@@ -238,7 +238,7 @@ export class Volumes {
   /** Answers the names of their exports. */
   async #deleteAttachments({ db }: Transaction, row: VolumeRow): Promise<(string | null)[]> {
     const attachments = (await attachmentsOf(db, [row.id])).get(row.id) ?? []
-    const attached = attachments.find(({ status }) => status === 'attached')
+    const attached = attachments.find(isAttached)
     if (attached !== undefined) throw new VolumeAttached(row.id, attached.id)
     await db.deleteFrom('attachments').where('volume_id', '=', row.id).execute()
     return attachments.map((attachment) => attachment.export_name)
@@ -291,6 +291,16 @@ export class Volumes {
     const [volume] = await toVolumes(db, [row], this.#exports.tenantAddress)
     return volume as Volume
   }
+}
+
+/** Does a machine have the volume, as far as it said so? */
+const isAttached = ({ status }: AttachmentRow): boolean => status === 'attached'
+
+async function attachedMustBe(db: Reader, { id }: VolumeRow, attached: boolean): Promise<void> {
+  const attachments = (await attachmentsOf(db, [id])).get(id) ?? []
+  if (attachments.some(isAttached) === attached) return
+  const state = attached ? 'not attached' : 'attached'
+  throw new InvalidArgument(`the volume ${id} is ${state}: that follows from its attachments and cannot be set`)
 }
 
 function sizeOf({ sizeGib }: NewVolume, origin: VolumeOrigin | undefined): number {

@@ -5,7 +5,7 @@ const store = await TestStore.open(t)
 const alice = await store.caller('alice')
 const bob = await store.caller('bob')
 const admin = await store.caller('admin', 'admin')
-const { attachments, exports, images, snapshots, volumes, engine } = store.core
+const { attachments, connections, exports, images, snapshots, volumes, engine } = store.core
 exports.tenantAddress = { host: '127.0.0.1', port: 10809 }
 const connector = { host: 'machine', ip: '10.0.0.1' }
 
@@ -75,7 +75,7 @@ t.test('an attached volume is not attached again, but for the same instance', as
   t.equal(await status(volume.id), 'available')
   await volumes.update(alice, volume.id, { status: { to: 'reserved' } })
   await t.rejects(attachments.create(alice, { volumeId: volume.id, connector }), conflict)
-  await t.resolves(attachments.create(alice, { volumeId: volume.id, connector, takesReserved: true }))
+  t.match(await connections.initialize(alice, volume.id, connector), { status: 'attaching', hostName: 'machine' })
 })
 
 t.test('a read-only volume is attached to be read', async (t) => {

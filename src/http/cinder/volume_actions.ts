@@ -112,18 +112,25 @@ const resetStatus = action(
     requireAdmin(request)
     if (argument.status == null && argument.attach_status == null && argument.migration_status == null)
       throw badRequest("Must specify 'status', 'attach_status' or 'migration_status' for update.")
-    // The states of attachments and migrations follow from what there is; only a volume's own state can be set.
-    if (argument.status == null) {
-      await core.volumes.get(caller, volumeId)
-      return accepted
-    }
     const status = volumeStatuses.find((known) => known === argument.status?.toLowerCase())
-    if (status === undefined)
+    if (argument.status != null && status === undefined)
       throw badRequest(`Must specify a valid status: one of ${volumeStatuses.join(', ')}; not ${argument.status}.`)
-    await core.volumes.update(caller, volumeId, { status: { to: status } })
+    // Nothing is migrated here, so that clients can only be told that there is nothing to reset.
+    if (argument.migration_status != null && argument.migration_status !== 'none')
+      throw badRequest(`Must specify a valid migration_status: none; not ${argument.migration_status}.`)
+    await core.volumes.update(caller, volumeId, {
+      attached: attachedOf(argument.attach_status),
+      status: status && { to: status },
+    })
     return accepted
   },
 )
+
+function attachedOf(attachStatus: string | null | undefined): boolean | undefined {
+  if (attachStatus == null) return undefined
+  if (attachStatus === 'attached' || attachStatus === 'detached') return attachStatus === 'attached'
+  throw badRequest(`Must specify a valid attach_status: attached or detached; not ${attachStatus}.`)
+}
 
 const forceDelete = action(Nothing, async ({ core, caller, volumeId }) => {
   await core.volumes.delete(caller, volumeId, { force: true })

@@ -102,6 +102,24 @@ t.test('an action that there is not is 400, and one of a later version 501', asy
   t.equal((await act(alice, id, { 'os-retype': { new_type: 'x' } })).status, 501)
 })
 
+t.test('what a reset cannot set is refused, not ignored', async (t) => {
+  const { id } = await createVolume(alice)
+  const reset = async (argument: Record<string, unknown>) =>
+    (await act(admin, id, { 'os-reset_status': argument })).status
+  t.equal(await reset({ attach_status: 'detached' }), 202, 'as it is')
+  t.equal(await reset({ attach_status: 'attached' }), 400)
+  t.equal(await reset({ attach_status: 'nearly' }), 400)
+  t.equal(await reset({ migration_status: 'none' }), 202)
+  t.equal(await reset({ migration_status: 'success' }), 400)
+  t.equal(await reset({ status: 'error', attach_status: 'attached' }), 400)
+  t.equal(await statusOf(alice, id), 'available', 'nothing was set')
+  const { id: attachmentId } = await attach(alice, id)
+  await call(alice, 'POST', `/attachments/${attachmentId}/action`, { minor: 44, json: { 'os-complete': {} } })
+  t.equal(await reset({ attach_status: 'detached' }), 400, 'there is os-force_detach')
+  t.equal(await reset({ status: 'error', attach_status: 'attached' }), 202)
+  t.equal(await statusOf(alice, id), 'error')
+})
+
 const instance = '11111111-2222-4333-8444-555555555555'
 
 t.test('the older way of attaching goes through its states, and back', async (t) => {
