@@ -18,7 +18,7 @@ import type { Tree } from './tree.js'
 import { statusMustBe, volumeRow } from './volume_rows.js'
 
 /** Whose machine attaches the volume: an instance or a host. */
-export interface Machine {
+interface Machine {
   instanceId?: string | undefined
   hostName?: string | undefined
   mountpoint: string

@@ -47,7 +47,7 @@ export interface RegisteredLocation {
 }
 
 /** What an image becomes by getting its data. */
-export interface Data {
+interface Data {
   resourceId: ResourceId
   sizeBytes: number
   /** null: nobody has read the bytes. */

@@ -48,7 +48,7 @@ export interface NewImage {
 export type ImageChange = Omit<NewImage, 'id'>
 
 /** What a request makes of an image: `location` gives it its data, in the same transaction as the change. */
-export interface ImageEdit {
+interface ImageEdit {
   change?: ImageChange | undefined
   location?: RegisteredLocation | undefined
 }

@@ -46,6 +46,17 @@ t.test('copies', async (t) => {
     t.match(await ask('from/self'), { text: 'same', headers: { 'x-object-meta-a': '1', 'x-object-meta-b': '2' } })
   })
 
+  t.test('the limits of metadata hold for what the source’s and the new add up to', async (t) => {
+    const many = Object.fromEntries(Array.from({ length: 90 }, (_, i) => [`x-object-meta-n${i}`, 'v']))
+    await ask('from/many', { method: 'PUT', body: 'x', headers: many })
+    const copy = (more: Record<string, string>) =>
+      ask('from/many', { method: 'COPY', headers: { destination: 'to/many', ...more } })
+    t.match(await copy({ 'x-object-meta-more': 'v' }), { status: 400, text: 'Too many metadata items; max 90' })
+    t.equal((await ask('to/many', { method: 'HEAD' })).status, 404)
+    t.equal((await copy({ 'x-object-meta-n0': 'w' })).status, 201)
+    t.equal((await copy({ 'x-object-meta-more': 'v', 'x-fresh-metadata': 'true' })).status, 201)
+  })
+
   t.test('a copy outlives its source, and the source its copy', async (t) => {
     await ask('from/first', { method: 'PUT', body: 'bytes' })
     await ask('from/first', { method: 'COPY', headers: { destination: 'to/second' } })
