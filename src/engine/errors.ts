@@ -46,6 +46,17 @@ const byCode: Record<NativeErrorCode, DefinedError> = {
   too_large: EngineTooLarge,
 }
 
+const ofEngine: ReadonlySet<unknown> = new Set(Object.values(byCode))
+
+/**
+ * What a client may know of an error: the details of the engine's own name files of this server. undefined: it is not one of
+ * them, and has no such details.
+ */
+export function withoutDetail(error: AtollError): string | undefined {
+  const definition = error.constructor as unknown as DefinedError
+  return ofEngine.has(definition) ? definition.message.replace(': %s', '') : undefined
+}
+
 /** The native error as one of ours, its cause kept. What is no native error stays what it is. */
 export function fromNative(error: unknown): Error {
   const cause = asError(error)

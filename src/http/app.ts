@@ -15,19 +15,24 @@
  */
 
 import type { Server } from 'node:http'
-import Fastify, { type FastifyBaseLogger, type FastifyInstance, type FastifyReply, LogController } from 'fastify'
+import Fastify, { type FastifyBaseLogger, type FastifyInstance, LogController } from 'fastify'
 import type { Core } from '../core/core.js'
 import type { Logger } from '../lib/log.js'
 import type { ApiOptions } from './api.js'
 import { addAuthentication } from './auth.js'
 import type { UrlSettings } from './base_url.js'
 import { cinder } from './cinder/plugin.js'
-import { describeError } from './errors.js'
 import { glance } from './glance/plugin.js'
 import { identity } from './identity/plugin.js'
 import { Logins } from './logins.js'
+import { answerMissingRoutes, sendErrorByPath } from './missing_routes.js'
+import { answerParserError, refuseTunnels } from './parser_errors.js'
+import { requireProtocol } from './protocol.js'
+import { parseQuery } from './query.js'
 import { newRequestId } from './request_id.js'
 import { logRequests } from './request_log.js'
+import { keepRequestsInOrder } from './request_order.js'
+import { routedUrl } from './routed_url.js'
 import { cutStalledConnections } from './stalled.js'
 import { swift } from './swift/plugin.js'
 import { handleUnreadBodies } from './unread_body.js'
@@ -73,6 +78,7 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
     maxHeaderSize: headerBytesMax,
     headersTimeout: headersMs,
     connectionsCheckingInterval: headersMs / 4,
+    requireHostHeader: false, // protocol.ts does it
   }
   const app: FastifyInstance = Fastify({
     loggerInstance: log as FastifyBaseLogger,
@@ -85,14 +91,15 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
     requestTimeout: 0,
     keepAliveTimeout: keepAliveMs,
     forceCloseConnections: 'idle',
-    routerOptions: { maxParamLength: 4096, ignoreTrailingSlash: true },
+    routerOptions: { maxParamLength: 4096, ignoreTrailingSlash: true, querystringParser: parseQuery },
     rewriteUrl: (request) => routedUrl(request.url ?? '/'),
-    frameworkErrors: (error, _request, reply: FastifyReply) => {
-      const code = error.statusCode ?? 400
-      void reply.code(code).send({ error: { code, title: 'Bad Request', message: error.message } })
-    },
+    return503OnClosing: false, // protocol.ts does it
+    frameworkErrors: (error, request, reply) => void sendErrorByPath(error, request, reply),
+    clientErrorHandler: answerParserError,
   })
 
+  keepRequestsInOrder(app)
+  refuseTunnels(app)
   takeBodiesAsStreams(app)
   waitForHandlers(app)
   ;(app.server as Server).maxHeadersCount = 0 // bounded by bytes; a count would drop headers in silence
@@ -107,12 +114,11 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
     void reply.header('x-openstack-request-id', request.id)
     done()
   })
+  requireProtocol(app)
   addAuthentication(app, core)
+  answerMissingRoutes(app)
 
-  app.setErrorHandler((error, request, reply) => {
-    const { status, message } = describeError(error, request)
-    return reply.code(status).send({ error: { code: status, message } })
-  })
+  app.setErrorHandler(sendErrorByPath)
   app.get('/healthcheck', async (_request, reply) => reply.type('text/plain; charset=UTF-8').send('OK'))
 
   const api: ApiOptions = { core, urls, logins: new Logins(core) }
@@ -121,15 +127,6 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
   await app.register(glance, { ...api, prefix: '/image' })
   await app.register(cinder, { ...api, prefix: '/volume' })
   return app
-}
-
-/**
- * The paths of object storage are Swift's to decode (swift/path.ts): the router sees one fixed name in their place. The
- * original is `request.originalUrl`.
- */
-function routedUrl(url: string): string {
-  const match = /^\/v1(?:\.0)?(?:\/[^?]*)?(\?.*)?$/.exec(url)
-  return match ? `/v1/path${match[1] ?? ''}` : url
 }
 
 /**

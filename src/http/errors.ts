@@ -2,7 +2,7 @@
 
 import type { FastifyRequest } from 'fastify'
 import { CatalogFailed } from '../catalog/errors.js'
-import { StorageFailed } from '../engine/errors.js'
+import { StorageFailed, withoutDetail } from '../engine/errors.js'
 import { AtollError, defineError } from '../lib/errors.js'
 
 export const Unauthorized = defineError('unauthorized', 401, 'The request you have made requires authentication')
@@ -17,6 +17,12 @@ export const MalformedBody = defineError('malformed_body', 400, '%s')
 export const TooManyAttempts = defineError('too_many_attempts', 429, 'too many failed logins; wait a minute')
 /** Nobody is left to read the answer; the status is what the log shows. */
 export const ClientGone = defineError('client_gone', 499, 'the client disconnected before its request was complete')
+export const BadParameter = defineError('bad_parameter', 400, '%s')
+export const MalformedQuery = defineError('malformed_query', 400, 'expected a query of percent-encoded UTF-8')
+export const HostMissing = defineError('host_missing', 400, 'expected a Host header')
+export const MethodNotServed = defineError('method_not_served', 405, 'the method %s is not served here')
+export const ExpectationFailed = defineError('expectation_failed', 417, 'the only expectation is 100-continue')
+export const ServerClosing = defineError('server_closing', 503, 'the server is shutting down; try again')
 export const NotServed = defineError('not_served', 501, '%s is not served by this version of Atoll')
 
 export interface ErrorDescription {
@@ -34,8 +40,9 @@ export function describeError(error: unknown, request: FastifyRequest): ErrorDes
     return { status: 503, code: error.code, message: 'The storage of this server has failed; its log says how.' }
   }
   if (error instanceof AtollError && error.status !== 500) {
-    if (error.status > 501) request.log.warn({ err: error }, 'request refused')
-    return { status: error.status, code: error.code, message: error.message }
+    const publicMessage = withoutDetail(error)
+    if (error.status > 501 || publicMessage !== undefined) request.log.warn({ err: error }, 'request refused')
+    return { status: error.status, code: error.code, message: publicMessage ?? error.message }
   }
   const status = (error as { statusCode?: unknown } | undefined)?.statusCode
   if (typeof status === 'number' && status >= 400 && status < 500) {

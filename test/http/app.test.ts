@@ -73,7 +73,7 @@ t.test('the log tells of every request, and none of its secrets', async (t) => {
   const lines: string[] = []
   const server = await startServer(t, { log: pino({ level: 'trace' }, { write: (line) => lines.push(line) }) })
   const { token, userId } = await server.login()
-  const answer = await ask(`${server.url}/v3/auth/projects?secret=query`, { headers: { 'x-auth-token': token } })
+  const answer = await ask(`${server.url}/v3/auth/projects?name=secret-query`, { headers: { 'x-auth-token': token } })
   const line = lines.map((text) => JSON.parse(text)).find(({ path }) => path === '/v3/auth/projects')
   t.match(line, {
     method: 'GET',
@@ -83,7 +83,7 @@ t.test('the log tells of every request, and none of its secrets', async (t) => {
     from: '127.0.0.1',
   })
   const all = lines.join('')
-  for (const secret of [token, server.admin.password, 'secret=query']) t.notOk(all.includes(secret))
+  for (const secret of [token, server.admin.password, 'secret-query']) t.notOk(all.includes(secret))
 })
 
 t.test('a public URL is what links and catalogs begin with', async (t) => {

@@ -5,9 +5,8 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 import { baseUrl, type UrlSettings } from '../base_url.js'
 import { describeError } from '../errors.js'
 
-export function sendKeystoneError(reply: FastifyReply, status: number, message: string): FastifyReply {
-  const title = STATUS_CODES[status] ?? 'Error'
-  return reply.code(status).send({ error: { code: status, title, message } })
+export function keystoneErrorBody(status: number, message: string) {
+  return { error: { code: status, title: STATUS_CODES[status] ?? 'Error', message } }
 }
 
 export function keystoneErrorHandler(urls: UrlSettings) {
@@ -15,6 +14,6 @@ export function keystoneErrorHandler(urls: UrlSettings) {
     const { status, message } = describeError(error, request)
     // Clients find out from this header where to log in (RFC 9110, 11.6.1).
     if (status === 401) void reply.header('www-authenticate', `Keystone uri="${baseUrl(request, urls)}/v3"`)
-    return sendKeystoneError(reply, status, message)
+    return reply.code(status).send(keystoneErrorBody(status, message))
   }
 }

@@ -35,8 +35,10 @@ const explanations: Readonly<Record<number, string>> = {
   412: 'A precondition for this request was not met.',
   413: 'The body of your request was too large for this server.',
   416: 'The Range requested is not available.',
+  417: 'The server cannot meet the Expect header of the request.',
   422: 'Unable to process the contained instructions',
   429: 'Too many requests; try again later.',
+  431: 'The headers of the request are too long.',
   499: 'The client was disconnected during request.',
   500: 'The server has either erred or is incapable of performing the requested operation.',
   501: 'The requested method is not implemented by this server.',
@@ -59,6 +61,13 @@ export function statusPage(status: number): string {
 
 /** Statuses of which the core's words say more than the standard page. */
 const worthWording = new Set([400, 413, 429, 501, 503, 507])
+
+/** An error that comes from elsewhere than a handler of this API. */
+export function renderSwiftError(status: number, message: string): { contentType: string; body: string } {
+  return worthWording.has(status)
+    ? { contentType: 'text/plain; charset=UTF-8', body: message }
+    : { contentType: 'text/html; charset=UTF-8', body: statusPage(status) }
+}
 
 export function swiftErrorHandler(error: unknown, request: FastifyRequest, reply: FastifyReply): FastifyReply {
   if (error instanceof SwiftError) return sendSwiftError(reply, error)
