@@ -17,7 +17,6 @@ export type AttachmentSortKey = 'id' | 'created_at' | 'updated_at' | 'status' | 
 export interface AttachmentQuery extends Page<AttachmentId, AttachmentSortKey> {
   /** Heeded for admins only. */
   allProjects?: boolean | undefined
-  /** With allProjects. */
   projectId?: string | undefined
   volumeId?: string | undefined
   instanceId?: string | undefined
@@ -156,7 +155,7 @@ export class Attachments {
   #filtered(caller: ProjectCaller, query: AttachmentQuery) {
     let filtered = this.#catalog.db.selectFrom('attachments')
     if (!caller.isAdmin || !query.allProjects) filtered = filtered.where('project_id', '=', caller.project.id)
-    else if (query.projectId !== undefined) filtered = filtered.where('project_id', '=', query.projectId as ProjectId)
+    if (query.projectId !== undefined) filtered = filtered.where('project_id', '=', query.projectId as ProjectId)
     if (query.volumeId !== undefined) filtered = filtered.where('volume_id', '=', query.volumeId as VolumeId)
     if (query.instanceId !== undefined) filtered = filtered.where('instance_id', '=', query.instanceId)
     if (query.status !== undefined) filtered = filtered.where('status', '=', query.status as AttachmentRow['status'])

@@ -3,7 +3,7 @@
 import type { Catalog, Reader, Transaction } from '../catalog/catalog.js'
 import { editValues, insertValues, replaceValues, type ValuesEdit, valuesOf } from '../catalog/named_values.js'
 import type { SnapshotRow } from '../catalog/schema.js'
-import { newSnapshotId, type ProjectId, type ResourceId, type SnapshotId, type VolumeId } from '../lib/ids.js'
+import { newSnapshotId, type ProjectId, type ResourceId, type SnapshotId, type UserId, type VolumeId } from '../lib/ids.js'
 import { mayWrite } from './access.js'
 import { SnapshotNotFound } from './errors.js'
 import type { Exports } from './exports.js'
@@ -20,8 +20,8 @@ export type SnapshotSortKey = 'id' | 'name' | 'created_at' | 'updated_at' | 'siz
 export interface SnapshotQuery extends Page<SnapshotId, SnapshotSortKey> {
   /** Heeded for admins only. */
   allProjects?: boolean | undefined
-  /** With allProjects. */
   projectId?: string | undefined
+  userId?: string | undefined
   name?: string | undefined
   status?: string | undefined
   volumeId?: string | undefined
@@ -164,7 +164,8 @@ export class Snapshots {
   #filtered(caller: ProjectCaller, query: SnapshotQuery) {
     let filtered = this.#catalog.db.selectFrom('snapshots')
     if (!caller.isAdmin || !query.allProjects) filtered = filtered.where('project_id', '=', caller.project.id)
-    else if (query.projectId !== undefined) filtered = filtered.where('project_id', '=', query.projectId as ProjectId)
+    if (query.projectId !== undefined) filtered = filtered.where('project_id', '=', query.projectId as ProjectId)
+    if (query.userId !== undefined) filtered = filtered.where('user_id', '=', query.userId as UserId)
     if (query.name !== undefined) filtered = filtered.where('name', '=', query.name)
     if (query.status !== undefined) filtered = filtered.where('status', '=', query.status as SnapshotRow['status'])
     if (query.volumeId !== undefined) filtered = filtered.where('volume_id', '=', query.volumeId as VolumeId)

@@ -3,7 +3,7 @@
 import type { Catalog, Reader, Transaction } from '../catalog/catalog.js'
 import { editValues, insertValues, replaceValues, type ValuesEdit } from '../catalog/named_values.js'
 import { type AttachmentRow, flag, type VolumeRow } from '../catalog/schema.js'
-import { newVolumeId, type ProjectId, type ResourceId, type VolumeId } from '../lib/ids.js'
+import { newVolumeId, type ProjectId, type ResourceId, type UserId, type VolumeId } from '../lib/ids.js'
 import { GiB, maxResourceBytes } from '../lib/units.js'
 import { mayWrite } from './access.js'
 import { attachmentsOf } from './attachment_rows.js'
@@ -51,8 +51,8 @@ export type VolumeSortKey =
 export interface VolumeQuery extends Page<VolumeId, VolumeSortKey> {
   /** Heeded for admins only. */
   allProjects?: boolean | undefined
-  /** With allProjects. */
   projectId?: string | undefined
+  userId?: string | undefined
   ids?: string[] | undefined
   name?: string | undefined
   status?: string | undefined
@@ -276,7 +276,8 @@ export class Volumes {
   #filtered(caller: ProjectCaller, query: VolumeQuery) {
     let filtered = this.#catalog.db.selectFrom('volumes')
     if (!caller.isAdmin || !query.allProjects) filtered = filtered.where('project_id', '=', caller.project.id)
-    else if (query.projectId !== undefined) filtered = filtered.where('project_id', '=', query.projectId as ProjectId)
+    if (query.projectId !== undefined) filtered = filtered.where('project_id', '=', query.projectId as ProjectId)
+    if (query.userId !== undefined) filtered = filtered.where('user_id', '=', query.userId as UserId)
     if (query.ids !== undefined) filtered = filtered.where('id', 'in', query.ids as VolumeId[])
     if (query.name !== undefined) filtered = filtered.where('name', '=', query.name)
     if (query.status !== undefined) filtered = filtered.where('status', '=', query.status as VolumeStatus)

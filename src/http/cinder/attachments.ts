@@ -10,9 +10,8 @@ import type { ApiOptions } from '../api.js'
 import { requireProject } from '../auth.js'
 import { readJson } from '../body.js'
 import { badRequest } from './faults.js'
-import { judgeFilters } from './filters.js'
 import { limitToFetch, listAnswer } from './list_answer.js'
-import { type ListParams, parseListParams, type RawQuery } from './list_params.js'
+import { eitherOf, type ListParams, parseListParams, type RawQuery } from './list_params.js'
 import { requireMicroversion, since } from './microversion.js'
 import { judge, Uuid } from './validation.js'
 import { attachmentDetail, attachmentSummary } from './views/attachment.js'
@@ -70,7 +69,7 @@ export function attachmentRoutes(app: FastifyInstance, { core, urls }: ApiOption
   const list = async (request: FastifyRequest, detailed: boolean) => {
     const caller = requireProject(request)
     const params = parseListParams(request.query as RawQuery, sortKeys)
-    const query = attachmentQuery(params, request, caller.isAdmin)
+    const query = attachmentQuery(params)
     const found = await core.attachments.list(caller, { ...query, limit: limitToFetch(params) })
     return listAnswer(request, {
       collection: 'attachments',
@@ -135,21 +134,16 @@ function mountpointOf(connector: Record<string, unknown> | null | undefined): { 
   return typeof mountpoint === 'string' ? { mountpoint: mountpoint.slice(0, 255) } : {}
 }
 
-function attachmentQuery(
-  params: ListParams<AttachmentSortKey>,
-  request: FastifyRequest,
-  isAdmin: boolean,
-): AttachmentQuery {
+function attachmentQuery(params: ListParams<AttachmentSortKey>): AttachmentQuery {
   const { filters, marker, offset, sort, allTenants } = params
-  judgeFilters(filters, { resource: 'attachment', microversion: request.microversion, isAdmin })
   return {
     marker: marker as AttachmentQuery['marker'],
     offset,
     sort: sort.length > 0 ? sort : undefined,
     allProjects: allTenants,
-    projectId: isAdmin ? (filters.get('project_id') ?? filters.get('tenant_id')) : undefined,
+    projectId: eitherOf(filters, 'project_id', 'tenant_id'),
     volumeId: filters.get('volume_id'),
     instanceId: filters.get('instance_id'),
-    status: filters.get('status') ?? filters.get('attach_status'),
+    status: eitherOf(filters, 'status', 'attach_status'),
   }
 }

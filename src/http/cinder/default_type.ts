@@ -4,10 +4,14 @@
  */
 
 import type { FastifyInstance } from 'fastify'
-import { notFound } from './faults.js'
+import { badRequest, notFound } from './faults.js'
+import { parseListParams, type RawQuery } from './list_params.js'
+import { flagOf } from './validation.js'
 
 export const volumeTypeId = 'd1f6ae5c-8b0e-4a52-9c3f-0a6c7b1e4f20'
 export const volumeTypeName = 'atoll'
+
+const sortKeys = { id: 'id', name: 'name', created_at: 'created_at', updated_at: 'updated_at' } as const
 
 /** Is this what clients may call the one type? By id or by either name. */
 export function isVolumeType(nameOrId: string): boolean {
@@ -28,8 +32,13 @@ export function volumeTypeView(isAdmin: boolean): Record<string, unknown> {
 
 export function typeRoutes(app: FastifyInstance): void {
   app.get('/types', async (request) => {
-    const { is_public: isPublic, name } = request.query as { is_public?: string; name?: string }
-    const shown = !/^(false|0|f|no|off)$/i.test(isPublic ?? '') && (name === undefined || isVolumeType(name))
+    const { limit, marker, offset, filters } = parseListParams(request.query as RawQuery, sortKeys)
+    if (marker !== undefined && marker !== volumeTypeId)
+      throw badRequest(`Volume type id ${marker} could not be found.`)
+    const [isPublic, name] = [filters.get('is_public'), filters.get('name')]
+    // Nothing comes after the one type.
+    const onPage = limit > 0 && offset === 0 && marker === undefined
+    const shown = onPage && isWanted(isPublic) && (name === undefined || isVolumeType(name))
     return { volume_types: shown ? [volumeTypeView(request.caller?.isAdmin ?? false)] : [] }
   })
   app.get('/types/default', async (request) => ({ volume_type: volumeTypeView(request.caller?.isAdmin ?? false) }))
@@ -46,6 +55,14 @@ export function typeRoutes(app: FastifyInstance): void {
     requireType(request.params.typeId)
     return {}
   })
+}
+
+/** `None` (what clients send for "no matter"), or a flag. Throws 400. */
+function isWanted(isPublic: string | undefined): boolean {
+  if (isPublic === undefined || isPublic.toLowerCase() === 'none') return true
+  const flag = flagOf(isPublic)
+  if (flag === undefined) throw badRequest(`Invalid is_public filter [${isPublic}]`)
+  return flag
 }
 
 function requireType(id: string): void {

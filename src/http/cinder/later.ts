@@ -35,8 +35,9 @@ export function laterRoutes(app: FastifyInstance): void {
     throw new NotServed(what)
   }
   for (const [name, what] of Object.entries(later)) {
-    app.route({ method: [...methods], url: `/${name}`, handler: refuse(what) })
-    app.route({ method: [...methods], url: `/${name}/*`, handler: refuse(what) })
+    const config = { anyParameters: true }
+    app.route({ method: [...methods], url: `/${name}`, config, handler: refuse(what) })
+    app.route({ method: [...methods], url: `/${name}/*`, config, handler: refuse(what) })
   }
   const types = refuse('changes of volume types')
   app.post('/types', types)

@@ -1,6 +1,7 @@
 /** The form of block storage lists: `{"volumes": [...], "volumes_links": [{"rel": "next", ...}], "count": n}`. */
 
 import type { FastifyRequest } from 'fastify'
+import { badRequest } from './faults.js'
 import type { ListParams } from './list_params.js'
 import { since } from './microversion.js'
 import type { ViewContext } from './views/context.js'
@@ -23,12 +24,14 @@ export async function listAnswer<Item extends { id: string }>(
   },
 ): Promise<Record<string, unknown>> {
   const { collection, path, context, params, found, view, count } = list
+  if (params.withCount && context.microversion < since.count)
+    throw badRequest('with_count needs microversion 3.45 or above.')
   const items = found.slice(0, params.limit)
   const last = items.at(-1)
   const answer: Record<string, unknown> = { [collection]: items.map(view) }
   if (found.length > items.length && last !== undefined)
     answer[`${collection}_links`] = [{ rel: 'next', href: nextUrl(request, context, path, last.id) }]
-  if (params.withCount && context.microversion >= since.count) answer['count'] = await count()
+  if (params.withCount) answer['count'] = await count()
   return answer
 }
 

@@ -3,6 +3,9 @@
 import { badRequest } from './faults.js'
 import { flagOf } from './validation.js'
 
+/** More than there are columns to order by. */
+const sortKeysMax = 12
+
 /** What one answer holds at most (Cinder's osapi_max_limit). */
 export const limitMax = 1000
 
@@ -56,7 +59,7 @@ export function parseListParams<Key extends string>(raw: RawQuery, keys: Record<
       keys,
     ),
     allTenants: isAllTenants(take('all_tenants')),
-    withCount: flagOf(take('with_count') ?? 'false') ?? false,
+    withCount: isWithCount(take('with_count')),
     filters,
   }
 }
@@ -70,17 +73,31 @@ function wholeNumber(name: string, value: string | undefined): number | undefine
 
 function parseSort<Key extends string>(text: string | undefined, keys: Record<string, Key>): SortOrder<Key>[] {
   if (text === undefined) return []
-  return text
-    .split(',')
-    .slice(0, 8)
-    .map((part) => {
-      const [name = '', direction = 'desc'] = part.trim().split(':')
-      const key = Object.hasOwn(keys, name) ? keys[name] : undefined
-      if (key === undefined) throw badRequest(`Sort key supplied is not valid: '${name}'.`)
-      if (direction !== 'asc' && direction !== 'desc')
-        throw badRequest(`Invalid sort direction: '${direction}'. It must be 'asc' or 'desc'.`)
-      return { key, direction }
-    })
+  const parts = text.split(',')
+  if (parts.length > sortKeysMax)
+    throw badRequest(`Invalid sort: expected at most ${sortKeysMax} keys, got ${parts.length}.`)
+  return parts.map((part) => {
+    const [name = '', direction = 'desc'] = part.trim().split(':')
+    const key = Object.hasOwn(keys, name) ? keys[name] : undefined
+    if (key === undefined) throw badRequest(`Sort key supplied is not valid: '${name}'.`)
+    if (direction !== 'asc' && direction !== 'desc')
+      throw badRequest(`Invalid sort direction: '${direction}'. It must be 'asc' or 'desc'.`)
+    return { key, direction }
+  })
+}
+
+/** The value of a filter that goes by two names. Throws 400 when both are given and differ. */
+export function eitherOf(filters: ReadonlyMap<string, string>, name: string, alias: string): string | undefined {
+  const [value, other] = [filters.get(name), filters.get(alias)]
+  if (value !== undefined && other !== undefined && value !== other)
+    throw badRequest(`Invalid filters: ${name} and ${alias} are the same filter and have different values.`)
+  return value ?? other
+}
+
+function isWithCount(value: string | undefined): boolean {
+  const flag = value === undefined ? false : flagOf(value)
+  if (flag === undefined) throw badRequest(`with_count param must be a boolean; it is '${value}'`)
+  return flag
 }
 
 /** `?all_tenants` without a value means yes. */

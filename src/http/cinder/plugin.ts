@@ -10,12 +10,14 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { ApiOptions } from '../api.js'
 import { requireProject } from '../auth.js'
 import { describeError } from '../errors.js'
+import { refuseUnknownParameters } from '../parameters.js'
 import { attachmentRoutes } from './attachments.js'
 import { typeRoutes } from './default_type.js'
 import { badRequest, faultBody } from './faults.js'
 import { laterRoutes } from './later.js'
 import { metadataRoutes } from './metadata_routes.js'
 import { negotiateMicroversions } from './microversion.js'
+import { cinderParameters } from './parameters.js'
 import { quotaRoutes } from './quotas.js'
 import { serviceRoutes } from './services.js'
 import { snapshotActionRoutes } from './snapshot_actions.js'
@@ -30,7 +32,6 @@ export async function cinder(app: FastifyInstance, options: ApiOptions): Promise
     const { status, message } = describeError(error, request)
     return sendFault(reply, status, message)
   })
-  app.setNotFoundHandler((_request, reply) => sendFault(reply, 404, 'The resource could not be found.'))
 
   versionRoutes(app, options.urls)
   for (const prefix of ['/v3', '/v3/:projectId']) {
@@ -38,6 +39,7 @@ export async function cinder(app: FastifyInstance, options: ApiOptions): Promise
       async (v3) => {
         negotiateMicroversions(v3)
         v3.addHook('onRequest', requireOwnProject)
+        refuseUnknownParameters(v3, cinderParameters, (url) => url.slice(`/volume${prefix}`.length))
         await resourceRoutes(v3, options)
       },
       { prefix },

@@ -8,7 +8,7 @@ import type { ProjectCaller } from '../../core/records.js'
 import type { ApiOptions } from '../api.js'
 import { requireProject } from '../auth.js'
 import { volumeTypeName } from './default_type.js'
-import { CinderFault } from './faults.js'
+import { badRequest, CinderFault } from './faults.js'
 import { totalsOf } from './totals.js'
 import { flagOf } from './validation.js'
 
@@ -30,9 +30,12 @@ async function usageOf(core: Core, caller: ProjectCaller, projectId: string): Pr
 export function quotaRoutes(app: FastifyInstance, { core }: ApiOptions): void {
   app.get('/limits', async (request) => {
     const caller = requireProject(request)
-    const { project_id: asked } = request.query as { project_id?: string }
-    if (asked) requireOwn(caller, asked)
-    const used = await usageOf(core, caller, asked || caller.project.id)
+    const { project_id: projectId, tenant_id: tenantId } = request.query as { project_id?: string; tenant_id?: string }
+    if (projectId !== undefined && tenantId !== undefined && projectId !== tenantId)
+      throw badRequest('project_id and tenant_id are the same parameter and have different values.')
+    const asked = (projectId ?? tenantId) || caller.project.id
+    requireOwn(caller, asked)
+    const used = await usageOf(core, caller, asked)
     return {
       limits: {
         rate: [],
@@ -57,6 +60,8 @@ export function quotaRoutes(app: FastifyInstance, { core }: ApiOptions): void {
     const { targetId } = request.params
     requireOwn(caller, targetId)
     const { usage } = request.query as { usage?: string }
+    if (usage !== undefined && flagOf(usage) === undefined)
+      throw badRequest(`usage param must be a boolean; it is '${usage}'`)
     if (!flagOf(usage ?? '')) return { quota_set: { id: targetId, ...quotaSet(() => unlimited) } }
     const used = await usageOf(core, caller, targetId)
     const inUse: Record<string, number> = { ...used }

@@ -3,8 +3,8 @@
 import type { FastifyInstance } from 'fastify'
 import { requireAdmin, requireProject } from '../auth.js'
 import { availabilityZone, serviceHost, volumeHost } from './backend.js'
-import { knownFilters } from './filters.js'
 import { requireMicroversion, since } from './microversion.js'
+import { filters } from './parameters.js'
 import { flagOf } from './validation.js'
 import { cinderTime } from './views/time.js'
 
@@ -38,7 +38,8 @@ export function serviceRoutes(app: FastifyInstance): void {
 
   app.get('/scheduler-stats/get_pools', async (request) => {
     requireAdmin(request)
-    const { detail } = request.query as { detail?: string }
+    const { detail, name } = request.query as { detail?: string; name?: string }
+    if (name !== undefined && name !== volumeHost) return { pools: [] }
     if (!flagOf(detail ?? '')) return { pools: [{ name: volumeHost }] }
     return {
       pools: [
@@ -74,9 +75,9 @@ export function serviceRoutes(app: FastifyInstance): void {
     requireMicroversion(request, since.resourceFilters)
     const { resource } = request.query as { resource?: string }
     return {
-      resource_filters: Object.entries(knownFilters)
+      resource_filters: Object.entries(filters)
         .filter(([name]) => resource === undefined || resource === name)
-        .map(([name, filters]) => ({ resource: name, filters })),
+        .map(([name, known]) => ({ resource: name, filters: known })),
     }
   })
 }

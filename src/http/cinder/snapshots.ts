@@ -7,9 +7,9 @@ import type { ApiOptions } from '../api.js'
 import { requireProject } from '../auth.js'
 import { readJson } from '../body.js'
 import { badRequest } from './faults.js'
-import { judgeFilters, metadataFilter } from './filters.js'
+import { metadataFilter } from './filters.js'
 import { limitToFetch, listAnswer } from './list_answer.js'
-import { type ListParams, parseListParams, type RawQuery } from './list_params.js'
+import { eitherOf, type ListParams, parseListParams, type RawQuery } from './list_params.js'
 import { since } from './microversion.js'
 import { Flag, isTrue, judge, NullableMetadata, NullableText, Uuid } from './validation.js'
 import { viewContext } from './views/context.js'
@@ -69,7 +69,7 @@ export function snapshotRoutes(app: FastifyInstance, { core, urls }: ApiOptions)
   const list = async (request: FastifyRequest, detailed: boolean) => {
     const caller = requireProject(request)
     const params = parseListParams(request.query as RawQuery, sortKeys)
-    const query = snapshotQuery(params, request, caller.isAdmin)
+    const query = snapshotQuery(params)
     const context = viewContext(request, urls)
     const found = await core.snapshots.list(caller, { ...query, limit: limitToFetch(params) })
     return listAnswer(request, {
@@ -115,19 +115,18 @@ function isForced(request: FastifyRequest, force: Parameters<typeof isTrue>[0]):
   return true
 }
 
-function snapshotQuery(params: ListParams<SnapshotSortKey>, request: FastifyRequest, isAdmin: boolean): SnapshotQuery {
+function snapshotQuery(params: ListParams<SnapshotSortKey>): SnapshotQuery {
   const { filters, marker, offset, sort, allTenants } = params
-  const { microversion } = request
-  judgeFilters(filters, { resource: 'snapshot', microversion, isAdmin })
   return {
     marker: marker as SnapshotQuery['marker'],
     offset,
     sort: sort.length > 0 ? sort : undefined,
     allProjects: allTenants,
-    projectId: isAdmin ? (filters.get('project_id') ?? filters.get('tenant_id')) : undefined,
-    name: filters.get('name'),
+    projectId: eitherOf(filters, 'project_id', 'tenant_id'),
+    userId: filters.get('user_id'),
+    name: eitherOf(filters, 'name', 'display_name'),
     status: filters.get('status'),
     volumeId: filters.get('volume_id'),
-    metadata: microversion >= since.snapshotMetadataFilter ? metadataFilter(filters.get('metadata')) : undefined,
+    metadata: metadataFilter(filters.get('metadata')),
   }
 }

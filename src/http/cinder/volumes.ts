@@ -5,11 +5,12 @@ import type { VolumeQuery, VolumeSortKey } from '../../core/volumes.js'
 import type { ApiOptions } from '../api.js'
 import { requireProject } from '../auth.js'
 import { readJson } from '../body.js'
+import { queryParameter } from '../query.js'
 import { createVolume } from './create_volume.js'
 import { badRequest } from './faults.js'
-import { bootableFilter, judgeFilters, metadataFilter } from './filters.js'
+import { bootableFilter, metadataFilter } from './filters.js'
 import { limitToFetch, listAnswer } from './list_answer.js'
-import { type ListParams, parseListParams, type RawQuery } from './list_params.js'
+import { eitherOf, type ListParams, parseListParams, type RawQuery } from './list_params.js'
 import { requireMicroversion, since } from './microversion.js'
 import { totalsOf } from './totals.js'
 import { flagOf } from './validation.js'
@@ -44,7 +45,7 @@ export function volumeRoutes(app: FastifyInstance, { core, urls }: ApiOptions): 
   const list = async (request: FastifyRequest, detailed: boolean) => {
     const caller = requireProject(request)
     const params = parseListParams(request.query as RawQuery, sortKeys)
-    const query = volumeQuery(params, request, caller.isAdmin)
+    const query = volumeQuery(params, request)
     const context = viewContext(request, urls)
     const found = await core.volumes.list(caller, { ...query, limit: limitToFetch(params) })
     return listAnswer(request, {
@@ -64,7 +65,7 @@ export function volumeRoutes(app: FastifyInstance, { core, urls }: ApiOptions): 
     requireMicroversion(request, since.summary)
     const caller = requireProject(request)
     const params = parseListParams(request.query as RawQuery, sortKeys)
-    const totals = await totalsOf(core, caller, volumeQuery(params, request, caller.isAdmin))
+    const totals = await totalsOf(core, caller, volumeQuery(params, request))
     return {
       'volume-summary': {
         total_count: totals.count,
@@ -98,26 +99,26 @@ export function volumeRoutes(app: FastifyInstance, { core, urls }: ApiOptions): 
   })
 }
 
-/** False when it is not given. Throws 400 for what is no boolean. */
+/** Throws 400 for what is neither true nor false. */
 function flagParameter(request: FastifyRequest, name: string): boolean {
-  const text = (request.query as RawQuery)[name]
-  const value = text === undefined ? false : flagOf(String(text))
-  if (value === undefined) throw badRequest(`expected a boolean such as "true" for ${name}, got "${text}"`)
-  return value
+  const value = queryParameter(request, name)
+  const flag = value === undefined ? false : flagOf(value)
+  if (flag === undefined) throw badRequest(`${name} param must be a boolean; it is '${value}'`)
+  return flag
 }
 
-function volumeQuery(params: ListParams<VolumeSortKey>, request: FastifyRequest, isAdmin: boolean): VolumeQuery {
+function volumeQuery(params: ListParams<VolumeSortKey>, request: FastifyRequest): VolumeQuery {
   const { filters, marker, offset, sort, allTenants } = params
   const { microversion } = request
-  judgeFilters(filters, { resource: 'volume', microversion, isAdmin })
   return {
     marker: marker as VolumeQuery['marker'],
     offset,
     sort: sort.length > 0 ? sort : undefined,
     allProjects: allTenants,
-    projectId: isAdmin ? (filters.get('project_id') ?? filters.get('tenant_id')) : undefined,
+    projectId: eitherOf(filters, 'project_id', 'tenant_id'),
+    userId: filters.get('user_id'),
     ids: filters.has('id') ? [filters.get('id') as string] : undefined,
-    name: filters.get('name'),
+    name: eitherOf(filters, 'name', 'display_name'),
     status: filters.get('status'),
     bootable: bootableFilter(filters.get('bootable'), microversion >= since.strictBootableFilter),
     availabilityZone: filters.get('availability_zone'),

@@ -38,6 +38,7 @@ export function laterRoutes(app: FastifyInstance): void {
     app.route({
       method,
       url,
+      config: { anyParameters: true },
       handler: async (request) => {
         requireProject(request)
         throw new NotServed(what)

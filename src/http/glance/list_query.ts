@@ -8,6 +8,7 @@
 
 import type { Comparison, ImageQuery, ImageSortKey } from '../../core/images.js'
 import type { ImageId } from '../../lib/ids.js'
+import { splitChoices } from './choices.js'
 import { GlanceFault } from './faults.js'
 import { baseFields, visibilities } from './image_fields.js'
 import { type RawQuery, takeAll } from './raw_query.js'
@@ -26,36 +27,42 @@ const timeOperators = ['gt', 'gte', 'eq', 'neq', 'lt', 'lte'] as const
 const memberStatuses = ['pending', 'accepted', 'rejected', 'all'] as const
 const limitDefault = 25
 const limitMax = 1000
+/** Of one `in:` filter. */
+const choicesMax = 1000
+/** An image has no more tags and no more properties; each condition is a part of the query, whose depth is bounded. */
+const conditionsMax = 128
+const comparisonsMax = 16
+const sortsMax = sortKeys.length
 
 /** `limit` is always set. Throws 400. */
 export function parseListQuery(raw: RawQuery): ImageQuery & { limit: number } {
   const params = takeAll(raw)
   // Judged, and then without effect: images are not shared with members yet.
-  oneOf('status', params.last('member_status'), memberStatuses)
-  if (params.last('changes-since') !== undefined)
+  oneOf('status', params.one('member_status'), memberStatuses)
+  if (params.one('changes-since') !== undefined)
     throw new GlanceFault(400, 'The "changes-since" filter is no longer available on v2.')
 
-  const exactSize = count('size', params.last('size'))
+  const exactSize = count('size', params.one('size'))
   const query: ImageQuery & { limit: number } = {
-    limit: limitOf(params.last('limit')),
-    marker: params.last('marker') as ImageId | undefined,
-    sort: parseSort(params.last('sort'), params.all('sort_key'), params.all('sort_dir')),
-    id: choices(params.last('id')),
-    name: choices(params.last('name')),
-    status: choices(params.last('status')),
-    diskFormat: choices(params.last('disk_format')),
-    containerFormat: choices(params.last('container_format')),
-    visibility: oneOf('visibility value', params.last('visibility'), [...visibilities, 'all']),
-    owner: params.last('owner'),
-    protected: flag('protected', params.last('protected')),
-    hidden: flag('os_hidden', params.last('os_hidden')),
-    minSizeBytes: count('size_min', params.last('size_min')) ?? exactSize,
-    maxSizeBytes: count('size_max', params.last('size_max')) ?? exactSize,
-    md5: params.last('checksum'),
-    sha256: params.last('os_hash_value'),
-    tags: params.all('tag').map((tag) => tag.trim()),
-    createdAt: comparisons('created_at', params.all('created_at')),
-    updatedAt: comparisons('updated_at', params.all('updated_at')),
+    limit: limitOf(params.one('limit')),
+    marker: params.one('marker') as ImageId | undefined,
+    sort: parseSort(params.one('sort'), params.all('sort_key', sortsMax), params.all('sort_dir', sortsMax)),
+    id: choices(params.one('id')),
+    name: choices(params.one('name')),
+    status: choices(params.one('status')),
+    diskFormat: choices(params.one('disk_format')),
+    containerFormat: choices(params.one('container_format')),
+    visibility: oneOf('visibility value', params.one('visibility'), [...visibilities, 'all']),
+    owner: params.one('owner'),
+    protected: flag('protected', params.one('protected')),
+    hidden: flag('os_hidden', params.one('os_hidden')),
+    minSizeBytes: count('size_min', params.one('size_min')) ?? exactSize,
+    maxSizeBytes: count('size_max', params.one('size_max')) ?? exactSize,
+    md5: params.one('checksum'),
+    sha256: params.one('os_hash_value'),
+    tags: params.all('tag', conditionsMax).map((tag) => tag.trim()),
+    createdAt: comparisons('created_at', params.all('created_at', comparisonsMax)),
+    updatedAt: comparisons('updated_at', params.all('updated_at', comparisonsMax)),
   }
   query.properties = customProperties(params.rest())
   return query
@@ -65,8 +72,14 @@ function customProperties(rest: Map<string, string[]>): Record<string, string> |
   const properties: [string, string][] = []
   for (const [name, values] of rest) {
     if (baseFields.has(name)) throw new GlanceFault(400, `Images cannot be filtered by '${name}'.`)
-    properties.push([name, values.at(-1) as string])
+    if (values.length > 1) throw new GlanceFault(400, `Invalid filter '${name}': expected one, got ${values.length}.`)
+    properties.push([name, values[0] as string])
   }
+  if (properties.length > conditionsMax)
+    throw new GlanceFault(
+      400,
+      `Invalid filters: expected at most ${conditionsMax} properties, got ${properties.length}.`,
+    )
   return properties.length > 0 ? Object.fromEntries(properties) : undefined
 }
 
@@ -74,18 +87,17 @@ function parseSort(combined: string | undefined, keys: string[], directions: str
   if (combined !== undefined) {
     if (keys.length > 0 || directions.length > 0)
       throw new GlanceFault(400, 'Old and new sorting syntax cannot be combined')
-    return combined
-      .trim()
-      .split(',')
-      .slice(0, sortKeys.length)
-      .map((part) => {
-        const [key = '', direction = 'desc'] = part.split(':')
-        return { key: sortKey(key), direction: sortDirection(direction) }
-      })
+    const parts = combined.trim().split(',')
+    if (parts.length > sortsMax)
+      throw new GlanceFault(400, `Invalid sort: expected at most ${sortsMax} keys, got ${parts.length}.`)
+    return parts.map((part) => {
+      const [key = '', direction = 'desc'] = part.split(':')
+      return { key: sortKey(key), direction: sortDirection(direction) }
+    })
   }
   if (directions.length > 1 && directions.length !== keys.length)
     throw new GlanceFault(400, 'Number of sort dirs does not match the number of sort keys')
-  return (keys.length > 0 ? keys.slice(0, sortKeys.length) : ['created_at']).map((key, i) => ({
+  return (keys.length > 0 ? keys : ['created_at']).map((key, i) => ({
     key: sortKey(key),
     direction: sortDirection((directions.length > 1 ? directions[i] : directions[0]) ?? 'desc'),
   }))
@@ -108,20 +120,13 @@ function sortDirection(text: string): 'asc' | 'desc' {
 
 function choices(value: string | undefined): string[] | undefined {
   if (value === undefined) return undefined
-  return value.startsWith('in:') ? splitChoices(value.slice(3)) : [value]
-}
-
-/** Comma-separated; a value in double quotes may contain commas, and `\"` inside them is a quote. */
-function splitChoices(text: string): string[] {
-  const values: string[] = []
-  const part = /\s*(?:"((?:[^"\\]|\\.)*)"|([^",]*))\s*(,|$)/y
-  for (;;) {
-    const match = part.exec(text)
-    if (match === null) throw new GlanceFault(400, `Invalid filter value ${text}. The quote is not closed.`)
-    const [, quoted, plain = '', separator] = match
-    values.push(quoted === undefined ? plain.trim() : quoted.replace(/\\(.)/g, '$1'))
-    if (separator === '') return values
-  }
+  if (!value.startsWith('in:')) return [value]
+  const values = splitChoices(value.slice(3))
+  if (values === undefined)
+    throw new GlanceFault(400, `Invalid filter value ${value.slice(3)}. The quote is not closed.`)
+  if (values.length > choicesMax)
+    throw new GlanceFault(400, `Invalid filter value: expected at most ${choicesMax} values, got ${values.length}.`)
+  return values
 }
 
 function oneOf<T extends string>(what: string, value: string | undefined, allowed: readonly T[]): T | undefined {

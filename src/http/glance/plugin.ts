@@ -7,10 +7,12 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { ApiOptions } from '../api.js'
 import { requireCaller } from '../auth.js'
 import { describeError } from '../errors.js'
+import { refuseUnknownParameters } from '../parameters.js'
 import { dataRoutes } from './data.js'
 import { GlanceFault, renderFault } from './faults.js'
 import { imageRoutes } from './images.js'
 import { infoRoutes, laterRoutes } from './info.js'
+import { glanceParameters } from './parameters.js'
 import { schemaRoutes } from './schemas.js'
 import { actionRoutes, tagRoutes } from './tags_and_actions.js'
 import { versionRoutes } from './versions.js'
@@ -21,12 +23,12 @@ export async function glance(app: FastifyInstance, options: ApiOptions): Promise
     const headers = error instanceof GlanceFault ? error.headers : {}
     return sendFault(request, reply.headers(headers), status, message)
   })
-  app.setNotFoundHandler((request, reply) => sendFault(request, reply, 404, 'The resource could not be found.'))
 
   versionRoutes(app, options.urls)
   await app.register(
     async (v2) => {
       v2.addHook('onRequest', async (request) => void requireCaller(request))
+      refuseUnknownParameters(v2, glanceParameters, (url) => url.slice('/image/v2'.length))
       schemaRoutes(v2)
       imageRoutes(v2, options)
       dataRoutes(v2, options)

@@ -7,9 +7,14 @@ import type { ProjectId, RoleId, UserId } from '../../lib/ids.js'
 import type { ApiOptions } from '../api.js'
 import { requireAdmin, requireCaller } from '../auth.js'
 import { baseUrl } from '../base_url.js'
-import { Forbidden } from '../errors.js'
+import { BadParameter, Forbidden } from '../errors.js'
 import { queryParameter } from '../query.js'
 import { domainReference, listOf, roleBody } from './bodies.js'
+import { filtered, flagParameter } from './list_filters.js'
+import { identityParameters } from './parameters.js'
+
+/** Filters that no assignment passes: there are no groups, and no roles in a domain, in the system or inherited. */
+const assignmentsOfOthers = ['group.id', 'scope.domain.id', 'scope.system', 'scope.OS-INHERIT:inherited_to']
 
 type Triple = { Params: { project: string; user: string; role: string } }
 type Pair = { Params: { project: string; user: string } }
@@ -17,11 +22,8 @@ type Pair = { Params: { project: string; user: string } }
 export function addAssignments(app: FastifyInstance, { core, urls }: ApiOptions): void {
   app.get('/roles', async (request) => {
     requireAdmin(request)
-    const domain = queryParameter(request, 'domain_id')
-    // Roles belong to no domain.
-    const roles = domain === undefined ? await core.identity.roles({ name: queryParameter(request, 'name') }) : []
-    const bodies = roles.map((role) => roleBody(role, request, urls))
-    return listOf('roles', bodies, request, urls)
+    const bodies = (await core.identity.roles()).map((role) => roleBody(role, request, urls))
+    return listOf('roles', filtered(request, bodies, identityParameters['/roles']), request, urls)
   })
 
   app.get<{ Params: { role: string } }>('/roles/:role', async (request) => {
@@ -33,13 +35,16 @@ export function addAssignments(app: FastifyInstance, { core, urls }: ApiOptions)
     const caller = requireCaller(request)
     const userId = queryParameter(request, 'user.id')
     if (!caller.isAdmin && userId !== caller.user.id) throw new Forbidden('this needs the role admin')
-    const assignments = await core.identity.assignments({
-      userId,
-      projectId: queryParameter(request, 'scope.project.id'),
-      roleId: queryParameter(request, 'role.id'),
-    })
-    const names = queryParameter(request, 'include_names')
-    const withNames = names !== undefined && !/^(0|false)$/i.test(names)
+    const projectId = queryParameter(request, 'scope.project.id')
+    // All assignments are of users, in projects that have no others below them, and none is inherited.
+    if (flagParameter(request, 'include_subtree') && projectId === undefined)
+      throw new BadParameter('expected scope.project.id with include_subtree')
+    flagParameter(request, 'effective')
+    const nothing = assignmentsOfOthers.some((parameter) => queryParameter(request, parameter) !== undefined)
+    const assignments = nothing
+      ? []
+      : await core.identity.assignments({ userId, projectId, roleId: queryParameter(request, 'role.id') })
+    const withNames = flagParameter(request, 'include_names')
     const bodies = assignments.map((assignment) => ({
       ...assignmentBody(assignment, withNames),
       links: { assignment: `${baseUrl(request, urls)}/v3${pathOf(assignment)}` },

@@ -2,10 +2,11 @@
 
 import type { FastifyPluginAsync } from 'fastify'
 import type { ApiOptions } from '../api.js'
-import { NoSuchPath } from '../errors.js'
+import { refuseUnknownParameters } from '../parameters.js'
 import { addAssignments } from './assignments.js'
 import { addCatalog } from './catalog.js'
 import { keystoneErrorHandler } from './keystone_error.js'
+import { identityParameters } from './parameters.js'
 import { addProjects } from './projects.js'
 import { addTokens } from './tokens.js'
 import { addUsers } from './users.js'
@@ -16,9 +17,7 @@ export const identity: FastifyPluginAsync<ApiOptions> = async (app, options) => 
   addVersions(app, options)
   await app.register(
     async (v3) => {
-      v3.setNotFoundHandler(async () => {
-        throw new NoSuchPath()
-      })
+      refuseUnknownParameters(v3, identityParameters, (url) => url.slice('/v3'.length))
       addTokens(v3, options)
       addCatalog(v3, options)
       addUsers(v3, options)

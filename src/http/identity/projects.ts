@@ -5,23 +5,20 @@ import type { ApiOptions } from '../api.js'
 import { requireAdmin, requireCaller } from '../auth.js'
 import { readJsonObject } from '../body.js'
 import { DomainNotFound, Forbidden, NotServed } from '../errors.js'
-import { isTrue, queryParameter } from '../query.js'
+import { queryParameter } from '../query.js'
 import { defaultDomain, domainReference, listOf, projectBody } from './bodies.js'
 import { fieldsOf } from './fields.js'
-import { inDefaultDomain } from './users.js'
+import { filtered } from './list_filters.js'
+import { identityParameters } from './parameters.js'
 
 type ById = { Params: { id: string } }
 
 export function addProjects(app: FastifyInstance, { core, urls }: ApiOptions): void {
   app.get('/projects', async (request) => {
     requireAdmin(request)
-    const enabled = queryParameter(request, 'enabled')
-    const projects = await core.identity.projects({
-      name: queryParameter(request, 'name'),
-      enabled: enabled === undefined ? undefined : isTrue(enabled),
-    })
-    const bodies = inDefaultDomain(request) ? projects.map((project) => projectBody(project, request, urls)) : []
-    return listOf('projects', bodies, request, urls)
+    const projects = await core.identity.projects({ name: queryParameter(request, 'name') })
+    const bodies = projects.map((project) => projectBody(project, request, urls))
+    return listOf('projects', filtered(request, bodies, identityParameters['/projects']), request, urls)
   })
 
   app.post('/projects', async (request, reply) => {
@@ -61,8 +58,7 @@ export function addProjects(app: FastifyInstance, { core, urls }: ApiOptions): v
 
   app.get('/domains', async (request) => {
     requireAdmin(request)
-    const name = queryParameter(request, 'name')
-    const found = name === undefined || name === domainReference.name ? [defaultDomain(request, urls)] : []
+    const found = filtered(request, [defaultDomain(request, urls)], identityParameters['/domains'])
     return listOf('domains', found, request, urls)
   })
 

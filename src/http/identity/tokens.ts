@@ -9,7 +9,9 @@ import { readJsonObject } from '../body.js'
 import { Forbidden, TokenNotFound } from '../errors.js'
 import { queryParameter } from '../query.js'
 import { defaultDomain, domainReference, listOf, projectBody } from './bodies.js'
+import { filtered } from './list_filters.js'
 import { parseLogin } from './login_request.js'
+import { identityParameters } from './parameters.js'
 import { serviceCatalog } from './service_catalog.js'
 
 /** Strangers may send one, on as many connections as there are. */
@@ -43,12 +45,13 @@ export function addTokens(app: FastifyInstance, { core, urls, logins }: ApiOptio
   app.get('/auth/projects', async (request) => {
     const projects = await core.sessions.projectsOf(requireCaller(request))
     const bodies = projects.map((project) => projectBody(project, request, urls))
-    return listOf('projects', bodies, request, urls)
+    return listOf('projects', filtered(request, bodies, identityParameters['/auth/projects']), request, urls)
   })
 
   app.get('/auth/domains', async (request) => {
     requireCaller(request)
-    return listOf('domains', [defaultDomain(request, urls)], request, urls)
+    const found = filtered(request, [defaultDomain(request, urls)], identityParameters['/auth/domains'])
+    return listOf('domains', found, request, urls)
   })
 
   app.get('/auth/system', async (request) => {

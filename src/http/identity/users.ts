@@ -6,22 +6,20 @@ import type { ApiOptions } from '../api.js'
 import { requireAdmin, requireCaller } from '../auth.js'
 import { readJsonObject } from '../body.js'
 import { Forbidden, MalformedBody } from '../errors.js'
-import { isTrue, queryParameter } from '../query.js'
+import { queryParameter } from '../query.js'
 import { listOf, projectBody, userBody } from './bodies.js'
 import { type Fields, fieldsOf } from './fields.js'
+import { filtered } from './list_filters.js'
+import { identityParameters } from './parameters.js'
 
 type ById = { Params: { id: string } }
 
 export function addUsers(app: FastifyInstance, { core, urls, logins }: ApiOptions): void {
   app.get('/users', async (request) => {
     requireAdmin(request)
-    const enabled = queryParameter(request, 'enabled')
-    const users = await core.identity.users({
-      name: queryParameter(request, 'name'),
-      enabled: enabled === undefined ? undefined : isTrue(enabled),
-    })
-    const bodies = inDefaultDomain(request) ? users.map((user) => userBody(user, request, urls)) : []
-    return listOf('users', bodies, request, urls)
+    const users = await core.identity.users({ name: queryParameter(request, 'name') })
+    const bodies = users.map((user) => userBody(user, request, urls))
+    return listOf('users', filtered(request, bodies, identityParameters['/users']), request, urls)
   })
 
   app.post('/users', async (request, reply) => {
@@ -72,14 +70,8 @@ export function addUsers(app: FastifyInstance, { core, urls, logins }: ApiOption
         : (await core.identity.assignments({ userId: request.params.id })).map(({ project }) => project)
     const distinct = [...new Map(projects.map((project) => [project.id, project])).values()]
     const bodies = distinct.map((project) => projectBody(project, request, urls))
-    return listOf('projects', bodies, request, urls)
+    return listOf('projects', filtered(request, bodies, identityParameters['/users/:id/projects']), request, urls)
   })
-}
-
-/** A question about another domain than the one there is finds nothing. */
-export function inDefaultDomain(request: FastifyRequest): boolean {
-  const domain = queryParameter(request, 'domain_id')
-  return domain === undefined || domain === 'default'
 }
 
 function requireSelfOrAdmin(request: FastifyRequest, id: string) {

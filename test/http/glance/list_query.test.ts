@@ -68,6 +68,25 @@ t.test('values that make no sense are refused', async (t) => {
   }
 })
 
+t.test('a filter that is repeated where one counts is refused', async (t) => {
+  for (const name of ['name', 'status', 'limit', 'visibility', 'size_min', 'os_distro'])
+    t.throws(() => parseListQuery({ [name]: ['1', '1'] }), { name: 'GlanceFault', statusCode: 400 }, name)
+})
+
+t.test('more conditions than an image can meet are refused', async (t) => {
+  const many = (count: number) => Array.from({ length: count }, (_, i) => `x${i}`)
+  t.equal(parseListQuery({ tag: many(128) }).tags?.length, 128)
+  const properties = Object.fromEntries(many(129).map((name) => [name, 'v']))
+  for (const query of [
+    { tag: many(129) },
+    properties,
+    { created_at: Array.from({ length: 17 }, () => 'gt:2026-01-02T03:04:05Z') },
+    { name: `in:${many(1001).join(',')}` },
+    { sort: Array.from({ length: 9 }, () => 'name').join(',') },
+  ])
+    t.throws(() => parseListQuery(query), { name: 'GlanceFault', statusCode: 400 })
+})
+
 t.test('a page is never longer than a thousand', async (t) => {
   t.equal(parseListQuery({ limit: '999999' }).limit, 1000)
   t.equal(parseListQuery({ limit: '0' }).limit, 0)

@@ -91,9 +91,9 @@ t.test('listings', async (t) => {
     })
   })
 
-  t.test('too high a limit is 412, no number is no limit', async (t) => {
+  t.test('too high a limit is 412, and one that is no number 400', async (t) => {
     t.match(await ask('box?limit=10001'), { status: 412, text: 'Maximum limit is 10000' })
-    t.same(await list(t, { limit: 'many' }), names)
+    t.match(await ask('box?limit=many'), { status: 400, text: 'Invalid limit: many' })
   })
 
   t.test('an object that is deleted or replaced is listed as it is now', async (t) => {
