@@ -125,13 +125,40 @@ export async function readBody(request: FastifyRequest, maxBytes: number): Promi
 
 /** Whatever the Content-Type says. Throws 400 when it is not JSON. */
 export async function readJson(request: FastifyRequest, maxBytes = jsonBytesMax): Promise<unknown> {
-  const text = (await readBody(request, maxBytes)).toString('utf8')
+  return parseJson(await readBody(request, maxBytes))
+}
+
+const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
+const halfAPair = /\p{Surrogate}/u
+const surrogateEscape = /\\u[dD][89a-fA-F]/
+
+/**
+ * Throws MalformedBody for what is not JSON in UTF-8 (RFC 8259, 8.1), and for half a surrogate pair: what is not a character
+ * would be stored as U+FFFD, and then different texts (passwords, names) would be equal.
+ */
+export function parseJson(bytes: Uint8Array): unknown {
+  const text = decoded(bytes)
   if (nestsTooDeep(text)) throw new MalformedBody('the request body is nested too deep')
   try {
-    return JSON.parse(text)
-  } catch {
-    throw new MalformedBody('the request body is not valid JSON')
+    return surrogateEscape.test(text) ? JSON.parse(text, requireCharacters) : JSON.parse(text)
+  } catch (error) {
+    throw error instanceof MalformedBody ? error : new MalformedBody('the request body is not valid JSON')
   }
+}
+
+function decoded(bytes: Uint8Array): string {
+  try {
+    return utf8.decode(bytes)
+  } catch {
+    throw new MalformedBody('the request body is not valid UTF-8')
+  }
+}
+
+/** As a reviver of JSON.parse: sees every name and value. */
+function requireCharacters(name: string, value: unknown): unknown {
+  if (halfAPair.test(name) || (typeof value === 'string' && halfAPair.test(value)))
+    throw new MalformedBody('expected characters, got half a surrogate pair')
+  return value
 }
 
 /** Like `readJson`, and it must be an object. */

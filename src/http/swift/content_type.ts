@@ -1,6 +1,6 @@
 /** What an object's name says about its type when the client says nothing (as Swift does by Python's mimetypes). */
 
-const byExtension: Readonly<Record<string, string>> = {
+const types = {
   avi: 'video/x-msvideo',
   bin: 'application/octet-stream',
   bmp: 'image/bmp',
@@ -56,7 +56,10 @@ const byExtension: Readonly<Record<string, string>> = {
   zip: 'application/zip',
 }
 
+/** A map, since clients choose the extensions: `constructor` is none. */
+const byExtension: ReadonlyMap<string, string> = new Map(Object.entries(types))
+
 export function guessContentType(objectName: string): string {
   const extension = /\.([A-Za-z0-9]+)$/.exec(objectName)?.[1]?.toLowerCase()
-  return (extension !== undefined && byExtension[extension]) || 'application/octet-stream'
+  return byExtension.get(extension ?? '') ?? 'application/octet-stream'
 }

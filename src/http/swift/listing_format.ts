@@ -12,13 +12,14 @@ type Row = Record<string, Field>
 
 /** `?format=` decides, else Accept. Throws 406 when the client takes none of ours. */
 export function listingFormat(request: FastifyRequest, format: string | undefined): ListingFormat {
-  if (format) {
-    const known: Record<string, ListingFormat> = { json: 'application/json', xml: 'application/xml' }
-    return known[format.toLowerCase()] ?? 'text/plain'
-  }
+  if (format) return formats.get(format.toLowerCase()) ?? 'text/plain'
   return acceptedFormat(request.headers.accept)
 }
 
+const formats: ReadonlyMap<string, ListingFormat> = new Map([
+  ['json', 'application/json'],
+  ['xml', 'application/xml'],
+])
 const offered: ListingFormat[] = ['text/plain', 'application/json', 'application/xml', 'text/xml']
 
 function acceptedFormat(accept: string | undefined): ListingFormat {

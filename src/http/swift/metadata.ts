@@ -27,7 +27,7 @@ export interface MetadataChange {
 
 /** Reads and judges the request's metadata headers. Throws 400 in Swift's words. */
 export function metadataChange(headers: IncomingHttpHeaders, owner: MetadataOwner): MetadataChange {
-  const set: Metadata = {}
+  const set = new Map<string, string>()
   const remove: string[] = []
   const prefix = `x-${owner}-meta-`
   const removePrefix = `x-remove-${owner}-meta-`
@@ -44,10 +44,12 @@ export function metadataChange(headers: IncomingHttpHeaders, owner: MetadataOwne
     }
     // An object's metadata is replaced as a whole, so that there an empty value only means that it is not there.
     if (value === '') remove.push(name)
-    else set[name] = value
+    else set.set(name, value)
   }
-  checkMetadataSize(set)
-  return { set, remove: remove.filter((name) => !(name in set)) }
+  // fromEntries defines members: a name like __proto__ is one as any other.
+  const values: Metadata = Object.fromEntries(set)
+  checkMetadataSize(values)
+  return { set: values, remove: remove.filter((name) => !set.has(name)) }
 }
 
 /** Throws 400 when what would be stored is too much; also to be asked of the outcome of a change. */

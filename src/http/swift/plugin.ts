@@ -60,7 +60,7 @@ export const swift: FastifyPluginAsync<ApiOptions> = async (app, options) => {
 }
 
 function handlerOf<T>(methods: Methods<T>, request: FastifyRequest): Handler<T> {
-  const handler = methods[request.method]
+  const handler = Object.hasOwn(methods, request.method) ? methods[request.method] : undefined
   if (handler === undefined) throw new SwiftError(405, undefined, { allow: Object.keys(methods).join(', ') })
   return handler
 }
