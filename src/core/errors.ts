@@ -26,6 +26,7 @@ export const InvalidArgument = defineError('invalid_argument', 400, '%s')
 
 // Resources
 export const ResourceNotFound = defineError('resource_not_found', 404, 'there is no resource %s')
+export const KeepsChanging = defineError('keeps_changing', 503, '%s changes faster than it can be opened; try again')
 export const SizeTooSmall = defineError(
   'size_too_small',
   400,

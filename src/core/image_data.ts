@@ -13,13 +13,12 @@ import {
   ImageNotReady,
   InvalidArgument,
   LocationMismatch,
-  ResourceNotFound,
   UploadTruncated,
 } from './errors.js'
 import { objectLocation, parseLocation } from './image_location.js'
 import { imageRow, ownImageRow, toImages } from './image_rows.js'
 import { type ObjectRef, readObject } from './objects.js'
-import { type OpenData, openData } from './open_data.js'
+import { type OpenData, openCurrent, openData } from './open_data.js'
 import { type ByteSource, type Image, type ProjectCaller, volumeStatuses } from './records.js'
 import { snapshotRow } from './snapshot_rows.js'
 import type { Tree } from './tree.js'
@@ -106,19 +105,14 @@ export class ImageData {
   }
 
   async open(caller: ProjectCaller, id: string): Promise<OpenImage> {
-    for (;;) {
+    return openCurrent(`the image ${id}`, async () => {
       const row = await imageRow(this.#catalog.db, caller, id)
       if (row.status === 'deactivated' && !caller.isAdmin) throw new ImageDeactivated(row.id)
       const [image] = (await toImages(this.#catalog.db, [row])) as [Image]
       const { resourceId, sizeBytes } = image
       if (resourceId === null || sizeBytes === null) throw new ImageNotReady(image.id, image.status)
-      try {
-        return { image, ...openData(this.#tree, { resourceId, sizeBytes }) }
-      } catch (error) {
-        // Deleted just now: the next look says so.
-        if (!(error instanceof ResourceNotFound)) throw error
-      }
-    }
+      return { image, ...openData(this.#tree, { resourceId, sizeBytes }) }
+    })
   }
 
   /**

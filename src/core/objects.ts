@@ -13,11 +13,10 @@ import {
   InvalidArgument,
   ObjectExists,
   ObjectNotFound,
-  ResourceNotFound,
   UploadTooLarge,
   UploadTruncated,
 } from './errors.js'
-import { type ByteRange, type OpenData, openBytes, openData } from './open_data.js'
+import { type ByteRange, type OpenData, openBytes, openCurrent, openData } from './open_data.js'
 import type { ByteSource, KeptHeaders, Metadata, ProjectCaller, StoredObject } from './records.js'
 import { SmallContent, smallBytesMax } from './small_content.js'
 import type { Tree } from './tree.js'
@@ -115,16 +114,11 @@ export class Objects {
 
   /** For reading. The caller must close it. */
   async open(caller: ProjectCaller, ref: ObjectRef): Promise<OpenObject> {
-    for (;;) {
+    return openCurrent(`the object ${ref.object}`, async () => {
       const object = readObject(this.#catalog.db, caller, ref)
-      try {
-        if (object.sizeBytes <= smallBytesMax) return { object, ...openBytes(await this.#bytesOf(object)) }
-        return { object, ...openData(this.#tree, object) }
-      } catch (error) {
-        // Replaced or deleted just now: the next look tells which.
-        if (!(error instanceof ResourceNotFound)) throw error
-      }
-    }
+      if (object.sizeBytes <= smallBytesMax) return { object, ...openBytes(await this.#bytesOf(object)) }
+      return { object, ...openData(this.#tree, object) }
+    })
   }
 
   /** POST: metadata is replaced as a whole; headers too when given; contentType when given. */

@@ -3,6 +3,7 @@
 import { Readable } from 'node:stream'
 import type { ByteRange, Reading, Sending } from '../engine/reading.js'
 import type { ResourceId } from '../lib/ids.js'
+import { KeepsChanging, ResourceNotFound } from './errors.js'
 import type { Tree } from './tree.js'
 
 export type { ByteRange, Sending }
@@ -21,6 +22,24 @@ export interface OpenData {
   direct?: DirectData | undefined
   /** Must be called when no stream is read any more (a stream's end does not do it). Idempotent. */
   close(): void
+}
+
+/** A name that is given other data this often in a row, while it is being opened, is under attack. */
+const openTriesMax = 16
+
+/**
+ * Reads the catalog and opens what it names, by `open`; and once more when that was replaced or deleted in between, because
+ * the next look tells which. Throws KeepsChanging after some tries.
+ */
+export async function openCurrent<T>(name: string, open: () => Promise<T>): Promise<T> {
+  for (let tries = 0; tries < openTriesMax; tries++) {
+    try {
+      return await open()
+    } catch (error) {
+      if (!(error instanceof ResourceNotFound)) throw error
+    }
+  }
+  throw new KeepsChanging(name)
 }
 
 /** What was read as a whole. */

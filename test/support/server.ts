@@ -4,7 +4,7 @@
  */
 
 import { mkdtemp, rm } from 'node:fs/promises'
-import type { AddressInfo } from 'node:net'
+import type { AddressInfo, Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Core } from '../../src/core/core.js'
@@ -34,6 +34,8 @@ export interface TestServer {
   /** OS_* variables for the stock clients. */
   environment(as?: Credentials): Record<string, string>
   counters(): NativeCounters
+  /** The server's ends of its HTTP connections. */
+  connections(): Socket[]
   /** The paths that the server answers, as Fastify knows them; `ID` stands for each parameter. */
   routes(): string[]
   /** Ends the server in order, before the test does. */
@@ -73,6 +75,11 @@ export async function startServer(t: Teardown, options: TestServerOptions = {}):
   const { core, engine } = store
   const admin = await createUser(core, { name: 'admin', role: 'admin' })
   const app = await createApp({ core, log, closeGraceMs: 1000, ...appOptions })
+  const sockets = new Set<Socket>()
+  app.server.on('connection', (socket: Socket) => {
+    sockets.add(socket)
+    socket.once('close', () => sockets.delete(socket))
+  })
   await app.listen({ host: '127.0.0.1', port: 0 })
   if (nbd) await openTenantDoor(store)
   core.startBackground()
@@ -96,6 +103,7 @@ export async function startServer(t: Teardown, options: TestServerOptions = {}):
     routes: () => pathsOf(app.printRoutes({ commonPrefix: false })),
     close,
     counters: () => engine.counters(),
+    connections: () => [...sockets],
     layers: async () => (await engine.layers()).length,
   }
 }

@@ -1,11 +1,14 @@
 /** Image data: upload and download, streamed with back-pressure both ways. */
 
-import type { FastifyInstance } from 'fastify'
+import type { Readable } from 'node:stream'
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import type { OpenImage } from '../../core/images.js'
 import type { ByteRange } from '../../core/objects.js'
 import type { ApiOptions } from '../api.js'
 import { requireProject } from '../auth.js'
 import { contentLength } from '../body.js'
 import { bytesFor } from '../direct_body.js'
+import { sendOpened } from '../opened.js'
 import { GlanceFault } from './faults.js'
 import { storeId } from './image_view.js'
 
@@ -39,22 +42,25 @@ export function dataRoutes(app: FastifyInstance, { core }: ApiOptions): void {
     if (image.resourceId === null) return reply.code(204).send()
 
     const open = await core.images.open(caller, imageId)
-    // Whatever becomes of the answer (sent, refused, abandoned by the client), the image is let go of.
-    reply.raw.once('close', () => open.close())
-    const sizeBytes = open.image.sizeBytes ?? 0
-    const range = parseRange(request.headers.range, sizeBytes)
-    void reply.type('application/octet-stream').header('Accept-Ranges', 'bytes')
-    if (range === undefined) {
-      if (open.image.md5 !== null) void reply.header('Content-MD5', open.image.md5)
-      const all = { start: 0, end: sizeBytes }
-      return reply.header('Content-Length', sizeBytes).send(bytesFor(request, open, all))
-    }
-    return reply
-      .code(206)
-      .header('Content-Range', `bytes ${range.start}-${range.end - 1}/${sizeBytes}`)
-      .header('Content-Length', range.end - range.start)
-      .send(bytesFor(request, open, range))
+    return sendOpened(open, reply, () => answer(open, request, reply))
   })
+}
+
+/** What is to be sent, its headers set. */
+function answer(open: OpenImage, request: FastifyRequest, reply: FastifyReply): Readable {
+  const sizeBytes = open.image.sizeBytes ?? 0
+  const range = parseRange(request.headers.range, sizeBytes)
+  void reply.type('application/octet-stream').header('Accept-Ranges', 'bytes')
+  if (range === undefined) {
+    if (open.image.md5 !== null) void reply.header('Content-MD5', open.image.md5)
+    void reply.header('Content-Length', sizeBytes)
+    return bytesFor(request, open, { start: 0, end: sizeBytes })
+  }
+  void reply
+    .code(206)
+    .header('Content-Range', `bytes ${range.start}-${range.end - 1}/${sizeBytes}`)
+    .header('Content-Length', range.end - range.start)
+  return bytesFor(request, open, range)
 }
 
 /** One range (RFC 9110, 14.1.2). undefined: all of it. Throws 416 for what is not one satisfiable range of bytes. */

@@ -6,6 +6,7 @@ import type { Core } from '../../core/core.js'
 import type { OpenObject } from '../../core/objects.js'
 import type { StoredObject } from '../../core/records.js'
 import { bytesFor } from '../direct_body.js'
+import { sendOpened } from '../opened.js'
 import { checkReadConditions, rangeStillApplies } from './conditional.js'
 import { SwiftError } from './errors.js'
 import { newBoundary, notModifiedHeaders, objectHeaders, validatorOf } from './object_headers.js'
@@ -20,23 +21,18 @@ export async function headObject(core: Core, target: ObjectTarget, request: Fast
 
 export async function getObject(core: Core, target: ObjectTarget, request: FastifyRequest, reply: FastifyReply) {
   const open = await core.objects.open(target.caller, target)
-  try {
-    return answer(open, request, reply)
-  } catch (error) {
-    open.close()
-    throw error
-  }
+  return sendOpened(open, reply, () => answer(open, request, reply))
 }
 
-/** The stream that is sent closes the object, however it ends; without a stream nothing is open. */
-function answer(open: OpenObject, request: FastifyRequest, reply: FastifyReply): FastifyReply {
+/** What is to be sent, its headers set. */
+function answer(open: OpenObject, request: FastifyRequest, reply: FastifyReply): Readable | Buffer {
   const { object } = open
   checkReadConditions(request.headers, validatorOf(object), notModifiedHeaders(object))
   void reply.headers(objectHeaders(object))
   const ranges = wantedRanges(object, request)
   if (ranges === undefined) {
-    const all = { start: 0, end: object.sizeBytes }
-    return send(open, reply.header('content-length', object.sizeBytes), bytesOf(request, open, all))
+    void reply.header('content-length', object.sizeBytes)
+    return bytesOf(request, open, { start: 0, end: object.sizeBytes })
   }
   const [range] = ranges
   if (range === undefined) {
@@ -48,7 +44,7 @@ function answer(open: OpenObject, request: FastifyRequest, reply: FastifyReply):
       'content-range': contentRange(range, object.sizeBytes),
       'content-length': range.end - range.start,
     })
-    return send(open, reply, bytesOf(request, open, range))
+    return bytesOf(request, open, range)
   }
   const frame = multipartFrame(ranges, {
     boundary: newBoundary(request.id),
@@ -56,7 +52,7 @@ function answer(open: OpenObject, request: FastifyRequest, reply: FastifyReply):
     sizeBytes: object.sizeBytes,
   })
   void reply.headers({ 'content-type': frame.contentType, 'content-length': frame.lengthBytes })
-  return send(open, reply, Readable.from(multipartBytes(open, frame), { objectMode: false }))
+  return Readable.from(multipartBytes(open, frame), { objectMode: false })
 }
 
 function wantedRanges(object: StoredObject, request: FastifyRequest): ByteRange[] | undefined {
@@ -75,13 +71,6 @@ function bytesOf(request: FastifyRequest, open: OpenObject, range: ByteRange): R
   const { whole, object } = open
   if (whole === undefined || !mediaType.test(object.contentType)) return bytesFor(request, open, range)
   return whole.subarray(range.start, range.end)
-}
-
-function send(open: OpenObject, reply: FastifyReply, bytes: Readable | Buffer): FastifyReply {
-  if (Buffer.isBuffer(bytes)) return reply.send(bytes)
-  // 'close' comes in every case: after the end, after an error, and when the client hangs up before the first byte.
-  bytes.once('close', () => open.close())
-  return reply.send(bytes)
 }
 
 async function* multipartBytes(open: OpenObject, frame: MultipartBody): AsyncGenerator<Buffer> {
