@@ -7,6 +7,7 @@
 
 import type { TLSSocket } from 'node:tls'
 import type { FastifyRequest } from 'fastify'
+import { withoutTrailingSlashes } from '../lib/addresses.js'
 
 export interface UrlSettings {
   /** Such as `https://cloud.example.org/storage`; no trailing slash needed. */
@@ -19,7 +20,7 @@ const wellFormedHost = /^(?:[A-Za-z0-9._~-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::\
 
 /** Answers scheme, host and path prefix without a trailing slash. */
 export function baseUrl(request: FastifyRequest, settings: UrlSettings): string {
-  if (settings.publicUrl) return settings.publicUrl.replace(/\/+$/, '')
+  if (settings.publicUrl) return withoutTrailingSlashes(settings.publicUrl)
   let scheme = (request.raw.socket as Partial<TLSSocket>).encrypted ? 'https' : 'http'
   let host = request.raw.headers.host
   if (settings.trustProxy) {

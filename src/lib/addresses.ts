@@ -70,6 +70,13 @@ export function isLoopback(host: string): boolean {
   return host === 'localhost'
 }
 
+/** A URL that paths can be appended to. */
+export function withoutTrailingSlashes(url: string): string {
+  let end = url.length
+  while (url[end - 1] === '/') end -= 1
+  return url.slice(0, end)
+}
+
 /** Where others reach what listens on every address of this machine. */
 export function reachable({ host, port }: HostPort, name: string): HostPort {
   return { host: host === '0.0.0.0' || host === '::' ? name : host, port }

@@ -18,6 +18,7 @@ import {
   parseListenAddress,
   type TlsMode,
   tlsModes,
+  withoutTrailingSlashes,
 } from './addresses.js'
 import { asError, defineError } from './errors.js'
 import { type LogLevel, logLevels } from './log.js'
@@ -446,5 +447,5 @@ function url(value: unknown): string {
   if (!URL.canParse(given) || !/^https?:$/.test(new URL(given).protocol)) {
     throw new Error(`expected a URL with http or https but received ${JSON.stringify(value)}`)
   }
-  return given.replace(/\/+$/, '')
+  return withoutTrailingSlashes(given)
 }

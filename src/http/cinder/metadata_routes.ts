@@ -108,10 +108,15 @@ function tag(request: FastifyRequest, reply: FastifyReply, metadata: MetadataRec
   if (request.microversion >= since.metadataEtag) void reply.header('ETag', etagOf(metadata))
 }
 
+/** Of If-Match. */
+export function entityTags(condition: string): string[] {
+  return condition.split(',').map((text) => text.trim().replace(/^"(.*)"$/, '$1'))
+}
+
 function requireMatch(request: FastifyRequest, metadata: MetadataRecord): void {
   const condition = request.headers['if-match']
   if (condition === undefined || request.microversion < since.metadataEtag) return
-  const tags = condition.split(',').map((text) => text.trim().replace(/^"(.*)"$/, '$1'))
+  const tags = entityTags(condition)
   if (!tags.includes('*') && !tags.includes(etagOf(metadata)))
     throw new CinderFault(412, 'The metadata has been changed by somebody else.')
 }

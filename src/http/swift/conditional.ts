@@ -75,9 +75,13 @@ export function normalizeEtag(tag: string): string {
     .toLowerCase()
 }
 
+/** The longest form, with the longest name of a day, has half of that. */
+const httpDateLengthMax = 64
+
 function parseHttpDate(header: string | undefined): number | undefined {
   // Date.parse alone takes "1" for a date; an HTTP date begins with the name of a day (RFC 9110, 5.6.7).
-  if (header === undefined || !/^\s*[A-Za-z]{3,9},?\s/.test(header)) return undefined
+  if (header === undefined || header.length > httpDateLengthMax || !/^\s*[A-Za-z]{3,9},?\s/.test(header))
+    return undefined
   // asctime dates name no zone; they mean GMT all the same.
   const milliseconds = Date.parse(/(GMT|UTC|[+-]\d{4})\s*$/i.test(header) ? header : `${header} GMT`)
   return Number.isNaN(milliseconds) ? undefined : Math.floor(milliseconds / 1000)

@@ -39,9 +39,15 @@ function credentialsOf(request: FastifyRequest): { project: string; user: string
   const { headers } = request
   const login = headers['x-auth-user'] ?? headers['x-storage-user']
   const key = headers['x-auth-key'] ?? headers['x-storage-pass']
-  const match = /^([^:]+):(.+)$/.exec(typeof login === 'string' ? headerText(login) : '')
-  if (!match || typeof key !== 'string' || key === '') throw refusal()
-  return { project: match[1] as string, user: match[2] as string, key: headerText(key) }
+  const named = typeof login === 'string' ? credentialsIn(headerText(login)) : undefined
+  if (named === undefined || typeof key !== 'string' || key === '') throw refusal()
+  return { ...named, key: headerText(key) }
+}
+
+/** Of `project:user`; undefined: one of the two is missing. */
+export function credentialsIn(login: string): { project: string; user: string } | undefined {
+  const [, project, user] = /^([^:]+):(.+)$/.exec(login) ?? []
+  return project === undefined || user === undefined ? undefined : { project, user }
 }
 
 function refusal(): SwiftError {

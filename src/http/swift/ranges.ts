@@ -21,10 +21,10 @@ export function parseRanges(header: string | undefined, sizeBytes: number): Byte
   if (!match) return undefined
   const ranges: ByteRange[] = []
   for (const part of (match[1] as string).split(',')) {
-    const bounds = /^\s*(\d*)\s*-\s*(\d*)\s*$/.exec(part)
-    if (!bounds) return undefined
-    const [, first = '', last = ''] = bounds
-    if (first === '' && last === '') return undefined
+    const dash = part.indexOf('-')
+    if (dash < 0) return undefined
+    const [first, last] = [part.slice(0, dash).trim(), part.slice(dash + 1).trim()]
+    if (!areDigits(first) || !areDigits(last) || (first === '' && last === '')) return undefined
     if (first === '') {
       const suffixBytes = Number(last)
       if (suffixBytes > 0 && sizeBytes > 0) ranges.push({ start: Math.max(0, sizeBytes - suffixBytes), end: sizeBytes })
@@ -37,6 +37,8 @@ export function parseRanges(header: string | undefined, sizeBytes: number): Byte
   }
   return isAbusive(ranges) ? [] : ranges
 }
+
+const areDigits = (text: string): boolean => /^\d*$/.test(text)
 
 function isAbusive(ranges: ByteRange[]): boolean {
   if (ranges.length > maxRanges) return true
