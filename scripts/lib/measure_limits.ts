@@ -62,7 +62,7 @@ async function adminOf({ core }: Store): Promise<ProjectCaller> {
   const [user] = await core.identity.users()
   const [assignment] = await core.identity.assignments({ userId: user?.id ?? '' })
   if (user === undefined || assignment === undefined) throw new Error('the first start made no admin')
-  return { user, project: assignment.project, roles: [assignment.role], isAdmin: true, canWrite: true }
+  return { user, project: assignment.project, roles: [assignment.role], isAdmin: true, canWrite: true, canRead: true }
 }
 
 async function makeVolumes({ core }: Store, caller: ProjectCaller) {

@@ -88,7 +88,10 @@ export interface TokenRow {
   /** With commas between. */
   methods: string
   audit_id: string
+  /** Of the first token of the chain. */
   parent_audit_id: string | null
+  /** Of the token that this one was obtained with; it is deleted with that one. */
+  parent_hash: string | null
   issued_at: number
   expires_at: number
 }

@@ -1,5 +1,6 @@
 /**
- * Users, projects, roles and assignments. Functions that change something are for admins; the door checks `caller.isAdmin`.
+ * Users, projects, roles and assignments. Functions that change something are for administrators: `by` is the caller, whose rights
+ * are checked in the transaction that changes something. Without `by` it is the server itself or its operator who asks.
  *
  * There is one domain: id `default`, name `Default`. There are three roles: `admin`, `member`, `reader`.
  */
@@ -15,8 +16,11 @@ import {
   RoleNotFound,
   UserNotFound,
 } from './errors.js'
+import { toProject, toUser } from './identity_rows.js'
 import type { Passwords } from './passwords.js'
-import type { Assignment, Project, Role, User } from './records.js'
+import type { Assignment, Caller, Project, Role, User } from './records.js'
+import { requireStillAdmin } from './rights.js'
+import { deleteTokens } from './token_rows.js'
 
 export const roleNames = ['admin', 'member', 'reader'] as const
 export type RoleName = (typeof roleNames)[number]
@@ -61,15 +65,23 @@ export class Identity {
   }
 
   /** Throws NameTaken, BadPassword, InvalidArgument, ProjectNotFound. */
-  async createUser(user: NewUser): Promise<User> {
+  async createUser(user: NewUser, by?: Caller): Promise<User> {
     const passwordHash = await this.#passwords.hash(user.password)
-    return this.#catalog.transaction((tx) => insertUser(tx, user, passwordHash))
+    return this.#catalog.transaction(async (tx) => {
+      if (by !== undefined) requireStillAdmin(tx.db, by)
+      return insertUser(tx, user, passwordHash)
+    })
   }
 
   /** A new password, a disabled user: all its tokens are revoked. */
-  async updateUser(id: string, change: { [Field in keyof NewUser]?: NewUser[Field] | undefined }): Promise<User> {
+  async updateUser(
+    id: string,
+    change: { [Field in keyof NewUser]?: NewUser[Field] | undefined },
+    by?: Caller,
+  ): Promise<User> {
     const passwordHash = change.password === undefined ? undefined : await this.#passwords.hash(change.password)
     return this.#catalog.transaction(async ({ db }) => {
+      if (by !== undefined) requireStillAdmin(db, by)
       const row = await userRow(db, id)
       if (change.name !== undefined && change.name !== row.name) await nameMustBeFree(db, 'user', change.name)
       if (change.defaultProjectId) await projectRow(db, change.defaultProjectId)
@@ -84,15 +96,16 @@ export class Identity {
       }
       await db.updateTable('users').set(next).where('id', '=', row.id).execute()
       if (passwordHash !== undefined || change.enabled === false) {
-        await db.deleteFrom('tokens').where('user_id', '=', row.id).execute()
+        await deleteTokens(db, 'user_id', row.id)
       }
       return toUser(next)
     })
   }
 
   /** Its tokens and roles go with it. Throws UserNotFound. */
-  async deleteUser(id: string): Promise<void> {
+  async deleteUser(id: string, by?: Caller): Promise<void> {
     await this.#catalog.transaction(async ({ db }) => {
+      if (by !== undefined) requireStillAdmin(db, by)
       await userRow(db, id)
       await db
         .deleteFrom('users')
@@ -117,16 +130,21 @@ export class Identity {
   }
 
   /** Throws NameTaken, InvalidArgument. */
-  async createProject(project: NewProject): Promise<Project> {
-    return this.#catalog.transaction((tx) => insertProject(tx, project))
+  async createProject(project: NewProject, by?: Caller): Promise<Project> {
+    return this.#catalog.transaction(async (tx) => {
+      if (by !== undefined) requireStillAdmin(tx.db, by)
+      return insertProject(tx, project)
+    })
   }
 
-  /** Tokens for a disabled project are revoked. */
+  /** Tokens for a disabled project are revoked, and with them those that were obtained with one. */
   async updateProject(
     id: string,
     change: { [Field in keyof NewProject]?: NewProject[Field] | undefined },
+    by?: Caller,
   ): Promise<Project> {
     return this.#catalog.transaction(async ({ db }) => {
+      if (by !== undefined) requireStillAdmin(db, by)
       const row = await projectRow(db, id)
       if (change.name !== undefined && change.name !== row.name) await nameMustBeFree(db, 'project', change.name)
       const next: ProjectRow = {
@@ -136,7 +154,7 @@ export class Identity {
         enabled: change.enabled === undefined ? row.enabled : flag(change.enabled),
       }
       await db.updateTable('projects').set(next).where('id', '=', row.id).execute()
-      if (change.enabled === false) await db.deleteFrom('tokens').where('project_id', '=', row.id).execute()
+      if (change.enabled === false) await deleteTokens(db, 'project_id', row.id)
       return toProject(next)
     })
   }
@@ -174,21 +192,20 @@ export class Identity {
   }
 
   /** Idempotent. Throws UserNotFound, ProjectNotFound, RoleNotFound. */
-  async assign(assignment: { userId: UserId; projectId: ProjectId; roleId: RoleId }): Promise<void> {
-    await this.#catalog.transaction((tx) => insertAssignment(tx, assignment))
+  async assign(assignment: { userId: UserId; projectId: ProjectId; roleId: RoleId }, by?: Caller): Promise<void> {
+    await this.#catalog.transaction(async (tx) => {
+      if (by !== undefined) requireStillAdmin(tx.db, by)
+      await insertAssignment(tx, assignment)
+    })
   }
 
   /** Throws AssignmentNotFound. */
-  async unassign({
-    userId,
-    projectId,
-    roleId,
-  }: {
-    userId: UserId
-    projectId: ProjectId
-    roleId: RoleId
-  }): Promise<void> {
+  async unassign(
+    { userId, projectId, roleId }: { userId: UserId; projectId: ProjectId; roleId: RoleId },
+    by?: Caller,
+  ): Promise<void> {
     await this.#catalog.transaction(async ({ db }) => {
+      if (by !== undefined) requireStillAdmin(db, by)
       const { numDeletedRows } = await db
         .deleteFrom('assignments')
         .where('user_id', '=', userId)
@@ -315,24 +332,6 @@ async function roleRow(db: Reader, by: { id: string } | { name: string }): Promi
   if (row === undefined) throw new RoleNotFound('id' in by ? by.id : by.name)
   return row
 }
-
-export const toUser = (row: UserRow): User => ({
-  id: row.id,
-  name: row.name,
-  enabled: row.enabled === 1,
-  description: row.description,
-  email: row.email,
-  defaultProjectId: row.default_project_id,
-  createdAt: row.created_at,
-})
-
-export const toProject = (row: ProjectRow): Project => ({
-  id: row.id,
-  name: row.name,
-  enabled: row.enabled === 1,
-  description: row.description,
-  createdAt: row.created_at,
-})
 
 function byId<Thing extends { id: string }>(things: Thing[]): Map<string, Thing> {
   return new Map(things.map((thing) => [thing.id, thing]))

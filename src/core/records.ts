@@ -41,7 +41,7 @@ export interface Project {
   createdAt: number
 }
 
-/** `admin` may do everything everywhere, `member` everything in its project, `reader` only look. */
+/** What a role grants is said in access.ts. */
 export interface Role {
   id: RoleId
   name: string
@@ -62,9 +62,11 @@ export interface Caller {
   isAdmin: boolean
   /** Admin or member: may change things in the project. */
   canWrite: boolean
+  /** Admin, member or reader: may look at things in the project. */
+  canRead: boolean
 }
 
-/** A caller whose token is scoped: what every function on things of a project takes. */
+/** A caller whose token is scoped, and who may at least look at the project: what every function on things of a project takes. */
 export type ProjectCaller = Caller & { project: Project }
 
 export interface Session {
@@ -262,7 +264,7 @@ export interface Attachment {
   mountpoint: string | null
   hostName: string | null
   connector: Connector | null
-  /** null until a connector was given. */
+  /** null until a connector was given; also for callers who may not write, and when the attachment is no longer served. */
   connectionInfo: NbdConnectionInfo | null
   createdAt: number
   attachedAt: number | null

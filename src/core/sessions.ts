@@ -4,18 +4,26 @@
  * A token is 256 random bits; the catalog knows its SHA-256 only (no slow hash is needed: there is nothing to guess, and
  * looking up by the hash compares nothing secret byte by byte). What it may do is judged at each use by the catalog as it is
  * then: a role taken away, a disabled user or project works at once.
+ *
+ * Invariants
+ *   1. The transaction that inserts a token decides: the password that was verified is still the user's, the token that the new
+ *      one was obtained with is still there, and the user may still log in to the project. Whatever was read before only
+ *      refuses early.
+ *   2. A token is deleted together with all tokens that were obtained with it, directly or through others (`parent_hash`).
  */
 
 import { createHash, randomBytes } from 'node:crypto'
-import type { Catalog } from '../catalog/catalog.js'
+import type { Catalog, Reader } from '../catalog/catalog.js'
 import { Prepared } from '../catalog/prepared.js'
-import type { ProjectRow, TokenRow, UserRow } from '../catalog/schema.js'
+import type { TokenRow, UserRow } from '../catalog/schema.js'
 import { newSecret, type ProjectId, type UserId } from '../lib/ids.js'
 import { LoginFailed, TokenInvalid } from './errors.js'
-import { toProject, toUser } from './identity.js'
+import { toProject } from './identity_rows.js'
 import { Memo } from './memo.js'
 import type { Passwords } from './passwords.js'
-import type { Caller, Project, Role, Session } from './records.js'
+import type { Caller, Project, Session } from './records.js'
+import { callerNow } from './rights.js'
+import { deleteTokens } from './token_rows.js'
 
 /** By id, or by name (within the one domain `Default`/`default`; name another domain and nothing is found). */
 export type UserReference = { id: string } | { name: string }
@@ -37,31 +45,6 @@ const rememberedMax = 4096
 const tokenBy = new Prepared<TokenRow, [hash: string]>((db) =>
   db.selectFrom('tokens').selectAll().where('hash', '=', '').compile(),
 )
-const userBy = new Prepared<UserRow, [id: UserId]>((db) =>
-  db
-    .selectFrom('users')
-    .selectAll()
-    .where('id', '=', '' as UserId)
-    .compile(),
-)
-const projectBy = new Prepared<ProjectRow, [id: ProjectId]>((db) =>
-  db
-    .selectFrom('projects')
-    .selectAll()
-    .where('id', '=', '' as ProjectId)
-    .compile(),
-)
-const rolesOf = new Prepared<Role, [user: UserId, project: ProjectId]>((db) =>
-  db
-    .selectFrom('assignments')
-    .innerJoin('roles', 'roles.id', 'assignments.role_id')
-    .select(['roles.id', 'roles.name'])
-    .where('user_id', '=', '' as UserId)
-    .where('project_id', '=', '' as ProjectId)
-    .orderBy('roles.name')
-    .compile(),
-)
-
 export class Sessions {
   readonly #catalog: Catalog
   readonly #passwords: Passwords
@@ -76,26 +59,43 @@ export class Sessions {
 
   /** Throws LoginFailed (one error for every reason), TooManyLogins. */
   async loginByPassword(request: { user: UserReference; password: string; scope: LoginScope }): Promise<Login> {
-    const row = await this.#userBy(request.user)
-    const right = await this.#passwords.verify(request.password, row?.password_hash)
-    if (row === undefined || !right || row.enabled !== 1) throw new LoginFailed()
-    const projectId = await this.#resolveScope(row, request.scope)
-    return this.#issue({ userId: row.id, projectId, methods: ['password'], parentAuditId: null })
+    const { db } = this.#catalog
+    const verified = await this.#verified(request)
+    // A login that is refused takes no transaction.
+    await resolveScope(db, verified, request.scope)
+    return this.#issue(async (tx) => {
+      const row = await unchanged(tx, verified)
+      const projectId = await resolveScope(tx, row, request.scope)
+      return { userId: row.id, projectId, methods: ['password'], parent: undefined }
+    })
   }
 
-  /** A new token from a valid one, for the same or another scope; it expires when the first one does. */
+  /** A new token from a valid one, for the same or another scope; it ends when the first one does. */
   async loginByToken(request: { token: string; scope: LoginScope }): Promise<Login> {
     const session = await this.authenticate(request.token)
-    const { user } = session.caller
-    const row = await this.#userBy({ id: user.id })
-    if (row === undefined) throw new TokenInvalid()
-    const projectId = await this.#resolveScope(row, request.scope)
-    return this.#issue({
-      userId: row.id,
-      projectId,
-      methods: [...new Set([...session.methods, 'token'])],
-      parentAuditId: session.auditIds.at(-1) ?? null,
-      expiresAt: session.expiresAt,
+    await resolveScope(this.#catalog.db, await userOf(this.#catalog.db, session.caller), request.scope)
+    return this.#issue(async (tx) => {
+      const parent = tokenBy.first(tx, hashOf(request.token))
+      if (parent === undefined || parent.expires_at <= Date.now()) throw new TokenInvalid()
+      const caller = callerNow(tx, parent.user_id, parent.project_id)
+      if (caller === undefined) throw new TokenInvalid()
+      const projectId = await resolveScope(tx, await userOf(tx, caller), request.scope)
+      const methods = [...new Set([...session.methods, 'token'])]
+      return { userId: parent.user_id, projectId, methods, parent }
+    })
+  }
+
+  /**
+   * A new password for the user who knows the old one; ends all tokens of the user. The old password must still be the user's
+   * when the new one is stored. Throws LoginFailed, BadPassword, TooManyLogins.
+   */
+  async changePassword(change: { userId: string; original: string; password: string }): Promise<void> {
+    const verified = await this.#verified({ user: { id: change.userId }, password: change.original })
+    const passwordHash = await this.#passwords.hash(change.password)
+    await this.#catalog.transaction(async ({ db }) => {
+      const { id } = await unchanged(db, verified)
+      await db.updateTable('users').set({ password_hash: passwordHash }).where('id', '=', id).execute()
+      await deleteTokens(db, 'user_id', id)
     })
   }
 
@@ -107,9 +107,9 @@ export class Sessions {
     return session
   }
 
-  /** Idempotent. */
+  /** Ends the token and all that were obtained with it. Idempotent. */
   async revoke(token: string): Promise<void> {
-    await this.#catalog.transaction(({ db }) => db.deleteFrom('tokens').where('hash', '=', hashOf(token)).execute())
+    await this.#catalog.transaction(({ db }) => deleteTokens(db, 'hash', hashOf(token)))
   }
 
   /** The projects that this caller may scope a token to. */
@@ -135,75 +135,90 @@ export class Sessions {
 
   #sessionBy(hash: string): Session | undefined {
     const row = tokenBy.first(this.#catalog.db, hash)
-    const caller = row && this.#callerOf(row.user_id, row.project_id)
+    const caller = row && callerNow(this.#catalog.db, row.user_id, row.project_id)
     // Many requests will have the same one.
     return caller && Object.freeze(toSession(row, Object.freeze(caller)))
   }
 
-  async #userBy(reference: UserReference): Promise<UserRow | undefined> {
-    const query = this.#catalog.db.selectFrom('users').selectAll()
-    return 'id' in reference
-      ? query.where('id', '=', reference.id as UserId).executeTakeFirst()
-      : query.where('name', '=', reference.name).executeTakeFirst()
+  /** The user, if the password is right and the user enabled. Takes as long for a user who does not exist. */
+  async #verified({ user, password }: { user: UserReference; password: string }): Promise<UserRow> {
+    const row = await userBy(this.#catalog.db, user)
+    const right = await this.#passwords.verify(password, row?.password_hash)
+    if (row === undefined || !right || row.enabled !== 1) throw new LoginFailed()
+    return row
   }
 
-  /** null: unscoped. Throws LoginFailed when the user has no role there. */
-  async #resolveScope(user: UserRow, scope: LoginScope): Promise<ProjectId | null> {
-    if (scope === 'unscoped') return null
-    if (scope === 'default') {
-      const { default_project_id: id } = user
-      return id !== null && this.#callerOf(user.id, id) !== undefined ? id : null
-    }
-    const query = this.#catalog.db.selectFrom('projects').select('id')
-    const { project } = scope
-    const found = await ('id' in project
-      ? query.where('id', '=', project.id as ProjectId)
-      : query.where('name', '=', project.name)
-    ).executeTakeFirst()
-    if (found === undefined || this.#callerOf(user.id, found.id) === undefined) throw new LoginFailed()
-    return found.id
-  }
-
-  /** undefined: gone, disabled, or without a role in the project. */
-  #callerOf(userId: UserId, projectId: ProjectId | null): Caller | undefined {
-    const { db } = this.#catalog
-    const user = userBy.first(db, userId)
-    if (user === undefined || user.enabled !== 1) return undefined
-    if (projectId === null)
-      return { user: toUser(user), project: undefined, roles: [], isAdmin: false, canWrite: false }
-    const project = projectBy.first(db, projectId)
-    if (project === undefined || project.enabled !== 1) return undefined
-    const roles = rolesOf.all(db, userId, projectId)
-    if (roles.length === 0) return undefined
-    const has = (name: string) => roles.some((role) => role.name === name)
-    const isAdmin = has('admin')
-    return { user: toUser(user), project: toProject(project), roles, isAdmin, canWrite: isAdmin || has('member') }
-  }
-
-  async #issue(login: {
-    userId: UserId
-    projectId: ProjectId | null
-    methods: string[]
-    parentAuditId: string | null
-    expiresAt?: number
-  }): Promise<Login> {
+  /** `decide` runs in the transaction that inserts the token, and says whose it is. */
+  async #issue(decide: (db: Reader) => Promise<NewToken>): Promise<Login> {
     const token = newSecret()
-    const issuedAt = Date.now()
-    const row: TokenRow = {
-      hash: hashOf(token),
-      user_id: login.userId,
-      project_id: login.projectId,
-      methods: login.methods.join(','),
-      audit_id: randomBytes(16).toString('base64url'),
-      parent_audit_id: login.parentAuditId,
-      issued_at: issuedAt,
-      expires_at: login.expiresAt ?? issuedAt + lifetimeMs,
-    }
-    await this.#catalog.transaction(({ db }) => db.insertInto('tokens').values(row).execute())
-    const caller = this.#callerOf(login.userId, login.projectId)
-    if (caller === undefined) throw new LoginFailed()
-    return { token, session: toSession(row, caller) }
+    const auditId = randomBytes(16).toString('base64url')
+    const session = await this.#catalog.transaction(async ({ db }) => {
+      const { userId, projectId, methods, parent } = await decide(db)
+      const issuedAt = Date.now()
+      const row: TokenRow = {
+        hash: hashOf(token),
+        user_id: userId,
+        project_id: projectId,
+        methods: methods.join(','),
+        audit_id: auditId,
+        parent_audit_id: parent === undefined ? null : (parent.parent_audit_id ?? parent.audit_id),
+        parent_hash: parent?.hash ?? null,
+        issued_at: issuedAt,
+        expires_at: parent?.expires_at ?? issuedAt + lifetimeMs,
+      }
+      const caller = callerNow(db, userId, projectId)
+      if (caller === undefined) throw new LoginFailed()
+      await db.insertInto('tokens').values(row).execute()
+      return toSession(row, caller)
+    })
+    return { token, session }
   }
+}
+
+interface NewToken {
+  userId: UserId
+  projectId: ProjectId | null
+  methods: string[]
+  /** The token that this one is obtained with. */
+  parent: TokenRow | undefined
+}
+
+async function userBy(db: Reader, reference: UserReference): Promise<UserRow | undefined> {
+  const query = db.selectFrom('users').selectAll()
+  return 'id' in reference
+    ? query.where('id', '=', reference.id as UserId).executeTakeFirst()
+    : query.where('name', '=', reference.name).executeTakeFirst()
+}
+
+/** Throws TokenInvalid when the user is gone. */
+async function userOf(db: Reader, { user }: Caller): Promise<UserRow> {
+  const row = await userBy(db, { id: user.id })
+  if (row === undefined) throw new TokenInvalid()
+  return row
+}
+
+/** The user as the transaction finds it. Throws LoginFailed if another password was set since `verified` was read, or the user disabled. */
+async function unchanged(db: Reader, verified: UserRow): Promise<UserRow> {
+  const row = await userBy(db, { id: verified.id })
+  if (row === undefined || row.enabled !== 1 || row.password_hash !== verified.password_hash) throw new LoginFailed()
+  return row
+}
+
+/** null: unscoped. Throws LoginFailed when the user has no role there. */
+async function resolveScope(db: Reader, user: UserRow, scope: LoginScope): Promise<ProjectId | null> {
+  if (scope === 'unscoped') return null
+  if (scope === 'default') {
+    const { default_project_id: id } = user
+    return id !== null && callerNow(db, user.id, id) !== undefined ? id : null
+  }
+  const query = db.selectFrom('projects').select('id')
+  const { project } = scope
+  const found = await ('id' in project
+    ? query.where('id', '=', project.id as ProjectId)
+    : query.where('name', '=', project.name)
+  ).executeTakeFirst()
+  if (found === undefined || callerNow(db, user.id, found.id) === undefined) throw new LoginFailed()
+  return found.id
 }
 
 const hashOf = (token: string): string => createHash('sha256').update(token).digest('base64url')

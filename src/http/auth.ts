@@ -6,6 +6,7 @@
  */
 
 import type { FastifyInstance, FastifyRequest } from 'fastify'
+import { mayRead } from '../core/access.js'
 import type { Core } from '../core/core.js'
 import { TokenInvalid } from '../core/errors.js'
 import type { Caller, ProjectCaller, Session } from '../core/records.js'
@@ -46,10 +47,11 @@ export function requireCaller(request: FastifyRequest): Caller {
   return request.caller
 }
 
-/** A caller whose token is scoped to a project. */
+/** A caller whose token is scoped to a project, and who may at least look at it. */
 export function requireProject(request: FastifyRequest): ProjectCaller {
   const caller = requireCaller(request)
   if (caller.project === undefined) throw new Forbidden('this needs a token that is scoped to a project')
+  mayRead(caller)
   return { ...caller, project: caller.project }
 }
 

@@ -26,4 +26,16 @@ export class Logins {
       (error) => error instanceof LoginFailed,
     )
   }
+
+  /** Wrong original passwords count as failed logins. Throws LoginFailed, BadPassword, TooManyAttempts, TooManyLogins. */
+  changePassword(
+    request: FastifyRequest,
+    change: { userId: string; original: string; password: string },
+  ): Promise<void> {
+    return this.#throttle.attempt(
+      { who: `id:${change.userId}`, address: request.ip },
+      () => this.core.sessions.changePassword(change),
+      (error) => error instanceof LoginFailed,
+    )
+  }
 }

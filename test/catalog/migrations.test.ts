@@ -3,6 +3,7 @@ import Database from 'better-sqlite3'
 import { Kysely, SqliteDialect, sql } from 'kysely'
 import t from 'tap'
 import { Catalog } from '../../src/catalog/catalog.js'
+import { revocation } from '../../src/catalog/migrations/0006_revocation.js'
 import { migrations } from '../../src/catalog/migrations/index.js'
 
 t.test('every table and column that the program knows is there', async (t) => {
@@ -13,10 +14,11 @@ t.test('every table and column that the program knows is there', async (t) => {
   const columns: Record<string, string[]> = {
     resources: ['id', 'mode', 'size_bytes', 'head_layer', 'created_at'],
     layers: ['id', 'parent', 'parent_limit_blocks', 'sealed', 'state', 'created_at'],
-    tokens: ['hash', 'user_id', 'project_id', 'methods', 'audit_id', 'parent_audit_id', 'issued_at', 'expires_at'],
+    tokens: ['hash', 'user_id', 'project_id', 'methods', 'audit_id', 'parent_audit_id', 'parent_hash', 'expires_at'],
     volumes: ['id', 'read_only', 'source_volume_id', 'snapshot_id', 'image_id', 'volume_type', 'availability_zone'],
     snapshots: ['id', 'volume_id', 'bootable', 'resource_id', 'updated_at'],
-    attachments: ['id', 'connector', 'export_name', 'attached_at', 'host_name'],
+    attachments: ['id', 'user_id', 'connector', 'export_name', 'attached_at', 'host_name'],
+    used_ids: ['id'],
     object_metadata: ['object_id', 'kind', 'name', 'value'],
     image_properties: ['image_id', 'name', 'value'],
   }
@@ -45,6 +47,8 @@ t.test('lists are found by an index, not by looking at every row', async (t) => 
     "select * from snapshots where name = 'n' limit 6",
     "select * from images where name = 'n' and resource_id is not null limit 6",
     'delete from tokens where expires_at <= 5',
+    "select hash from tokens where parent_hash = 'h'",
+    "select id from used_ids where id = 'i'",
   ]
   for (const query of queries) {
     const plan = database.prepare(`explain query plan ${query}`).all() as { detail: string }[]
@@ -88,3 +92,34 @@ t.test('the catalog of the first version is brought up to date with all that is 
   t.match(object, { id: 'o', md5: 'm', sha256: 's', content_type: 't' })
   await catalog.transaction(({ db }) => db.updateTable('objects').set({ sha256: null }).execute())
 })
+
+t.test(
+  'an older catalog is brought up to date: tokens know their parents, and IDs that are there count as used',
+  async (t) => {
+    const path = join(t.testdir(), 'catalog.db')
+    const database = new Database(path)
+    const before = new Kysely<unknown>({ dialect: new SqliteDialect({ database }) })
+    const index = migrations.indexOf(revocation)
+    for (const migration of migrations.slice(0, index)) await migration(before)
+    const token = (hash: string, audit: string, parent: string) =>
+      `insert into tokens (hash, user_id, project_id, methods, audit_id, parent_audit_id, issued_at, expires_at)
+      values ('${hash}', 'u', null, 'password', '${audit}', ${parent}, 0, 9);`
+    database.exec(`
+    create table schema_version (version integer not null);
+    insert into schema_version values (${index});
+    insert into projects (id, name, description, enabled, created_at) values ('p', 'p', '', 1, 0);
+    insert into users (id, name, password_hash, enabled, description, created_at) values ('u', 'u', '', 1, '', 0);
+    insert into images (id, status, visibility, owner, protected, hidden, min_disk_gib, min_ram_mib, created_at, updated_at)
+      values ('i', 'queued', 'shared', 'p', 0, 0, 0, 0, 0, 0);
+    ${token('first', 'a', 'null')} ${token('child', 'b', "'a'")} ${token('orphan', 'c', "'gone'")}`)
+    await before.destroy()
+    const catalog = await Catalog.open({ path })
+    t.teardown(() => catalog.close())
+    const tokens = await catalog.db.selectFrom('tokens').select(['hash', 'parent_hash']).orderBy('hash').execute()
+    t.same(tokens, [
+      { hash: 'child', parent_hash: 'first' },
+      { hash: 'first', parent_hash: null },
+    ])
+    t.same(await catalog.db.selectFrom('used_ids').selectAll().execute(), [{ id: 'i' }])
+  },
+)

@@ -67,6 +67,7 @@ export class TestStore {
       roles: [assignment.role],
       isAdmin: role === 'admin',
       canWrite: role !== 'reader',
+      canRead: true,
     }
   }
 

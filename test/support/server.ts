@@ -12,6 +12,7 @@ import { openStore, type Store } from '../../src/core/store.js'
 import type { NativeCounters } from '../../src/engine/engine.js'
 import { createApp, type HttpLimits } from '../../src/http/app.js'
 import type { UrlSettings } from '../../src/http/base_url.js'
+import { newRoleId } from '../../src/lib/ids.js'
 import { type Logger, silentLogger } from '../../src/lib/log.js'
 import { type Answer, ask, type Question } from './http.js'
 
@@ -30,7 +31,7 @@ export interface TestServer {
   /** A token scoped to the project of `as` (default: the admin's). Rejects when the login is refused. */
   login(as?: Credentials): Promise<Session>
   /** A new user with this role (default: member) in this project (default: one of the user's own name), made if need be. */
-  createUser(user: { name: string; role?: 'admin' | 'member' | 'reader'; project?: string }): Promise<Credentials>
+  createUser(user: { name: string; role?: string; project?: string }): Promise<Credentials>
   /** OS_* variables for the stock clients. */
   environment(as?: Credentials): Record<string, string>
   counters(): NativeCounters
@@ -127,6 +128,11 @@ function pathsOf(drawing: string): string[] {
 async function openTenantDoor({ core, engine }: Store): Promise<void> {
   const address = new URL(`nbd://${await engine.listen({ address: '127.0.0.1:0', door: 'tenant' })}`)
   core.exports.tenantAddress = { host: address.hostname, port: Number(address.port) }
+}
+
+/** A role of a name that no policy knows: there is no API that makes one. */
+export async function addRole({ catalog }: Core, name: string): Promise<void> {
+  await catalog.transaction(({ db }) => db.insertInto('roles').values({ id: newRoleId(), name }).execute())
 }
 
 async function createUser(core: Core, user: { name: string; role?: string; project?: string }): Promise<Credentials> {

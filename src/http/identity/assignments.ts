@@ -68,14 +68,14 @@ export function addAssignments(app: FastifyInstance, { core, urls }: ApiOptions)
   })
 
   app.put<Triple>('/projects/:project/users/:user/roles/:role', async (request, reply) => {
-    requireAdmin(request)
-    await core.identity.assign(await existing(request.params))
+    const caller = requireAdmin(request)
+    await core.identity.assign(await existing(request.params), caller)
     return reply.code(204).send()
   })
 
   app.delete<Triple>('/projects/:project/users/:user/roles/:role', async (request, reply) => {
-    requireAdmin(request)
-    await core.identity.unassign(await existing(request.params))
+    const caller = requireAdmin(request)
+    await core.identity.unassign(await existing(request.params), caller)
     return reply.code(204).send()
   })
 

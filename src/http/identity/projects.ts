@@ -22,14 +22,15 @@ export function addProjects(app: FastifyInstance, { core, urls }: ApiOptions): v
   })
 
   app.post('/projects', async (request, reply) => {
-    requireAdmin(request)
+    const caller = requireAdmin(request)
     const fields = fieldsOf(await readJsonObject(request), 'project')
     fields.requireDefaultDomain()
-    const project = await core.identity.createProject({
+    const wanted = {
       name: fields.requiredText('name'),
       description: fields.text('description'),
       enabled: fields.flag('enabled'),
-    })
+    }
+    const project = await core.identity.createProject(wanted, caller)
     return reply.code(201).send({ project: projectBody(project, request, urls) })
   })
 
@@ -41,13 +42,14 @@ export function addProjects(app: FastifyInstance, { core, urls }: ApiOptions): v
   })
 
   app.patch<ById>('/projects/:id', async (request) => {
-    requireAdmin(request)
+    const caller = requireAdmin(request)
     const fields = fieldsOf(await readJsonObject(request), 'project')
-    const project = await core.identity.updateProject(request.params.id, {
+    const change = {
       name: fields.text('name'),
       description: fields.text('description'),
       enabled: fields.flag('enabled'),
-    })
+    }
+    const project = await core.identity.updateProject(request.params.id, change, caller)
     return { project: projectBody(project, request, urls) }
   })
 

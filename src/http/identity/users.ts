@@ -23,11 +23,12 @@ export function addUsers(app: FastifyInstance, { core, urls, logins }: ApiOption
   })
 
   app.post('/users', async (request, reply) => {
-    requireAdmin(request)
+    const caller = requireAdmin(request)
     const fields = fieldsOf(await readJsonObject(request), 'user')
     const password = fields.text('password')
     if (password === undefined) throw new MalformedBody('user.password must be given')
-    const user = await core.identity.createUser({ ...changeOf(fields), name: fields.requiredText('name'), password })
+    const wanted = { ...changeOf(fields), name: fields.requiredText('name'), password }
+    const user = await core.identity.createUser(wanted, caller)
     return reply.code(201).send({ user: userBody(user, request, urls) })
   })
 
@@ -37,15 +38,14 @@ export function addUsers(app: FastifyInstance, { core, urls, logins }: ApiOption
   })
 
   app.patch<ById>('/users/:id', async (request) => {
-    requireAdmin(request)
+    const caller = requireAdmin(request)
     const fields = fieldsOf(await readJsonObject(request), 'user')
     const change = { ...changeOf(fields), name: fields.text('name'), password: fields.text('password') }
-    return { user: userBody(await core.identity.updateUser(request.params.id, change), request, urls) }
+    return { user: userBody(await core.identity.updateUser(request.params.id, change, caller), request, urls) }
   })
 
   app.delete<ById>('/users/:id', async (request, reply) => {
-    requireAdmin(request)
-    await core.identity.deleteUser(request.params.id)
+    await core.identity.deleteUser(request.params.id, requireAdmin(request))
     return reply.code(204).send()
   })
 
@@ -55,10 +55,8 @@ export function addUsers(app: FastifyInstance, { core, urls, logins }: ApiOption
     if (caller.user.id !== id) throw new Forbidden('the user is another one')
     const fields = fieldsOf(await readJsonObject(request), 'user')
     const password = fields.requiredText('password')
-    const proof = { user: { id }, password: fields.requiredText('original_password'), scope: 'unscoped' } as const
-    const { token } = await logins.byPassword(request, proof)
-    await core.sessions.revoke(token)
-    await core.identity.updateUser(id, { password })
+    const original = fields.requiredText('original_password')
+    await logins.changePassword(request, { userId: id, original, password })
     return reply.code(204).send()
   })
 

@@ -49,6 +49,6 @@ function callerFor(request: FastifyRequest, account: string): ProjectCaller {
     const realm = account.replace(/[^A-Za-z0-9_.-]/g, '').slice(0, 256) || 'unknown'
     throw new SwiftError(401, undefined, { 'www-authenticate': `Swift realm="${realm}"` })
   }
-  if (caller.project === undefined) throw new SwiftError(403)
+  if (caller.project === undefined || !caller.canRead) throw new SwiftError(403)
   return { ...caller, project: caller.project }
 }
