@@ -248,4 +248,6 @@ export interface Schema {
   snapshot_metadata: NamedValue & { snapshot_id: SnapshotId }
   snapshot_image_metadata: NamedValue & { snapshot_id: SnapshotId }
   attachments: AttachmentRow
+  /** IDs of images, volumes and snapshots, also of deleted ones. */
+  used_ids: { id: string }
 }

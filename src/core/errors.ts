@@ -50,7 +50,11 @@ export const ObjectExists = defineError('object_exists', 412, 'there is already 
 
 // Images
 export const ImageNotFound = defineError('image_not_found', 404, 'there is no image %s')
-export const ImageExists = defineError('image_exists', 409, 'there is already an image %s')
+export const ImageExists = defineError(
+  'image_exists',
+  409,
+  'the ID %s is or was in use; choose another one, or let the server choose',
+)
 export const ImageProtected = defineError('image_protected', 403, 'the image %s is protected and cannot be deleted')
 export const ImageHasData = defineError('image_has_data', 409, 'the image %s has its data already')
 export const ImageChanged = defineError(

@@ -22,12 +22,13 @@ import { type ImageQuery, listImages } from './image_list.js'
 import { imageRow, ownImageRow, toImages } from './image_rows.js'
 import type { Image, ImageVisibility, Metadata, ProjectCaller } from './records.js'
 import type { Tree } from './tree.js'
+import { takeId } from './used_ids.js'
 
 export type { OpenImage, RegisteredLocation } from './image_data.js'
 export type { Comparison, ImageQuery, ImageSortKey } from './image_list.js'
 
 export interface NewImage {
-  /** A UUID that the client chose; ImageExists when taken. */
+  /** A UUID that the client chose; ImageExists if it was ever used. */
   id?: string | undefined
   name?: string | null | undefined
   /** `public` is for admins. Default: shared. */
@@ -215,8 +216,7 @@ async function insertImage({ db }: Transaction, caller: ProjectCaller, image: Ne
   await judge(db, caller, image)
   const id = (image.id ?? newImageId()) as ImageId
   if (!isUuid(id)) throw new InvalidArgument('the id of an image is a UUID in lower case')
-  const taken = await db.selectFrom('images').select('id').where('id', '=', id).executeTakeFirst()
-  if (taken !== undefined) throw new ImageExists(id)
+  if (!takeId(db, id)) throw new ImageExists(id)
   const now = Date.now()
   const row: ImageRow = {
     id,

@@ -12,6 +12,7 @@ import { column, numberOr, paged, textOr } from './pages.js'
 import { type Metadata, type Page, type ProjectCaller, type Snapshot, volumeStatuses } from './records.js'
 import { snapshotRow, toSnapshots } from './snapshot_rows.js'
 import type { Tree } from './tree.js'
+import { takeId } from './used_ids.js'
 import { onResourceOf } from './vanished.js'
 import { statusMustBe, volumeRow } from './volume_rows.js'
 
@@ -79,6 +80,7 @@ export class Snapshots {
         created_at: Date.now(),
         updated_at: null,
       }
+      takeId(db, row.id)
       await db.insertInto('snapshots').values(row).execute()
       await insertValues(db, 'snapshot_metadata', row.id, snapshot.metadata ?? {})
       const imageMetadata = await valuesOf(db, 'volume_image_metadata', [volume.id])

@@ -21,6 +21,7 @@ import { withMetadata } from './metadata_filter.js'
 import { column, numberOr, paged, textOr } from './pages.js'
 import type { Metadata, Page, ProjectCaller, Volume, VolumeStatus } from './records.js'
 import type { Tree } from './tree.js'
+import { takeId } from './used_ids.js'
 import { onResourceOf } from './vanished.js'
 import { statusMustBe, toVolumes, volumeRow } from './volume_rows.js'
 import { readVolumeSource, type VolumeOrigin, type VolumeSource } from './volume_source.js'
@@ -344,6 +345,7 @@ async function insertVolume(
     created_at: Date.now(),
     updated_at: null,
   }
+  takeId(db, row.id)
   await db.insertInto('volumes').values(row).execute()
   await insertValues(db, 'volume_metadata', row.id, volume.metadata ?? {})
   await insertValues(db, 'volume_image_metadata', row.id, origin?.imageMetadata ?? {})
