@@ -201,6 +201,8 @@ export interface AttachmentRow {
   id: AttachmentId
   volume_id: VolumeId
   project_id: ProjectId
+  /** Whoever gave it its connector: it is served as long as this user may write in the project. null: made before this was recorded. */
+  user_id: UserId | null
   instance_id: string | null
   mode: 'rw' | 'ro'
   status: 'reserved' | 'attaching' | 'attached' | 'detached'

@@ -9,6 +9,7 @@ import { AttachmentNotFound, InvalidArgument, NoTenantDoor } from './errors.js'
 import type { Exports } from './exports.js'
 import { column, numberOr, paged } from './pages.js'
 import type { Attachment, Connector, Page, ProjectCaller, VolumeStatus } from './records.js'
+import { servesAttachment } from './rights.js'
 import type { Tree } from './tree.js'
 import { statusMustBe, volumeRow } from './volume_rows.js'
 
@@ -72,13 +73,13 @@ export class Attachments {
       const volume = await volumeRow(db, caller, attachment.volumeId)
       const others = (await attachmentsOf(db, [volume.id])).get(volume.id) ?? []
       statusMustBe(volume, attachableFrom(others, attachment.instanceId ?? null, false))
-      return this.#told(db, await insertAttachment(db, volume, { ...attachment, stored }))
+      return this.#told(db, caller, await insertAttachment(db, caller, volume, { ...attachment, stored }))
     })
   }
 
   /** Throws AttachmentNotFound. */
   async get(caller: ProjectCaller, id: string): Promise<Attachment> {
-    return this.#told(this.#catalog.db, await attachmentRow(this.#catalog.db, caller, id))
+    return this.#told(this.#catalog.db, caller, await attachmentRow(this.#catalog.db, caller, id))
   }
 
   async list(caller: ProjectCaller, query: AttachmentQuery): Promise<Attachment[]> {
@@ -86,7 +87,7 @@ export class Attachments {
     const filtered = this.#filtered(caller, query).selectAll()
     const options = { table: 'attachments', page: query, keys: sortKeys, notFound: AttachmentNotFound } as const
     const rows: AttachmentRow[] = await paged(db, filtered, options)
-    return Promise.all(rows.map((row) => this.#told(db, row)))
+    return Promise.all(rows.map((row) => this.#told(db, caller, row)))
   }
 
   /** Ignores marker, limit and offset. */
@@ -97,7 +98,10 @@ export class Attachments {
     return Number(count)
   }
 
-  /** Gives or changes the connector: the export exists afterwards. */
+  /**
+   * Gives or changes the connector: the export exists afterwards, as long as the caller may write. It gets a new name when it was another
+   * user's: that one knows the old name. When it returns, the connections by the old name have ended.
+   */
   async update(
     caller: ProjectCaller,
     id: string,
@@ -105,7 +109,7 @@ export class Attachments {
   ): Promise<Attachment> {
     mayWrite(caller)
     const connector = storedConnector(change.connector, this.#exports)
-    return this.#catalog.transaction(async ({ db }) => {
+    const { updated, gone } = await this.#catalog.transaction(async ({ db }) => {
       const row = await attachmentRow(db, caller, id)
       const volume = await volumeRow(db, caller, row.volume_id)
       const next: AttachmentRow = {
@@ -115,13 +119,15 @@ export class Attachments {
         mode: change.mode === undefined ? row.mode : modeFor(volume, change.mode),
         mountpoint: change.mountpoint === undefined ? row.mountpoint : change.mountpoint,
         status: row.status === 'reserved' ? 'attaching' : row.status,
-        export_name: row.export_name ?? newSecret(),
+        ...takenBy(caller, row),
         updated_at: Date.now(),
       }
       await db.updateTable('attachments').set(next).where('id', '=', row.id).execute()
       await settleVolume(db, row.volume_id)
-      return this.#told(db, next)
+      return { updated: await this.#told(db, caller, next), gone: next.export_name === row.export_name ? null : row.export_name }
     })
+    await this.#exports.end([gone])
+    return updated
   }
 
   /** The machine uses it: attachment `attached`, volume `in-use`. Throws InvalidArgument without a connector. */
@@ -131,7 +137,7 @@ export class Attachments {
       const row = await attachmentRow(db, caller, id)
       if (row.export_name === null) throw new InvalidArgument(`the attachment ${id} has no connector yet`)
       const volume = await volumeRow(db, caller, row.volume_id)
-      return this.#told(db, await completeAttachment(db, volume, row, completion))
+      return this.#told(db, caller, await completeAttachment(db, volume, row, completion))
     })
   }
 
@@ -162,13 +168,15 @@ export class Attachments {
     return filtered
   }
 
-  async #told(db: Reader, row: AttachmentRow): Promise<Attachment> {
+  async #told(db: Reader, caller: ProjectCaller, row: AttachmentRow): Promise<Attachment> {
     const volume = await db
       .selectFrom('volumes')
       .select('size_gib')
       .where('id', '=', row.volume_id)
       .executeTakeFirstOrThrow()
-    return toAttachment(row, { sizeGib: volume.size_gib }, this.#exports.tenantAddress)
+    // The export's name is a secret by which anybody can write: it is not for readers.
+    const shown = caller.canWrite && servesAttachment(db, row.user_id, row.project_id)
+    return toAttachment(row, { sizeGib: volume.size_gib }, shown ? this.#exports.tenantAddress : undefined)
   }
 }
 
@@ -197,6 +205,7 @@ export function storedConnector(connector: Connector | null | undefined, exports
 /** In a transaction that has checked the volume's status; `stored`: the connector as storedConnector returned it. */
 export async function insertAttachment(
   db: Reader,
+  caller: ProjectCaller,
   volume: VolumeRow,
   { stored, ...attachment }: Omit<NewAttachment, 'volumeId'> & { stored: string | null },
 ): Promise<AttachmentRow> {
@@ -204,6 +213,7 @@ export async function insertAttachment(
     id: newAttachmentId(),
     volume_id: volume.id,
     project_id: volume.project_id,
+    user_id: caller.user.id,
     instance_id: attachment.instanceId ?? null,
     mode: modeFor(volume, attachment.mode),
     status: stored === null ? 'reserved' : 'attaching',
@@ -218,6 +228,15 @@ export async function insertAttachment(
   await db.insertInto('attachments').values(row).execute()
   await settleVolume(db, volume.id)
   return row
+}
+
+/** An attachment that a user takes over has another name: the user before knows the old one. */
+export function takenBy(
+  caller: ProjectCaller,
+  row: AttachmentRow,
+): { user_id: AttachmentRow['user_id']; export_name: string } {
+  const own = row.user_id === caller.user.id
+  return { user_id: caller.user.id, export_name: own && row.export_name !== null ? row.export_name : newSecret() }
 }
 
 export async function completeAttachment(

@@ -10,10 +10,18 @@ import type { Catalog, Reader, Transaction } from '../catalog/catalog.js'
 import type { AttachmentRow, VolumeRow } from '../catalog/schema.js'
 import { mayWrite } from './access.js'
 import { attachmentsOf, toAttachment } from './attachment_rows.js'
-import { attachableFrom, completeAttachment, insertAttachment, settleVolume, storedConnector } from './attachments.js'
+import {
+  attachableFrom,
+  completeAttachment,
+  insertAttachment,
+  settleVolume,
+  storedConnector,
+  takenBy,
+} from './attachments.js'
 import { AttachmentNotOfVolume, SeveralAttachments } from './errors.js'
 import type { Exports } from './exports.js'
 import type { Attachment, Connector, ProjectCaller, VolumeStatus } from './records.js'
+import { servesAttachment } from './rights.js'
 import type { Tree } from './tree.js'
 import { statusMustBe, volumeRow } from './volume_rows.js'
 
@@ -67,16 +75,26 @@ export class Connections {
   }
 
   /**
-   * Returns the attachment of the connector's host, which is made when there is none yet.
+   * Returns the attachment of the connector's host, which is made when there is none yet. One whose user may not write any more is
+   * the caller's from then on; when it returns, the connections by its old name have ended.
    * Throws VolumeStateConflict, NoTenantDoor, InvalidArgument.
    */
   async initialize(caller: ProjectCaller, volumeId: string, connector: Connector): Promise<Attachment> {
     const stored = storedConnector(connector, this.#exports)
-    return this.#change(caller, volumeId, async (db, volume, attachments) => {
+    const { row, sizeGib, gone } = await this.#change(caller, volumeId, async (db, volume, attachments) => {
+      const sizeGib = volume.size_gib
       const known = attachments.find((row) => row.export_name !== null && isOf(row, connector))
-      const row = known ?? (await insertWaiting(db, volume, attachments, { connector, stored }))
-      return toAttachment(row, { sizeGib: volume.size_gib }, this.#exports.tenantAddress)
+      if (known === undefined) {
+        const row = await insertWaiting(db, caller, volume, attachments, { connector, stored })
+        return { row, sizeGib, gone: null }
+      }
+      if (servesAttachment(db, known.user_id, known.project_id)) return { row: known, sizeGib, gone: null }
+      const row = { ...known, ...takenBy(caller, known), connector: stored, updated_at: Date.now() }
+      await db.updateTable('attachments').set(row).where('id', '=', row.id).execute()
+      return { row, sizeGib, gone: known.export_name }
     })
+    await this.#exports.end([gone])
+    return toAttachment(row, { sizeGib }, this.#exports.tenantAddress)
   }
 
   /**
@@ -91,7 +109,7 @@ export class Connections {
         (row) => row.status === 'attaching' && (row.instance_id === null || row.instance_id === instanceId),
       )
       const made = () => ({ connector, stored: storedConnector(connector, this.#exports), mode })
-      const row = waiting ?? (await insertWaiting(db, volume, attachments, made()))
+      const row = waiting ?? (await insertWaiting(db, caller, volume, attachments, made()))
       await completeAttachment(db, volume, row, machine)
     })
   }
@@ -166,12 +184,13 @@ async function setStatus(db: Reader, { id }: VolumeRow, status: VolumeStatus): P
 /** An attachment with an export, of a volume that is available or was reserved for this. */
 async function insertWaiting(
   db: Reader,
+  caller: ProjectCaller,
   volume: VolumeRow,
   others: readonly AttachmentRow[],
   wanted: { connector: Connector; stored: string; mode?: 'rw' | 'ro' | undefined },
 ): Promise<AttachmentRow> {
   statusMustBe(volume, attachableFrom(others, null, true))
-  return insertAttachment(db, volume, wanted)
+  return insertAttachment(db, caller, volume, wanted)
 }
 
 /** Attachments that name no host are anybody's. */

@@ -24,6 +24,7 @@ import { LayerIds } from './layer_ids.js'
 import { Objects } from './objects.js'
 import { Passwords } from './passwords.js'
 import { Reaper } from './reaper.js'
+import { RightsWatch } from './rights_watch.js'
 import { Scrub, type ScrubSettings } from './scrub.js'
 import { Sessions } from './sessions.js'
 import { Snapshots } from './snapshots.js'
@@ -52,6 +53,8 @@ export class Core {
   readonly attachments: Attachments
   /** The older way of attaching. */
   readonly connections: Connections
+  /** Ends what is under way when the rights to it end. */
+  readonly rights: RightsWatch
   /** For the NBD doors. */
   readonly exports: Exports
   /** Below the services; not for the HTTP doors. */
@@ -77,7 +80,8 @@ export class Core {
     this.scrub = new Scrub({ catalog, engine, log, ...scrub })
     const consider: Reaper['consider'] = (layer, deleted) => this.reaper.consider(layer, deleted)
     this.tree = new Tree({ catalog, engine, log, grace, locks, layerIds, consider })
-    this.exports = new Exports({ catalog, engine, tree: this.tree, log })
+    this.rights = new RightsWatch({ catalog, log })
+    this.exports = new Exports({ catalog, engine, tree: this.tree, log, rights: this.rights })
     const parts = { catalog, tree: this.tree, exports: this.exports }
     this.identity = new Identity(catalog, passwords)
     this.sessions = new Sessions(catalog, passwords)
@@ -118,6 +122,7 @@ export class Core {
   /** Ends the background work. The engine and the catalog are closed by the one who opened them. */
   async close(): Promise<void> {
     clearInterval(this.#purge)
+    this.rights.stop()
     await Promise.all([this.reaper.stop(), this.scrub.stop()])
     await this.#sweeping
   }

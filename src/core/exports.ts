@@ -5,6 +5,9 @@
  *     (export_names.ts); LIST shows the IDs
  *   tenant (TCP): the exports of attachments, by their names; LIST is refused
  *
+ * An attachment is served as long as its user may write in its project (rights.ts). `open` asks the catalog; connections that are there
+ * already are ended by the watch (rights_watch.ts), which knows every name that was opened.
+ *
  * Whoever deletes one of them deletes the row under the resource's lock and calls `end` afterwards. `open` looks at the row
  * once more under the same lock: it either comes first, and `end` finds its connection, or finds no row. The operator's names
  * are replaced by IDs (`find`) before that: `open`, `contexts` and `end` see only IDs and the names of attachments.
@@ -24,11 +27,13 @@ import type {
 } from '../engine/engine.js'
 import { EngineUnsupported } from '../engine/errors.js'
 import { AtollError, asError } from '../lib/errors.js'
-import { isUuid, type ProjectId, type VolumeId } from '../lib/ids.js'
+import { isUuid, type ProjectId, type UserId, type VolumeId } from '../lib/ids.js'
 import type { Logger } from '../lib/log.js'
 import { NothingNamed, ResourceNotFound } from './errors.js'
 import { ExportContexts } from './export_contexts.js'
 import { findNamed } from './export_names.js'
+import { servesAttachment } from './rights.js'
+import type { RightsWatch } from './rights_watch.js'
 import type { Tree } from './tree.js'
 
 /** Where tenants' machines reach the NBD server. */
@@ -60,13 +65,17 @@ export class Exports implements ExportResolver {
   readonly #tree: Tree
   readonly #log: Logger
   readonly #contexts: ExportContexts
+  readonly #rights: RightsWatch
+  /** What stops the watch, by the names of attachments that were opened. */
+  readonly #watched = new Map<string, () => void>()
 
-  constructor(parts: { catalog: Catalog; engine: Engine; tree: Tree; log: Logger }) {
+  constructor(parts: { catalog: Catalog; engine: Engine; tree: Tree; log: Logger; rights: RightsWatch }) {
     this.#catalog = parts.catalog
     this.#engine = parts.engine
     this.#tree = parts.tree
     this.#log = parts.log
     this.#contexts = new ExportContexts(parts)
+    this.#rights = parts.rights
   }
 
   async find(name: string): Promise<FoundExport> {
@@ -83,6 +92,8 @@ export class Exports implements ExportResolver {
     const { db } = this.#catalog
     const target = await targetOf(db, door, name)
     if (target === null) return null
+    // Before the row is looked at once more: if the rights end after that look, the watch knows the name.
+    if (target.attachment !== undefined) this.#endWithRights(name, target.attachment)
     try {
       const still = async () => (await targetOf(db, door, name)) !== null
       return (await this.#tree.openForNbd(target.resourceId, still)) ? target : null
@@ -155,8 +166,28 @@ export class Exports implements ExportResolver {
   /** Ends the connections by these names; their rows are gone. */
   async end(names: readonly (string | null)[]): Promise<void> {
     for (const name of names) {
-      if (name !== null) await this.#engine.disconnect(name)
+      if (name === null) continue
+      this.#watched.get(name)?.()
+      this.#watched.delete(name)
+      await this.#engine.disconnect(name)
     }
+  }
+
+  #endWithRights(name: string, attachment: WatchedAttachment): void {
+    if (this.#watched.has(name)) return
+    const { id, userId, projectId } = attachment
+    const stop = this.#rights.attachment(attachment, () => {
+      this.#watched.delete(name)
+      this.#log.info(
+        { attachment: id, user: userId, project: projectId },
+        'an attachment is no longer served, because its user may not write in the project any more or the project is disabled',
+      )
+      this.#engine.disconnect(name).catch((error: unknown) => {
+        this.#log.error({ err: asError(error), attachment: id }, 'the connections of an attachment could not be ended')
+        this.#endWithRights(name, attachment)
+      })
+    })
+    this.#watched.set(name, stop)
   }
 }
 
@@ -172,6 +203,14 @@ export interface Reconnected {
 interface Target extends ExportTarget {
   /** Whose it is; null: found by its ID on the operators' socket. */
   projectId: ProjectId | null
+  /** undefined: on the operators' socket. */
+  attachment?: WatchedAttachment
+}
+
+interface WatchedAttachment {
+  id: string
+  userId: UserId | null
+  projectId: ProjectId
 }
 
 /** On the operators' socket the name is an ID. */
@@ -192,13 +231,15 @@ async function findAttachment(db: Reader, name: string): Promise<Target | null> 
       'volumes.project_id',
       'attachments.mode',
       'attachments.id as attachment_id',
+      'attachments.user_id',
     ])
     .where('export_name', '=', name)
     .executeTakeFirst()
-  if (row === undefined) return null
+  if (row === undefined || !servesAttachment(db, row.user_id, row.project_id)) return null
   return {
     resourceId: row.resource_id,
     projectId: row.project_id,
+    attachment: { id: row.attachment_id, userId: row.user_id, projectId: row.project_id },
     readOnly: row.mode === 'ro' || row.read_only === 1,
     description: describe('volume', row.id, row.name),
     label: `${row.id}/${row.attachment_id}`,

@@ -20,6 +20,7 @@ import { imageRow, ownImageRow, toImages } from './image_rows.js'
 import { type ObjectRef, readObject } from './objects.js'
 import { type OpenData, openCurrent, openData } from './open_data.js'
 import { type ByteSource, type Image, type ProjectCaller, volumeStatuses } from './records.js'
+import { requireStill } from './rights.js'
 import { snapshotRow } from './snapshot_rows.js'
 import type { Tree } from './tree.js'
 import { onResourceOf } from './vanished.js'
@@ -84,6 +85,7 @@ export class ImageData {
         body,
         { sha256: true, judge, judgeEnd, signal },
         async ({ db }, resourceId, result) => {
+          requireStill(db, caller)
           const row = await ownImageRow(db, caller, id)
           // Deleted and made anew under the same id meanwhile, or settled by another hand.
           if (row.status !== 'saving') throw new ImageNotFound(id)

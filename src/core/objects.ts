@@ -18,6 +18,7 @@ import {
 } from './errors.js'
 import { type ByteRange, type OpenData, openBytes, openCurrent, openData } from './open_data.js'
 import type { ByteSource, KeptHeaders, Metadata, ProjectCaller, StoredObject } from './records.js'
+import { requireStill } from './rights.js'
 import { SmallContent, smallBytesMax } from './small_content.js'
 import type { Tree } from './tree.js'
 
@@ -93,6 +94,7 @@ export class Objects {
       if (lengthBytes !== undefined && totalBytes !== lengthBytes) throw new UploadTruncated(totalBytes, lengthBytes)
     }
     return this.#tree.createFromIngest(upload.body, { judge, judgeEnd, signal }, async (tx, resourceId, result) => {
+      requireStill(tx.db, caller)
       if (md5 !== undefined && md5.toLowerCase() !== result.md5) throw new ChecksumMismatch(result.md5, md5)
       return this.#store(tx, caller, ref, {
         resourceId,

@@ -49,6 +49,9 @@ const effective = (db: Reader, user: UserId) =>
     // As literals: every parameter of a prepared statement is given when it runs.
     .where('users.enabled', '=', sql.lit(1))
     .where('projects.enabled', '=', sql.lit(1))
+const effectiveRoles = new Prepared<{ project_id: ProjectId; name: string }, [user: UserId]>((db) =>
+  effective(db, '' as UserId).compile(),
+)
 const effectiveRolesIn = new Prepared<{ project_id: ProjectId; name: string }, [user: UserId, project: ProjectId]>(
   (db) =>
     effective(db, '' as UserId)
@@ -85,4 +88,17 @@ export function requireStill(db: Reader, caller: Caller): void {
 export function requireStillAdmin(db: Reader, caller: Caller): void {
   if (!caller.isAdmin) throw new NotAllowed('admin')
   requireStill(db, caller)
+}
+
+/**
+ * Is what this user has attached in this project served? Only while the project is enabled and the user may write there.
+ * `userId` null: an attachment of an earlier version, whose user is not known; only the project counts.
+ */
+export function servesAttachment(db: Reader, userId: UserId | null, projectId: ProjectId): boolean {
+  if (projectBy.first(db, projectId)?.enabled !== 1) return false
+  if (userId === null) return true
+  const roles = effectiveRoles.all(db, userId)
+  const here = roles.filter((role) => role.project_id === projectId)
+  // An administrator's rights do not end at the project that they come from.
+  return rightsOf(here.map(({ name }) => name)).canWrite || rightsOf(roles.map(({ name }) => name)).isAdmin
 }

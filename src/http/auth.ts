@@ -6,7 +6,7 @@
  */
 
 import type { FastifyInstance, FastifyRequest } from 'fastify'
-import { mayRead } from '../core/access.js'
+import { mayRead, mustKeep } from '../core/access.js'
 import type { Core } from '../core/core.js'
 import { TokenInvalid } from '../core/errors.js'
 import type { Caller, ProjectCaller, Session } from '../core/records.js'
@@ -16,10 +16,37 @@ declare module 'fastify' {
   interface FastifyRequest {
     caller: Caller | null
   }
+  interface FastifyInstance {
+    authority: Authority
+  }
+}
+
+/** For requests that take long: what a token granted at their beginning may have ended meanwhile. */
+export class Authority {
+  readonly #core: Core
+
+  constructor(core: Core) {
+    this.#core = core
+  }
+
+  /** After a wait for the client. Throws Unauthorized or NotAllowed if the token, or a right that the caller had, has ended. */
+  async judgeAgain(request: FastifyRequest): Promise<void> {
+    const token = tokenOf(request)
+    if (request.caller === null || token === undefined) return
+    const now = (await sessionOf(this.#core, token))?.caller
+    if (now === undefined) throw new Unauthorized()
+    mustKeep(request.caller, now)
+  }
+
+  /** Calls `end` about a second after the caller has lost a right, with the error to answer. Returns what stops watching. */
+  watch({ caller }: FastifyRequest, end: (reason: Error) => void): () => void {
+    return caller === null ? () => undefined : this.#core.rights.caller(caller, end)
+  }
 }
 
 export function addAuthentication(app: FastifyInstance, core: Core): void {
   app.decorateRequest('caller', null)
+  app.decorate('authority', new Authority(core))
   app.addHook('onRequest', async (request) => {
     const token = tokenOf(request)
     if (token !== undefined) request.caller = (await sessionOf(core, token))?.caller ?? null

@@ -38,7 +38,8 @@ interface BodyPace {
 /**
  * The body, pushed as it comes in: each piece is handed on in the turn in which it was read from the socket, and a promise for an answer stops
  * the reading. Nothing is read ahead of the consumer beyond the socket's buffers. Rejects with `ClientGone` when the client
- * disconnects before the body is complete, with `BodyTooSlow` when the pace says so; whatever it rejects with, the rest is left unread.
+ * disconnects before the body is complete, with `BodyTooSlow` when the pace says so, with what the authority says when the caller's
+ * rights end; whatever it rejects with, the rest is left unread.
  */
 export function bodyFeed(request: FastifyRequest, pace: BodyPace): ByteFeed {
   return (take) =>
@@ -49,6 +50,7 @@ export function bodyFeed(request: FastifyRequest, pace: BodyPace): ByteFeed {
       const settle = (error?: unknown) => {
         if (settled) return
         settled = true
+        stopWatching()
         pace.pause()
         raw.off('data', onData).off('end', onEnd).off('error', onError).off('close', onClose)
         if (error === undefined) return resolve()
@@ -56,6 +58,7 @@ export function bodyFeed(request: FastifyRequest, pace: BodyPace): ByteFeed {
         raw.pause()
         reject(error)
       }
+      const stopWatching = request.server.authority.watch(request, settle)
       const wait = () => pace.wait(() => settle(new BodyTooSlow()))
       const goOn = () => {
         if (settled) return
@@ -99,7 +102,7 @@ async function* bodyChunks(request: FastifyRequest): AsyncGenerator<Buffer> {
   if (!raw.complete) throw new ClientGone()
 }
 
-/** Throws 413 beyond `maxBytes`, 408 when it takes longer than half a minute. */
+/** Throws 413 beyond `maxBytes`, 408 when it takes longer than half a minute, 401 or 403 when the caller's rights end meanwhile. */
 export async function readBody(request: FastifyRequest, maxBytes: number): Promise<Buffer> {
   if ((contentLength(request) ?? 0) > maxBytes) throw new BodyTooLarge(maxBytes)
   const chunks: Buffer[] = []
@@ -120,6 +123,7 @@ export async function readBody(request: FastifyRequest, maxBytes: number): Promi
   } finally {
     clearTimeout(timer)
   }
+  await request.server.authority.judgeAgain(request)
   return Buffer.concat(chunks)
 }
 

@@ -26,7 +26,8 @@ export function directBodyOf(response: ServerResponse): DirectBody | undefined {
 }
 
 /** The bytes of the range, to be sent as the body of the answer to this request, in the way that suits it. */
-export function bytesFor({ raw, log }: FastifyRequest, open: OpenData, range: ByteRange): Readable {
+export function bytesFor(request: FastifyRequest, open: OpenData, range: ByteRange): Readable {
+  const { raw, log } = request
   const large = raw.method === 'GET' && range.end - range.start >= directBytesMin
   const { direct } = open
   const stream = () => open.read(range)
@@ -34,7 +35,13 @@ export function bytesFor({ raw, log }: FastifyRequest, open: OpenData, range: By
   const bytes = plain ? new DirectBody(direct, range, stream) : stream()
   // The head is out: all that the client can be told is the end of the connection.
   bytes.once('error', (err) => log.error({ err }, 'an answer was cut short, its bytes cannot be had'))
-  return bytes
+  return endedWithRights(request, bytes)
+}
+
+/** The stream is destroyed when the caller may no longer read: the head is out, so the connection ends. */
+export function endedWithRights(request: FastifyRequest, bytes: Readable): Readable {
+  const stopWatching = request.server.authority.watch(request, () => bytes.destroy())
+  return bytes.once('close', stopWatching)
 }
 
 /** Of a plain socket. Not of TLS, nor of what a test injects. */

@@ -9,6 +9,7 @@
  */
 
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import { NotAllowed, TokenInvalid } from '../core/errors.js'
 import type { ByteFeed } from '../core/records.js'
 import { requireProject } from './auth.js'
 import { bodyFeed } from './body.js'
@@ -60,7 +61,8 @@ export class Uploads {
       return await store(bodyFeed(request, new Pace(this.#limits)))
     } catch (error) {
       // What else it sends is not waited for.
-      if (error instanceof BodyTooSlow) void reply.header('connection', 'close')
+      if (error instanceof BodyTooSlow || error instanceof TokenInvalid || error instanceof NotAllowed)
+        void reply.header('connection', 'close')
       throw error
     } finally {
       this.#running--

@@ -18,6 +18,7 @@ import { pino } from 'pino'
 import t, { type Test } from 'tap'
 import { checkStore } from '../../src/cli/check.js'
 import type { ProjectCaller } from '../../src/core/records.js'
+import { callerNow } from '../../src/core/rights.js'
 import type { ScrubReport, ScrubSettings } from '../../src/core/scrub.js'
 import { openStore, type Store } from '../../src/core/store.js'
 import { GiB, KiB, MiB } from '../../src/lib/units.js'
@@ -173,8 +174,9 @@ t.test('an upload of the same bytes brings damaged chunks back, also after a res
 
 /** Whose things are in the world. */
 async function owner({ core }: Store): Promise<ProjectCaller> {
-  const { project_id } = await core.catalog.db.selectFrom('volumes').select('project_id').executeTakeFirstOrThrow()
-  return { project: { id: project_id }, roles: ['member'], isAdmin: false, canWrite: true } as unknown as ProjectCaller
+  const { db } = core.catalog
+  const volume = await db.selectFrom('volumes').select(['user_id', 'project_id']).executeTakeFirstOrThrow()
+  return callerNow(db, volume.user_id, volume.project_id) as ProjectCaller
 }
 
 /** Everything whose data is in chunks. */

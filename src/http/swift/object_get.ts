@@ -5,7 +5,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { Core } from '../../core/core.js'
 import type { OpenObject } from '../../core/objects.js'
 import type { StoredObject } from '../../core/records.js'
-import { bytesFor } from '../direct_body.js'
+import { bytesFor, endedWithRights } from '../direct_body.js'
 import { sendOpened } from '../opened.js'
 import { checkReadConditions, rangeStillApplies } from './conditional.js'
 import { SwiftError } from './errors.js'
@@ -52,7 +52,7 @@ function answer(open: OpenObject, request: FastifyRequest, reply: FastifyReply):
     sizeBytes: object.sizeBytes,
   })
   void reply.headers({ 'content-type': frame.contentType, 'content-length': frame.lengthBytes })
-  return Readable.from(multipartBytes(open, frame), { objectMode: false })
+  return endedWithRights(request, Readable.from(multipartBytes(open, frame), { objectMode: false }))
 }
 
 function wantedRanges(object: StoredObject, request: FastifyRequest): ByteRange[] | undefined {
