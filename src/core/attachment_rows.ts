@@ -11,6 +11,7 @@ export interface AttachedVolume {
   sizeGib: number
 }
 
+/** `address`: undefined where the connection info is not shown. */
 export function toAttachment(
   row: AttachmentRow,
   volume: AttachedVolume,

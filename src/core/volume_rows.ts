@@ -7,7 +7,6 @@ import type { VolumeId } from '../lib/ids.js'
 import { sees } from './access.js'
 import { attachmentsOf, toAttachment } from './attachment_rows.js'
 import { VolumeNotFound, VolumeStateConflict } from './errors.js'
-import type { TenantAddress } from './exports.js'
 import type { ProjectCaller, Volume, VolumeStatus } from './records.js'
 
 /** Throws VolumeNotFound. */
@@ -21,12 +20,8 @@ export async function volumeRow(db: Reader, caller: ProjectCaller, id: string): 
   return row
 }
 
-/** With their metadata and attachments, in the order of the rows. */
-export async function toVolumes(
-  db: Reader,
-  rows: readonly VolumeRow[],
-  address: TenantAddress | undefined,
-): Promise<Volume[]> {
+/** With their metadata and attachments (those without connection info), in the order of the rows. */
+export async function toVolumes(db: Reader, rows: readonly VolumeRow[]): Promise<Volume[]> {
   const ids = rows.map((row) => row.id)
   const metadata = await valuesOf(db, 'volume_metadata', ids)
   const imageMetadata = await valuesOf(db, 'volume_image_metadata', ids)
@@ -50,7 +45,7 @@ export async function toVolumes(
     imageMetadata: imageMetadata.get(row.id) ?? {},
     resourceId: row.resource_id,
     attachments: (attachments.get(row.id) ?? []).map((attachment) =>
-      toAttachment(attachment, { sizeGib: row.size_gib }, address),
+      toAttachment(attachment, { sizeGib: row.size_gib }, undefined),
     ),
     createdAt: row.created_at,
     updatedAt: row.updated_at,

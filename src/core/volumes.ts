@@ -142,7 +142,7 @@ export class Volumes {
     const { db } = this.#catalog
     const filtered = this.#filtered(caller, query).selectAll()
     const options = { table: 'volumes', page: query, keys: sortKeys, notFound: VolumeNotFound } as const
-    return toVolumes(db, await paged(db, filtered, options), this.#exports.tenantAddress)
+    return toVolumes(db, await paged(db, filtered, options))
   }
 
   /** Ignores marker, limit and offset. */
@@ -290,7 +290,7 @@ export class Volumes {
   }
 
   async #told(db: Reader, row: VolumeRow): Promise<Volume> {
-    const [volume] = await toVolumes(db, [row], this.#exports.tenantAddress)
+    const [volume] = await toVolumes(db, [row])
     return volume as Volume
   }
 }

@@ -17,7 +17,7 @@ export function attachmentDetail(attachment: Attachment): Record<string, unknown
     ...attachmentSummary(attachment),
     attached_at: cinderTimeOrNull(attachment.attachedAt) ?? '',
     detached_at: '',
-    attach_mode: attachment.connectionInfo === null ? null : attachment.mode,
+    attach_mode: attachment.connector === null ? null : attachment.mode,
     connection_info: attachment.connectionInfo === null ? null : flatConnectionInfo(attachment.connectionInfo),
   }
 }
