@@ -29,6 +29,7 @@ export class RightsWatch {
   readonly #log: Logger
   readonly #holders = new Map<string, Holder>()
   #timer: NodeJS.Timeout | undefined
+  #stopped = false
   /** The version of the catalog at which all holders were checked; undefined: some were not. */
   #checked: number | undefined
 
@@ -52,9 +53,10 @@ export class RightsWatch {
     return this.#watch(`${userId ?? ''} ${projectId}`, check, end)
   }
 
+  /** For good: the catalog is closed next. */
   stop(): void {
+    this.#stopped = true
     clearInterval(this.#timer)
-    this.#timer = undefined
   }
 
   #watch(key: string, check: Holder['check'], end: End): () => void {
@@ -67,14 +69,13 @@ export class RightsWatch {
     ends.add(end)
     // The rights may have ended between the request's beginning and now.
     this.#checked = undefined
-    this.#timer ??= setInterval(() => this.look(), everyMs).unref()
+    if (!this.#stopped) this.#timer ??= setInterval(() => this.#look(), everyMs).unref()
     return () => {
       if (ends.delete(end) && ends.size === 0 && this.#holders.get(key)?.ends === ends) this.#holders.delete(key)
     }
   }
 
-  /** What the timer does. */
-  look(): void {
+  #look(): void {
     try {
       const version = this.#catalog.version()
       if (version === this.#checked) return

@@ -87,6 +87,7 @@ t.test('administration', async (t) => {
       frank.ask(path, { method: 'POST', json: { user: { original_password: original, password: 'new one' } } })
     t.equal((await change('wrong')).status, 401)
     t.equal((await change(credentials.password)).status, 204)
+    t.equal((await frank.ask(`/v3/users/${frank.userId}`)).status, 401, 'tokens of the old password are revoked')
     await t.rejects(server.login(credentials))
     t.ok((await server.login({ ...credentials, password: 'new one' })).token)
   })
