@@ -60,6 +60,23 @@ export async function valuesOf<Id extends string>(
   return new Map([...pairs].map(([owner, list]) => [owner, Object.fromEntries(list)]))
 }
 
+/** The bytes of the names and values of each owner, without reading them; an owner without any is not in the map. */
+export async function weightsOf<Id extends string>(
+  db: Reader,
+  tables: readonly PlainTable[],
+  owners: readonly Id[],
+): Promise<Map<Id, number>> {
+  const weights = new Map<Id, number>()
+  for (const table of tables) {
+    const key = plainTables[table]
+    const { rows } = await sql<{ owner: Id; bytes: number }>`select ${sql.ref(key)} as owner,
+      sum(octet_length(name) + octet_length(value)) as bytes from ${sql.table(table)}
+      where ${sql.ref(key)} in (${sql.join(owners)}) group by ${sql.ref(key)}`.execute(db)
+    for (const { owner, bytes } of rows) weights.set(owner, (weights.get(owner) ?? 0) + Number(bytes))
+  }
+  return weights
+}
+
 /** Makes these the owner's only ones. In a transaction. */
 export async function replaceValues(db: Reader, table: PlainTable, owner: string, values: NamedValues): Promise<void> {
   const key = plainTables[table]

@@ -5,8 +5,8 @@
  * direction only. Databases differ on where nulls sort, so every sort expression must be one that is never null (`coalesce`).
  */
 
-import { type RawBuilder, type SqlBool, sql } from 'kysely'
-import type { Reader } from './catalog.js'
+import { type RawBuilder, type SelectQueryBuilder, type SqlBool, sql } from 'kysely'
+import type { Schema } from './schema.js'
 
 export type Direction = 'asc' | 'desc'
 
@@ -18,17 +18,20 @@ export interface Sort {
 
 type Value = string | number
 
-/** The values of the sort expressions in the row with this id; undefined: there is no such row. */
-export async function markerValues(
-  db: Reader,
-  table: string,
+/**
+ * Returns the values of the sort expressions in the row with this id; undefined: there is no such row. `rows` are those that the caller
+ * may see, without the filters of the list: whether a row exists that the caller may not see, and where it sorts, is not for the caller.
+ */
+export async function markerValues<Table extends keyof Schema, Row>(
+  rows: SelectQueryBuilder<Schema, Table, Row>,
   id: string,
   sorts: readonly Sort[],
 ): Promise<Value[] | undefined> {
-  const columns = sorts.map(({ expression }, index) => sql`${expression} as ${sql.ref(`k${index}`)}`)
-  const { rows } = await sql<Record<string, Value>>`select ${sql.join(columns)} from ${sql.table(table)}
-    where id = ${id}`.execute(db)
-  const [row] = rows
+  const columns = sorts.map(({ expression }, index) => expression.as(`k${index}`))
+  const row = (await rows
+    .select(columns as never)
+    .where('id' as never, '=', id as never)
+    .executeTakeFirst()) as Record<string, Value> | undefined
   return row && sorts.map((_, index) => row[`k${index}`] as Value)
 }
 

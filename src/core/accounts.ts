@@ -7,8 +7,9 @@ import type { ContainerRow } from '../catalog/schema.js'
 import type { ProjectId } from '../lib/ids.js'
 import { mayWrite, sees } from './access.js'
 import { AccountForbidden, AccountNotFound } from './errors.js'
-import { type ListingQuery, listNames, type NameBounds } from './listing.js'
+import { type ListingQuery, listNames, mapListed, type NameBounds } from './listing.js'
 import type { Account, ContainerSummary, KeptHeaders, Listed, Metadata, ProjectCaller } from './records.js'
+import type { SlicePace } from './slices.js'
 
 /** What a POST changes. Names are lower case; a name in `remove*` goes, one in `set*` is put, the others stay. */
 export interface MetadataChange {
@@ -53,12 +54,17 @@ export class Accounts {
     })
   }
 
-  /** Containers by name. */
-  async list(caller: ProjectCaller, projectId: string, query: ListingQuery): Promise<Listed<ContainerSummary>[]> {
+  /** Containers by name, slice by slice. */
+  async *list(
+    caller: ProjectCaller,
+    projectId: string,
+    query: ListingQuery,
+    pace?: SlicePace,
+  ): AsyncGenerator<Listed<ContainerSummary>[], void, void> {
     const { db } = this.#catalog
     const id = accountOf(db, caller, projectId)
-    const listed = await listNames(query, (bounds) => fetchContainers(db, id, bounds))
-    return listed.map((line) => (line.kind === 'subdir' ? line : { kind: 'item', item: toSummary(line.item) }))
+    const names = listNames(query, (bounds) => fetchContainers(db, id, bounds), pace)
+    yield* mapListed(names, toSummary)
   }
 }
 

@@ -1,15 +1,17 @@
 /** Attachments: the right to use a volume over NBD, by an export name that nobody can guess and that dies with it. */
 
+import { sql } from 'kysely'
 import type { Catalog, Reader, Transaction } from '../catalog/catalog.js'
 import type { AttachmentRow, VolumeRow } from '../catalog/schema.js'
 import { type AttachmentId, newAttachmentId, newSecret, type ProjectId, type VolumeId } from '../lib/ids.js'
 import { mayWrite, sees } from './access.js'
 import { attachmentsOf, toAttachment } from './attachment_rows.js'
 import { AttachmentNotFound, InvalidArgument, NoTenantDoor } from './errors.js'
-import type { Exports } from './exports.js'
-import { column, numberOr, paged } from './pages.js'
+import type { Exports, TenantAddress } from './exports.js'
+import { column, idsOfPage, numberOr, type PageOf } from './pages.js'
 import type { Attachment, Connector, Page, ProjectCaller, VolumeStatus } from './records.js'
 import { servesAttachment } from './rights.js'
+import { collected, loadInSlices, SlicePace } from './slices.js'
 import type { Tree } from './tree.js'
 import { statusMustBe, volumeRow } from './volume_rows.js'
 
@@ -83,11 +85,21 @@ export class Attachments {
   }
 
   async list(caller: ProjectCaller, query: AttachmentQuery): Promise<Attachment[]> {
-    const { db } = this.#catalog
-    const filtered = this.#filtered(caller, query).selectAll()
-    const options = { table: 'attachments', page: query, keys: sortKeys, notFound: AttachmentNotFound } as const
-    const rows: AttachmentRow[] = await paged(db, filtered, options)
-    return Promise.all(rows.map((row) => this.#told(db, caller, row)))
+    return collected((await this.page(caller, query)).slices)
+  }
+
+  /** Throws AttachmentNotFound for a marker that the caller does not see. */
+  async page(caller: ProjectCaller, query: AttachmentQuery, pace = new SlicePace()): Promise<PageOf<Attachment>> {
+    const filtered = this.#filtered(caller, query)
+    const options = { page: query, keys: sortKeys, notFound: AttachmentNotFound }
+    const { ids, more } = await idsOfPage<AttachmentId, 'attachments', object, AttachmentSortKey>(
+      filtered,
+      this.#visible(caller),
+      options,
+    )
+    const load = async (some: AttachmentId[]) =>
+      this.#allTold(caller, await filtered.selectAll().where('id', 'in', some).execute())
+    return { more, slices: loadInSlices(ids, pace, { load, weigh: (some) => this.#connectorBytes(some) }) }
   }
 
   /** Ignores marker, limit and offset. */
@@ -124,7 +136,10 @@ export class Attachments {
       }
       await db.updateTable('attachments').set(next).where('id', '=', row.id).execute()
       await settleVolume(db, row.volume_id)
-      return { updated: await this.#told(db, caller, next), gone: next.export_name === row.export_name ? null : row.export_name }
+      return {
+        updated: await this.#told(db, caller, next),
+        gone: next.export_name === row.export_name ? null : row.export_name,
+      }
     })
     await this.#exports.end([gone])
     return updated
@@ -158,6 +173,11 @@ export class Attachments {
     await this.#exports.end([gone])
   }
 
+  #visible(caller: ProjectCaller) {
+    const attachments = this.#catalog.db.selectFrom('attachments')
+    return caller.isAdmin ? attachments : attachments.where('project_id', '=', caller.project.id)
+  }
+
   #filtered(caller: ProjectCaller, query: AttachmentQuery) {
     let filtered = this.#catalog.db.selectFrom('attachments')
     if (!caller.isAdmin || !query.allProjects) filtered = filtered.where('project_id', '=', caller.project.id)
@@ -168,15 +188,46 @@ export class Attachments {
     return filtered
   }
 
+  async #connectorBytes(ids: AttachmentId[]): Promise<Map<AttachmentId, number>> {
+    const rows = await this.#catalog.db
+      .selectFrom('attachments')
+      .select(['id', sql<number>`coalesce(octet_length(connector), 0)`.as('bytes')])
+      .where('id', 'in', ids)
+      .execute()
+    return new Map(rows.map(({ id, bytes }) => [id, bytes]))
+  }
+
+  async #allTold(caller: ProjectCaller, rows: readonly AttachmentRow[]): Promise<Attachment[]> {
+    const volumes = await this.#catalog.db
+      .selectFrom('volumes')
+      .select(['id', 'size_gib'])
+      .where(
+        'id',
+        'in',
+        rows.map((row) => row.volume_id),
+      )
+      .execute()
+    const sizes = new Map(volumes.map(({ id, size_gib }) => [id, size_gib]))
+    return rows.flatMap((row) => {
+      const sizeGib = sizes.get(row.volume_id)
+      // Deleted between the two questions.
+      return sizeGib === undefined ? [] : [toAttachment(row, { sizeGib }, this.#addressFor(this.#catalog.db, caller, row))]
+    })
+  }
+
   async #told(db: Reader, caller: ProjectCaller, row: AttachmentRow): Promise<Attachment> {
     const volume = await db
       .selectFrom('volumes')
       .select('size_gib')
       .where('id', '=', row.volume_id)
       .executeTakeFirstOrThrow()
-    // The export's name is a secret by which anybody can write: it is not for readers.
+    return toAttachment(row, { sizeGib: volume.size_gib }, this.#addressFor(db, caller, row))
+  }
+
+  /** The export's name is a secret by which anybody can write: it is not for readers. undefined: not shown. */
+  #addressFor(db: Reader, caller: ProjectCaller, row: AttachmentRow): TenantAddress | undefined {
     const shown = caller.canWrite && servesAttachment(db, row.user_id, row.project_id)
-    return toAttachment(row, { sizeGib: volume.size_gib }, shown ? this.#exports.tenantAddress : undefined)
+    return shown ? this.#exports.tenantAddress : undefined
   }
 }
 

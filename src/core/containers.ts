@@ -9,8 +9,9 @@ import { type ContainerId, newContainerId, type ProjectId } from '../lib/ids.js'
 import { mayWrite } from './access.js'
 import { accountOf, changeKinds, ensureAccount, type MetadataChange, toSummary } from './accounts.js'
 import { ContainerNotEmpty, ContainerNotFound, InvalidArgument } from './errors.js'
-import { type ListingQuery, listNames, type NameBounds } from './listing.js'
+import { type ListingQuery, listNames, mapListed, type NameBounds } from './listing.js'
 import type { Container, KeptHeaders, Listed, Metadata, ObjectSummary, ProjectCaller } from './records.js'
+import type { SlicePace } from './slices.js'
 
 export interface ContainerRef {
   projectId: string
@@ -89,12 +90,17 @@ export class Containers {
     })
   }
 
-  /** Objects by name. */
-  async list(caller: ProjectCaller, ref: ContainerRef, query: ListingQuery): Promise<Listed<ObjectSummary>[]> {
+  /** Objects by name, slice by slice. Throws ContainerNotFound, AccountForbidden. */
+  async *list(
+    caller: ProjectCaller,
+    ref: ContainerRef,
+    query: ListingQuery,
+    pace?: SlicePace,
+  ): AsyncGenerator<Listed<ObjectSummary>[], void, void> {
     const { db } = this.#catalog
     const { id } = containerRow(db, caller, ref)
-    const listed = await listNames(query, (bounds) => fetchObjects(db, id, bounds))
-    return listed.map((line) => (line.kind === 'subdir' ? line : { kind: 'item', item: toObjectSummary(line.item) }))
+    const names = listNames(query, (bounds) => fetchObjects(db, id, bounds), pace)
+    yield* mapListed(names, toObjectSummary)
   }
 }
 

@@ -6,7 +6,8 @@
  */
 
 import type { Catalog, Reader, Transaction } from '../catalog/catalog.js'
-import { flag, type ProjectRow, type UserRow } from '../catalog/schema.js'
+import { behind, type Sort } from '../catalog/paging.js'
+import { type AssignmentRow, flag, type ProjectRow, type UserRow } from '../catalog/schema.js'
 import { newProjectId, newRoleId, newUserId, type ProjectId, type RoleId, type UserId } from '../lib/ids.js'
 import {
   AssignmentNotFound,
@@ -17,9 +18,11 @@ import {
   UserNotFound,
 } from './errors.js'
 import { toProject, toUser } from './identity_rows.js'
+import { column } from './pages.js'
 import type { Passwords } from './passwords.js'
 import type { Assignment, Caller, Project, Role, User } from './records.js'
 import { requireStillAdmin } from './rights.js'
+import { collected, SlicePace } from './slices.js'
 import { deleteTokens } from './token_rows.js'
 
 export const roleNames = ['admin', 'member', 'reader'] as const
@@ -32,6 +35,17 @@ export interface NewUser {
   email?: string | null | undefined
   enabled?: boolean | undefined
   defaultProjectId?: ProjectId | null | undefined
+}
+
+interface ListFilter {
+  name?: string | undefined
+  enabled?: boolean | undefined
+}
+
+interface AssignmentFilter {
+  userId?: string | undefined
+  projectId?: string | undefined
+  roleId?: string | undefined
 }
 
 export interface NewProject {
@@ -56,12 +70,24 @@ export class Identity {
     return toUser(await userRow(this.#catalog.db, id))
   }
 
-  async users(filter: { name?: string | undefined; enabled?: boolean | undefined } = {}): Promise<User[]> {
+  async users(filter: ListFilter = {}): Promise<User[]> {
+    return collected(this.userSlices(filter))
+  }
+
+  /** By name. */
+  async *userSlices(filter: ListFilter = {}, pace = new SlicePace()): AsyncGenerator<User[], void, void> {
     const { name, enabled } = filter
     let query = this.#catalog.db.selectFrom('users').selectAll().orderBy('name')
     if (name !== undefined) query = query.where('name', '=', name)
     if (enabled !== undefined) query = query.where('enabled', '=', flag(enabled))
-    return (await query.execute()).map(toUser)
+    for (let last: string | undefined; ; ) {
+      const size = pace.rows
+      const after = last === undefined ? query : query.where('name', '>', last)
+      const rows = await after.limit(size).execute()
+      yield rows.map(toUser)
+      last = rows.at(-1)?.name
+      if (rows.length < size) return
+    }
   }
 
   /** Throws NameTaken, BadPassword, InvalidArgument, ProjectNotFound. */
@@ -121,12 +147,34 @@ export class Identity {
     return toProject(await projectRow(this.#catalog.db, id))
   }
 
-  async projects(filter: { name?: string | undefined; enabled?: boolean | undefined } = {}): Promise<Project[]> {
-    const { name, enabled } = filter
+  async projects(filter: ListFilter = {}): Promise<Project[]> {
+    return collected(this.projectSlices(filter))
+  }
+
+  /** By name; `userId`: those in which this user has a role. */
+  async *projectSlices(
+    filter: ListFilter & { userId?: string | undefined } = {},
+    pace = new SlicePace(),
+  ): AsyncGenerator<Project[], void, void> {
+    const { name, enabled, userId } = filter
     let query = this.#catalog.db.selectFrom('projects').selectAll().orderBy('name')
     if (name !== undefined) query = query.where('name', '=', name)
     if (enabled !== undefined) query = query.where('enabled', '=', flag(enabled))
-    return (await query.execute()).map(toProject)
+    if (userId !== undefined)
+      query = query.where('id', 'in', (e) =>
+        e
+          .selectFrom('assignments')
+          .select('project_id')
+          .where('user_id', '=', userId as UserId),
+      )
+    for (let last: string | undefined; ; ) {
+      const size = pace.rows
+      const after = last === undefined ? query : query.where('name', '>', last)
+      const rows = await after.limit(size).execute()
+      yield rows.map(toProject)
+      last = rows.at(-1)?.name
+      if (rows.length < size) return
+    }
   }
 
   /** Throws NameTaken, InvalidArgument. */
@@ -171,24 +219,37 @@ export class Identity {
     return roleRow(this.#catalog.db, { id })
   }
 
-  async assignments(
-    filter: { userId?: string | undefined; projectId?: string | undefined; roleId?: string | undefined } = {},
-  ): Promise<Assignment[]> {
+  async assignments(filter: AssignmentFilter = {}): Promise<Assignment[]> {
+    return collected(this.assignmentSlices(filter))
+  }
+
+  /** By user, project and role. */
+  async *assignmentSlices(
+    filter: AssignmentFilter = {},
+    pace = new SlicePace(),
+  ): AsyncGenerator<Assignment[], void, void> {
     const { db } = this.#catalog
-    let query = db.selectFrom('assignments').selectAll().orderBy('user_id').orderBy('project_id').orderBy('role_id')
+    let query = db.selectFrom('assignments').selectAll()
+    for (const key of assignmentKey) query = query.orderBy(key)
     if (filter.userId !== undefined) query = query.where('user_id', '=', filter.userId as UserId)
     if (filter.projectId !== undefined) query = query.where('project_id', '=', filter.projectId as ProjectId)
     if (filter.roleId !== undefined) query = query.where('role_id', '=', filter.roleId as RoleId)
-    const rows = await query.execute()
-    const users = byId(await this.users())
-    const projects = byId(await this.projects())
-    const roles = byId(await this.roles())
-    return rows.flatMap((row) => {
-      const user = users.get(row.user_id)
-      const project = projects.get(row.project_id)
-      const role = roles.get(row.role_id)
-      return user && project && role ? [{ user, project, role }] : []
-    })
+    for (let last: AssignmentRow | undefined; ; ) {
+      const size = pace.rows
+      const after =
+        last === undefined
+          ? query
+          : query.where(
+              behind(
+                assignmentSorts,
+                assignmentKey.map((key) => (last as AssignmentRow)[key]),
+              ),
+            )
+      const rows = await after.limit(size).execute()
+      yield await toAssignments(db, rows)
+      last = rows.at(-1)
+      if (rows.length < size) return
+    }
   }
 
   /** Idempotent. Throws UserNotFound, ProjectNotFound, RoleNotFound. */
@@ -239,6 +300,26 @@ export class Identity {
 }
 
 // ---- rows ----
+
+const assignmentKey = ['user_id', 'project_id', 'role_id'] as const
+const assignmentSorts = assignmentKey.map((key): Sort => ({ expression: column(key), direction: 'asc' }))
+
+/** With the user, the project and the role of each. */
+async function toAssignments(db: Reader, rows: readonly AssignmentRow[]): Promise<Assignment[]> {
+  const idsOf = <Id>(id: (row: AssignmentRow) => Id): Id[] => [...new Set(rows.map(id))]
+  const userIds = idsOf((row) => row.user_id)
+  const projectIds = idsOf((row) => row.project_id)
+  const users = byId((await db.selectFrom('users').selectAll().where('id', 'in', userIds).execute()).map(toUser))
+  const found = await db.selectFrom('projects').selectAll().where('id', 'in', projectIds).execute()
+  const projects = byId(found.map(toProject))
+  const roles = byId(await db.selectFrom('roles').selectAll().execute())
+  return rows.flatMap((row) => {
+    const user = users.get(row.user_id)
+    const project = projects.get(row.project_id)
+    const role = roles.get(row.role_id)
+    return user && project && role ? [{ user, project, role }] : []
+  })
+}
 
 async function seedRoles({ db }: Transaction): Promise<void> {
   for (const name of roleNames) {

@@ -2,12 +2,15 @@
 
 import { type SelectQueryBuilder, type SqlBool, sql } from 'kysely'
 import type { Reader } from '../catalog/catalog.js'
-import { flag, type ImageRow, type Schema } from '../catalog/schema.js'
+import { weightsOf } from '../catalog/named_values.js'
+import { flag, type Schema } from '../catalog/schema.js'
 import type { ImageId, ProjectId } from '../lib/ids.js'
 import { ImageNotFound } from './errors.js'
+import { toImages } from './image_rows.js'
 import { withMetadata } from './metadata_filter.js'
-import { column, numberOr, paged, textOr } from './pages.js'
-import type { ImageStatus, ImageVisibility, Metadata, Page, ProjectCaller } from './records.js'
+import { column, idsOfPage, numberOr, type PageOf, textOr } from './pages.js'
+import type { Image, ImageStatus, ImageVisibility, Metadata, Page, ProjectCaller } from './records.js'
+import { loadInSlices, type SlicePace } from './slices.js'
 
 export type ImageSortKey =
   | 'name'
@@ -71,7 +74,25 @@ const operators = { gt: '>', gte: '>=', lt: '<', lte: '<=', eq: '=', neq: '!=' }
 
 type Images = SelectQueryBuilder<Schema, 'images', object>
 
-export async function listImages(db: Reader, caller: ProjectCaller, query: ImageQuery): Promise<ImageRow[]> {
+/** Throws ImageNotFound for a marker that the caller does not see. */
+export async function pageOfImages(
+  db: Reader,
+  caller: ProjectCaller,
+  query: ImageQuery,
+  pace: SlicePace,
+): Promise<PageOf<Image>> {
+  const filtered = filteredImages(db, caller, query)
+  const options = { page: query, keys: sortKeys, notFound: ImageNotFound }
+  // What a list leaves out by default (community images, hidden ones) may still be seen, and be its marker.
+  const visible = visibleTo(db.selectFrom('images'), caller, 'all')
+  const { ids, more } = await idsOfPage<ImageId, 'images', object, ImageSortKey>(filtered, visible, options)
+  // Filtered again: an image may have been withdrawn from the caller meanwhile.
+  const load = async (some: ImageId[]) => toImages(db, await filtered.selectAll().where('id', 'in', some).execute())
+  const weigh = (some: ImageId[]) => weightsOf(db, ['image_properties'], some)
+  return { more, slices: loadInSlices(ids, pace, { load, weigh }) }
+}
+
+function filteredImages(db: Reader, caller: ProjectCaller, query: ImageQuery): Images {
   let images: Images = db.selectFrom('images')
   images = visibleTo(images, caller, query.visibility)
   images = oneOf(images, query)
@@ -93,9 +114,7 @@ export async function listImages(db: Reader, caller: ProjectCaller, query: Image
       sql<SqlBool>`exists (select 1 from image_tags as t where t.image_id = images.id and t.tag = ${tag})`,
     )
   }
-  images = withMetadata(images, 'images.id', 'image_properties', query.properties)
-  const options = { table: 'images', page: query, keys: sortKeys, notFound: ImageNotFound } as const
-  return paged<'images', ImageRow, ImageSortKey>(db, images.selectAll(), options)
+  return withMetadata(images, 'images.id', 'image_properties', query.properties)
 }
 
 function oneOf(images: Images, query: ImageQuery): Images {

@@ -18,9 +18,11 @@ import {
 } from './errors.js'
 import type { Exports } from './exports.js'
 import { giveData, ImageData, type ImageUpload, type OpenImage, type RegisteredLocation } from './image_data.js'
-import { type ImageQuery, listImages } from './image_list.js'
+import { type ImageQuery, pageOfImages } from './image_list.js'
 import { imageRow, ownImageRow, toImages } from './image_rows.js'
+import type { PageOf } from './pages.js'
 import type { Image, ImageVisibility, Metadata, ProjectCaller } from './records.js'
+import { collected, SlicePace } from './slices.js'
 import type { Tree } from './tree.js'
 import { takeId } from './used_ids.js'
 
@@ -89,8 +91,12 @@ export class Images {
   }
 
   async list(caller: ProjectCaller, query: ImageQuery): Promise<Image[]> {
-    const { db } = this.#catalog
-    return toImages(db, await listImages(db, caller, query))
+    return collected((await this.page(caller, query)).slices)
+  }
+
+  /** Throws ImageNotFound for a marker that the caller does not see. */
+  async page(caller: ProjectCaller, query: ImageQuery, pace = new SlicePace()): Promise<PageOf<Image>> {
+    return pageOfImages(this.#catalog.db, caller, query, pace)
   }
 
   /** Throws ImageNotFound, NotAllowed, ImageFormatFixed. */

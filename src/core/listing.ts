@@ -5,6 +5,7 @@
 
 import { InvalidArgument } from './errors.js'
 import type { Listed } from './records.js'
+import { SlicePace } from './slices.js'
 
 /** Empty strings count as absent. */
 export interface ListingQuery {
@@ -36,40 +37,52 @@ export const listingLimitMax = 10_000
 
 // With a delimiter one page may jump over any number of names: small fetches then, larger ones while nothing is folded.
 const foldingFetchMin = 32
-const foldingFetchMax = 2048
 
-/** `fetch` answers rows in the order of the listing. Throws InvalidArgument for a limit that is none. */
-export async function listNames<Row extends { name: string }>(
+/** Names are short: a slice of a listing begins with more rows than one of things with metadata. */
+export const listingPace = (): SlicePace => new SlicePace({ first: 128, max: 512 })
+
+/**
+ * The lines of a listing, slice by slice; a slice is what one fetch found, and may be empty. `fetch` answers rows in the order of the
+ * listing. Each slice is as of the moment of its fetch: what is there all the time is listed once. Throws InvalidArgument for a limit
+ * that is none.
+ */
+export async function* listNames<Row extends { name: string }>(
   query: ListingQuery,
   fetch: (bounds: NameBounds) => Promise<Row[]>,
-): Promise<Listed<Row>[]> {
+  pace: SlicePace = listingPace(),
+): AsyncGenerator<Listed<Row>[], void, void> {
   const { prefix = '', delimiter = '', reverse = false } = query
-  const limit = limitOf(query)
   const bounds = boundsOf(query)
-  if (delimiter === '') {
-    const rows = limit === 0 ? [] : await fetch({ ...bounds, limit })
-    return rows.map((item) => ({ kind: 'item', item }))
-  }
   // A subdir that the client has seen already is not listed again.
   const seen = reverse ? query.endMarker : query.marker
-  const listed: Listed<Row>[] = []
   let size = foldingFetchMin
-  while (listed.length < limit) {
-    const asked = Math.min(size, limit - listed.length)
+  for (let left = limitOf(query); left > 0; ) {
+    const asked = Math.min(delimiter === '' ? pace.rows : Math.min(size, pace.rows), left)
     const rows = await fetch({ ...bounds, limit: asked })
+    const listed: Listed<Row>[] = []
     let folded: string | undefined
     for (const item of rows) {
       if (folded !== undefined && item.name.startsWith(folded)) continue
-      folded = subdirOf(item.name, prefix, delimiter)
+      folded = delimiter === '' ? undefined : subdirOf(item.name, prefix, delimiter)
       if (folded === undefined) listed.push({ kind: 'item', item })
       else if (folded !== seen) listed.push({ kind: 'subdir', subdir: folded })
     }
+    left -= listed.length
+    yield listed
     const last = rows.at(-1)
-    if (last === undefined || rows.length < asked) return listed
-    size = folded === undefined ? Math.min(size * 2, foldingFetchMax) : foldingFetchMin
+    if (last === undefined || rows.length < asked) return
+    size = folded === undefined ? size * 2 : foldingFetchMin
     goBehind(bounds, last.name, folded)
   }
-  return listed
+}
+
+/** The same listing of other things. */
+export async function* mapListed<Row, Summary>(
+  slices: AsyncIterable<Listed<Row>[]>,
+  map: (row: Row) => Summary,
+): AsyncGenerator<Listed<Summary>[], void, void> {
+  for await (const slice of slices)
+    yield slice.map((line) => (line.kind === 'subdir' ? line : { kind: 'item', item: map(line.item) }))
 }
 
 /** The next fetch begins behind the last name or, when that was folded, behind everything in its subdir. */

@@ -18,10 +18,9 @@ import { Prepared } from '../catalog/prepared.js'
 import type { TokenRow, UserRow } from '../catalog/schema.js'
 import { newSecret, type ProjectId, type UserId } from '../lib/ids.js'
 import { LoginFailed, TokenInvalid } from './errors.js'
-import { toProject } from './identity_rows.js'
 import { Memo } from './memo.js'
 import type { Passwords } from './passwords.js'
-import type { Caller, Project, Session } from './records.js'
+import type { Caller, Session } from './records.js'
 import { callerNow } from './rights.js'
 import { deleteTokens } from './token_rows.js'
 
@@ -110,19 +109,6 @@ export class Sessions {
   /** Ends the token and all that were obtained with it. Idempotent. */
   async revoke(token: string): Promise<void> {
     await this.#catalog.transaction(({ db }) => deleteTokens(db, 'hash', hashOf(token)))
-  }
-
-  /** The projects that this caller may scope a token to. */
-  async projectsOf(caller: Caller): Promise<Project[]> {
-    const { db } = this.#catalog
-    const rows = await db
-      .selectFrom('projects')
-      .selectAll()
-      .where('enabled', '=', 1)
-      .where('id', 'in', (e) => e.selectFrom('assignments').select('project_id').where('user_id', '=', caller.user.id))
-      .orderBy('name')
-      .execute()
-    return rows.map(toProject)
   }
 
   /** Forgets tokens that have expired. Answers how many. */

@@ -1,15 +1,30 @@
 /** Snapshots of volumes: O(1), also while attached and under load. */
 
 import type { Catalog, Reader, Transaction } from '../catalog/catalog.js'
-import { editValues, insertValues, replaceValues, type ValuesEdit, valuesOf } from '../catalog/named_values.js'
+import {
+  editValues,
+  insertValues,
+  replaceValues,
+  type ValuesEdit,
+  valuesOf,
+  weightsOf,
+} from '../catalog/named_values.js'
 import type { SnapshotRow } from '../catalog/schema.js'
-import { newSnapshotId, type ProjectId, type ResourceId, type SnapshotId, type UserId, type VolumeId } from '../lib/ids.js'
+import {
+  newSnapshotId,
+  type ProjectId,
+  type ResourceId,
+  type SnapshotId,
+  type UserId,
+  type VolumeId,
+} from '../lib/ids.js'
 import { mayWrite } from './access.js'
 import { SnapshotNotFound } from './errors.js'
 import type { Exports } from './exports.js'
 import { withMetadata } from './metadata_filter.js'
-import { column, numberOr, paged, textOr } from './pages.js'
+import { column, idsOfPage, numberOr, type PageOf, textOr } from './pages.js'
 import { type Metadata, type Page, type ProjectCaller, type Snapshot, volumeStatuses } from './records.js'
+import { collected, loadInSlices, SlicePace } from './slices.js'
 import { snapshotRow, toSnapshots } from './snapshot_rows.js'
 import type { Tree } from './tree.js'
 import { takeId } from './used_ids.js'
@@ -99,10 +114,23 @@ export class Snapshots {
   }
 
   async list(caller: ProjectCaller, query: SnapshotQuery): Promise<Snapshot[]> {
-    const { db } = this.#catalog
-    const filtered = this.#filtered(caller, query).selectAll()
-    const options = { table: 'snapshots', page: query, keys: sortKeys, notFound: SnapshotNotFound } as const
-    return toSnapshots(db, await paged(db, filtered, options))
+    return collected((await this.page(caller, query)).slices)
+  }
+
+  /** Throws SnapshotNotFound for a marker that the caller does not see. */
+  async page(caller: ProjectCaller, query: SnapshotQuery, pace = new SlicePace()): Promise<PageOf<Snapshot>> {
+    const filtered = this.#filtered(caller, query)
+    const options = { page: query, keys: sortKeys, notFound: SnapshotNotFound }
+    const { ids, more } = await idsOfPage<SnapshotId, 'snapshots', object, SnapshotSortKey>(
+      filtered,
+      this.#visible(caller),
+      options,
+    )
+    const load = async (some: SnapshotId[]) =>
+      toSnapshots(this.#catalog.db, await filtered.selectAll().where('id', 'in', some).execute())
+    const weigh = (some: SnapshotId[]) =>
+      weightsOf(this.#catalog.db, ['snapshot_metadata', 'snapshot_image_metadata'], some)
+    return { more, slices: loadInSlices(ids, pace, { load, weigh }) }
   }
 
   /** Ignores marker, limit and offset. */
@@ -161,6 +189,11 @@ export class Snapshots {
       }),
     )
     await this.#exports.end([id])
+  }
+
+  #visible(caller: ProjectCaller) {
+    const snapshots = this.#catalog.db.selectFrom('snapshots')
+    return caller.isAdmin ? snapshots : snapshots.where('project_id', '=', caller.project.id)
   }
 
   #filtered(caller: ProjectCaller, query: SnapshotQuery) {

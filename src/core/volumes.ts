@@ -1,7 +1,7 @@
 /** Volumes: a rw resource with what Cinder says about it. */
 
 import type { Catalog, Reader, Transaction } from '../catalog/catalog.js'
-import { editValues, insertValues, replaceValues, type ValuesEdit } from '../catalog/named_values.js'
+import { editValues, insertValues, replaceValues, type ValuesEdit, weightsOf } from '../catalog/named_values.js'
 import { type AttachmentRow, flag, type VolumeRow } from '../catalog/schema.js'
 import { newVolumeId, type ProjectId, type ResourceId, type UserId, type VolumeId } from '../lib/ids.js'
 import { GiB, maxResourceBytes } from '../lib/units.js'
@@ -18,8 +18,9 @@ import {
 } from './errors.js'
 import type { Exports } from './exports.js'
 import { withMetadata } from './metadata_filter.js'
-import { column, numberOr, paged, textOr } from './pages.js'
+import { column, idsOfPage, numberOr, type PageOf, textOr } from './pages.js'
 import type { Metadata, Page, ProjectCaller, Volume, VolumeStatus } from './records.js'
+import { collected, loadInSlices, SlicePace } from './slices.js'
 import type { Tree } from './tree.js'
 import { takeId } from './used_ids.js'
 import { onResourceOf } from './vanished.js'
@@ -139,10 +140,22 @@ export class Volumes {
   }
 
   async list(caller: ProjectCaller, query: VolumeQuery): Promise<Volume[]> {
-    const { db } = this.#catalog
-    const filtered = this.#filtered(caller, query).selectAll()
-    const options = { table: 'volumes', page: query, keys: sortKeys, notFound: VolumeNotFound } as const
-    return toVolumes(db, await paged(db, filtered, options))
+    return collected((await this.page(caller, query)).slices)
+  }
+
+  /** Throws VolumeNotFound for a marker that the caller does not see. */
+  async page(caller: ProjectCaller, query: VolumeQuery, pace = new SlicePace()): Promise<PageOf<Volume>> {
+    const filtered = this.#filtered(caller, query)
+    const options = { page: query, keys: sortKeys, notFound: VolumeNotFound }
+    const { ids, more } = await idsOfPage<VolumeId, 'volumes', object, VolumeSortKey>(
+      filtered,
+      this.#visible(caller),
+      options,
+    )
+    const load = async (some: VolumeId[]) =>
+      toVolumes(this.#catalog.db, await filtered.selectAll().where('id', 'in', some).execute())
+    const weigh = (some: VolumeId[]) => weightsOf(this.#catalog.db, ['volume_metadata', 'volume_image_metadata'], some)
+    return { more, slices: loadInSlices(ids, pace, { load, weigh }) }
   }
 
   /** Ignores marker, limit and offset. */
@@ -272,6 +285,11 @@ export class Volumes {
       await db.updateTable('volumes').set({ updated_at: Date.now() }).where('id', '=', volume).execute()
       return edited
     })
+  }
+
+  #visible(caller: ProjectCaller) {
+    const volumes = this.#catalog.db.selectFrom('volumes')
+    return caller.isAdmin ? volumes : volumes.where('project_id', '=', caller.project.id)
   }
 
   #filtered(caller: ProjectCaller, query: VolumeQuery) {

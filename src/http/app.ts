@@ -5,7 +5,7 @@
  *
  * Each API is an encapsulated plugin with its own error handler, not-found answer and format of errors. What they share
  * lies beside this file: auth.ts (who calls), base_url.ts, body.ts (bodies; none is read for a handler that does not ask),
- * uploads.ts (those without end), request_id.ts, errors.ts, query.ts, work_in_flight.ts (what must end before the server does).
+ * uploads.ts (those without end), request_id.ts, errors.ts, query.ts, fairness.ts and pieces.ts (what one tenant may take), work_in_flight.ts (what must end before the server does).
  *
  * Hooks of every request call `done` unless they wait for something: a promise costs each of them a turn.
  *
@@ -22,6 +22,7 @@ import type { ApiOptions } from './api.js'
 import { addAuthentication } from './auth.js'
 import type { UrlSettings } from './base_url.js'
 import { cinder } from './cinder/plugin.js'
+import { shareFairly } from './fairness.js'
 import { glance } from './glance/plugin.js'
 import { identity } from './identity/plugin.js'
 import { Logins } from './logins.js'
@@ -48,9 +49,19 @@ export interface HttpLimits {
   uploadRate: number
   /** After how long without a byte a client that owes us some is cut off. */
   idleMs: number
+  /** Memory for answers that have not been read, and for JSON bodies: fairness.ts. */
+  answerBytes: number
+  bodyBytes: number
 }
 
-const defaultLimits: HttpLimits = { connections: 4096, uploads: 128, uploadRate: 1024, idleMs: 60_000 }
+const defaultLimits: HttpLimits = {
+  connections: 4096,
+  uploads: 128,
+  uploadRate: 1024,
+  idleMs: 60_000,
+  answerBytes: 64 << 20,
+  bodyBytes: 64 << 20,
+}
 
 export interface AppOptions {
   core: Core
@@ -107,6 +118,7 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
   handleUnreadBodies(app)
   cutStalledConnections(app, limits.idleMs)
   limitUploads(app, { count: limits.uploads, bytesPerSecond: limits.uploadRate, idleMs: limits.idleMs })
+  shareFairly(app, limits)
   logRequests(app)
   endSlowCloses(app, closeGraceMs)
 

@@ -7,11 +7,16 @@ import type { IncomingMessage } from 'node:http'
 import type { FastifyRequest } from 'fastify'
 import type { ByteFeed } from '../core/records.js'
 import { BodyTooLarge, BodyTooSlow, ClientGone, MalformedBody } from './errors.js'
+import { ownerOf, takeBody } from './fairness.js'
 import { nestsTooDeep } from './json_depth.js'
 import { sendContinue } from './unread_body.js'
 
 const jsonBytesMax = 1 << 20
 const wholeBodyMs = 30_000
+/** What is shorter does not count: each connection receives one at a time, and connections are limited. */
+const uncountedBytesMax = 16 << 10
+/** The bytes, their text, and what it says: what is in it may take several times as much. */
+const memoryPerByte = 4
 
 /** Is there a body at all (RFC 9112, 6.3)? */
 export function hasBody(request: FastifyRequest): boolean {
@@ -102,9 +107,20 @@ async function* bodyChunks(request: FastifyRequest): AsyncGenerator<Buffer> {
   if (!raw.complete) throw new ClientGone()
 }
 
-/** Throws 413 beyond `maxBytes`, 408 when it takes longer than half a minute, 401 or 403 when the caller's rights end meanwhile. */
+/**
+ * Throws 413 beyond `maxBytes`, 408 when it takes longer than half a minute, 503 when there are too many long ones at a time, 401 or
+ * 403 when the caller's rights end meanwhile.
+ */
 export async function readBody(request: FastifyRequest, maxBytes: number): Promise<Buffer> {
-  if ((contentLength(request) ?? 0) > maxBytes) throw new BodyTooLarge(maxBytes)
+  const announcedBytes = contentLength(request)
+  if ((announcedBytes ?? 0) > maxBytes) throw new BodyTooLarge(maxBytes)
+  let counted = false
+  const countBytes = (bytes: number) => {
+    if (counted || bytes <= uncountedBytesMax) return
+    counted = true
+    takeBody(request, (announcedBytes ?? maxBytes) * memoryPerByte)
+  }
+  countBytes(announcedBytes ?? 0)
   const chunks: Buffer[] = []
   let lengthBytes = 0
   let tooSlow = false
@@ -116,6 +132,7 @@ export async function readBody(request: FastifyRequest, maxBytes: number): Promi
     for await (const chunk of bodyChunks(request)) {
       lengthBytes += chunk.length
       if (lengthBytes > maxBytes) throw new BodyTooLarge(maxBytes)
+      countBytes(lengthBytes)
       chunks.push(chunk)
     }
   } catch (error) {
@@ -129,7 +146,10 @@ export async function readBody(request: FastifyRequest, maxBytes: number): Promi
 
 /** Whatever the Content-Type says. Throws 400 when it is not JSON. */
 export async function readJson(request: FastifyRequest, maxBytes = jsonBytesMax): Promise<unknown> {
-  return parseJson(await readBody(request, maxBytes))
+  const body = await readBody(request, maxBytes)
+  // To look at a long one takes a while: those of one project must not come all at once.
+  if (body.length > uncountedBytesMax) await request.server.fairness.turns.begin(ownerOf(request)).turn()
+  return parseJson(body)
 }
 
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })

@@ -13,6 +13,16 @@ export const DomainNotFound = defineError('domain_not_found', 404, 'there is no 
 export const BodyTooLarge = defineError('body_too_large', 413, 'the request body is longer than %s bytes')
 export const BodyTooSlow = defineError('body_too_slow', 408, 'the request body did not arrive in time')
 export const TooManyUploads = defineError('too_many_uploads', 503, 'too many uploads are running; try again')
+export const TooManyAnswers = defineError(
+  'too_many_answers',
+  503,
+  'too many answers of this project are being made or have not been read; read them, or try again',
+)
+export const TooManyBodies = defineError(
+  'too_many_bodies',
+  503,
+  'too many long request bodies of this project are being received; try again',
+)
 export const MalformedBody = defineError('malformed_body', 400, '%s')
 export const TooManyAttempts = defineError('too_many_attempts', 429, 'too many failed logins; wait a minute')
 /** Nobody is left to read the answer; the status is what the log shows. */

@@ -2,6 +2,7 @@ import { join } from 'node:path'
 import Database from 'better-sqlite3'
 import t from 'tap'
 import type { RoleId } from '../../src/lib/ids.js'
+import { collected } from '../../src/core/slices.js'
 import { refused, TestStore } from './support.js'
 
 const password = 'a password'
@@ -256,7 +257,7 @@ t.test('a deleted user is gone with its tokens and roles', async (t) => {
 })
 
 t.test('an assignment can be given twice and taken once', async (t) => {
-  const { identity, sessions } = store.core
+  const { identity } = store.core
   const alice = await store.caller('alice14')
   const project = await identity.createProject({ name: 'p' })
   const [role] = await identity.roles({ name: 'reader' })
@@ -265,7 +266,7 @@ t.test('an assignment can be given twice and taken once', async (t) => {
   await identity.assign(assignment)
   t.equal((await identity.assignments({ projectId: project.id })).length, 1)
   t.same(
-    (await sessions.projectsOf(alice)).map(({ name }) => name),
+    (await collected(identity.projectSlices({ userId: alice.user.id }))).map(({ name }) => name),
     ['alice14', 'p'],
   )
   await identity.unassign(assignment)

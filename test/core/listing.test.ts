@@ -1,6 +1,7 @@
 import t from 'tap'
 import { compareNames, type ListingQuery, listNames, type NameBounds, successor } from '../../src/core/listing.js'
 import type { Listed } from '../../src/core/records.js'
+import { collected } from '../../src/core/slices.js'
 import { type Dice, newDice, pieces, refused, TestStore } from './support.js'
 
 interface Row {
@@ -88,7 +89,7 @@ t.test('listings are what their definition says, for random names and queries', 
   for (let round = 0; round < 3000; round++) {
     const names = [...new Set(Array.from({ length: dice.below(40) }, () => randomName(dice)))]
     const query = randomQuery(dice, names)
-    const listed = inWords(await listNames(query, fetchFrom(names).fetch))
+    const listed = inWords(await collected(listNames(query, fetchFrom(names).fetch)))
     const expected = naive(names, query)
     if (JSON.stringify(listed) !== JSON.stringify(expected)) {
       t.same(listed, expected, JSON.stringify({ names, query }))
@@ -112,7 +113,7 @@ t.test('the same of objects in the catalog', async (t) => {
   }
   for (let round = 0; round < 300; round++) {
     const query = randomQuery(dice, names)
-    const listed = inWords(await containers.list(caller, { projectId, container: 'c' }, query))
+    const listed = inWords(await collected(containers.list(caller, { projectId, container: 'c' }, query)))
     const expected = naive(names, query)
     if (JSON.stringify(listed) !== JSON.stringify(expected)) {
       t.same(listed, expected, JSON.stringify({ names, query }))
@@ -132,14 +133,14 @@ t.test('pages by the last line put together are the whole listing, both ways', a
     const lines: string[] = []
     let marker: string | undefined
     for (;;) {
-      const page = await listNames({ delimiter, reverse, marker, limit: 3 }, fetch)
+      const page = await collected(listNames({ delimiter, reverse, marker, limit: 3 }, fetch))
       lines.push(...inWords(page))
       const last = page.at(-1)
       if (last === undefined) break
       marker = last.kind === 'subdir' ? last.subdir : last.item.name
     }
     // A page that begins behind a subdir, forwards, meets the names within it again as that subdir only if it was not the marker.
-    const whole = inWords(await listNames({ delimiter, reverse }, fetch))
+    const whole = inWords(await collected(listNames({ delimiter, reverse }, fetch)))
     if (JSON.stringify(lines) !== JSON.stringify(whole)) {
       t.same(lines, whole, JSON.stringify({ names, delimiter, reverse }))
       break
@@ -152,7 +153,7 @@ t.test('a subdir is jumped over, not read through', async (t) => {
   const names = Array.from({ length: 20_000 }, (_, i) => `dir${i % 4}/${i}`)
   const { fetch, rowsRead } = fetchFrom(names)
   t.same(
-    inWords(await listNames({ delimiter: '/' }, fetch)),
+    inWords(await collected(listNames({ delimiter: '/' }, fetch))),
     ['dir0/', 'dir1/', 'dir2/', 'dir3/'].map((d) => `${d} (subdir)`),
   )
   t.ok(rowsRead() < 500, `${rowsRead()} rows were read`)
@@ -160,8 +161,9 @@ t.test('a subdir is jumped over, not read through', async (t) => {
 
 t.test('a limit that is none is refused', async (t) => {
   const { fetch } = fetchFrom(['a'])
-  for (const limit of [-1, 10_001, 1.5, Number.NaN]) await t.rejects(listNames({ limit }, fetch), refused(400))
-  t.same(await listNames({ limit: 0 }, fetch), [])
+  for (const limit of [-1, 10_001, 1.5, Number.NaN])
+    await t.rejects(collected(listNames({ limit }, fetch)), refused(400))
+  t.same(await collected(listNames({ limit: 0 }, fetch)), [])
 })
 
 t.test('the successor of a text is behind everything that begins with it, and before all else', async (t) => {

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto'
 import t from 'tap'
+import { collected } from '../../src/core/slices.js'
 import { MiB } from '../../src/lib/units.js'
 import { collect, type Dice, newDice, pieces, refused, TestStore } from './support.js'
 
@@ -175,7 +176,7 @@ t.test('counters are right after everything', async (t) => {
     t.match(await containers.get(alice, ref), { objectCount: mine.length, bytesUsed })
   }
   const account = await accounts.get(alice, projectId)
-  const listed = await accounts.list(alice, projectId, {})
+  const listed = await collected(accounts.list(alice, projectId, {}))
   const all = listed.flatMap((line) => (line.kind === 'item' ? [line.item] : []))
   t.equal(account.containerCount, all.length)
   t.equal(
@@ -252,15 +253,15 @@ t.test('names: up to 1024 bytes, any characters', async (t) => {
   const names = ['/', '//a', '.', '..', 'ä'.repeat(512), "';drop table objects;--", '%', '\u{1f600}']
   for (const name of names) await t.resolves(put(name), name)
   for (const name of ['', 'ä'.repeat(513), 'a\0b']) await t.rejects(put(name), refused(400))
-  t.equal((await containers.list(alice, { projectId, container }, {})).length, names.length)
+  t.equal((await collected(containers.list(alice, { projectId, container }, {}))).length, names.length)
 })
 
 t.test('in the end nothing is left of what was deleted', async (t) => {
-  const listed = await accounts.list(alice, projectId, {})
+  const listed = await collected(accounts.list(alice, projectId, {}))
   for (const line of listed) {
     if (line.kind !== 'item') continue
     const ref = { projectId, container: line.item.name }
-    for (const object of await containers.list(alice, ref, {})) {
+    for (const object of await collected(containers.list(alice, ref, {}))) {
       if (object.kind === 'item') await objects.delete(alice, { ...ref, object: object.item.name })
     }
     await containers.delete(alice, ref)

@@ -12,6 +12,7 @@ import { openStore, type Store } from '../../src/core/store.js'
 import type { NativeCounters } from '../../src/engine/engine.js'
 import { createApp, type HttpLimits } from '../../src/http/app.js'
 import type { UrlSettings } from '../../src/http/base_url.js'
+import type { Fairness } from '../../src/http/fairness.js'
 import { newRoleId } from '../../src/lib/ids.js'
 import { type Logger, silentLogger } from '../../src/lib/log.js'
 import { type Answer, ask, type Question } from './http.js'
@@ -41,6 +42,8 @@ export interface TestServer {
   routes(): string[]
   /** Ends the server in order, before the test does. */
   close(): Promise<void>
+  /** What its clients hold of it. */
+  fairness: Fairness
   /** How many layers the engine has state of: what an upload that failed must not leave behind. */
   layers(): Promise<number>
 }
@@ -105,6 +108,7 @@ export async function startServer(t: Teardown, options: TestServerOptions = {}):
     close,
     counters: () => engine.counters(),
     connections: () => [...sockets],
+    fairness: app.fairness,
     layers: async () => (await engine.layers()).length,
   }
 }

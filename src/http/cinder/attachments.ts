@@ -4,13 +4,13 @@
  */
 
 import { type Static, Type } from '@sinclair/typebox'
-import type { FastifyInstance, FastifyRequest } from 'fastify'
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { AttachmentQuery, AttachmentSortKey } from '../../core/attachments.js'
 import type { ApiOptions } from '../api.js'
 import { requireProject } from '../auth.js'
 import { readJson } from '../body.js'
 import { badRequest } from './faults.js'
-import { limitToFetch, listAnswer } from './list_answer.js'
+import { sendCinderList } from './list_answer.js'
 import { eitherOf, type ListParams, parseListParams, type RawQuery } from './list_params.js'
 import { requireMicroversion, since } from './microversion.js'
 import { judge, Uuid } from './validation.js'
@@ -66,23 +66,22 @@ export function attachmentRoutes(app: FastifyInstance, { core, urls }: ApiOption
     return { attachment: attachmentDetail(created) }
   })
 
-  const list = async (request: FastifyRequest, detailed: boolean) => {
+  const list = async (request: FastifyRequest, reply: FastifyReply, detailed: boolean) => {
     const caller = requireProject(request)
     const params = parseListParams(request.query as RawQuery, sortKeys)
     const query = attachmentQuery(params)
-    const found = await core.attachments.list(caller, { ...query, limit: limitToFetch(params) })
-    return listAnswer(request, {
+    return sendCinderList(request, reply, {
       collection: 'attachments',
       path: detailed ? 'attachments/detail' : 'attachments',
       context: viewContext(request, urls),
       params,
-      found,
+      page: (pace) => core.attachments.page(caller, { ...query, limit: params.limit }, pace),
       view: detailed ? attachmentDetail : attachmentSummary,
       count: () => core.attachments.count(caller, query),
     })
   }
-  app.get('/attachments', async (request) => list(request, false))
-  app.get('/attachments/detail', async (request) => list(request, true))
+  app.get('/attachments', async (request, reply) => list(request, reply, false))
+  app.get('/attachments/detail', async (request, reply) => list(request, reply, true))
 
   app.get<AttachmentRoute>('/attachments/:attachmentId', async (request) => ({
     attachment: attachmentDetail(await core.attachments.get(requireProject(request), request.params.attachmentId)),

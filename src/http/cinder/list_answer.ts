@@ -1,42 +1,50 @@
 /** The form of block storage lists: `{"volumes": [...], "volumes_links": [{"rel": "next", ...}], "count": n}`. */
 
-import type { FastifyRequest } from 'fastify'
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import type { PageOf } from '../../core/pages.js'
+import { SlicePace } from '../../core/slices.js'
+import { sendJsonList } from '../json_list.js'
 import { badRequest } from './faults.js'
 import type { ListParams } from './list_params.js'
 import { since } from './microversion.js'
 import type { ViewContext } from './views/context.js'
 
-/**
- * A list is fetched with one row more than asked for (`limitToFetch`), which tells whether there is a next page.
- * `count` runs only when the client asked for the number of all matches, and may.
- */
-export async function listAnswer<Item extends { id: string }>(
+/** `count` runs only when the client asked for the number of all matches, and may. */
+export function sendCinderList<Item extends { id: string }>(
   request: FastifyRequest,
+  reply: FastifyReply,
   list: {
     collection: string
     /** Of the list itself, below the version and project: `volumes/detail`. */
     path: string
     context: ViewContext
     params: ListParams<string>
-    found: Item[]
+    page: (pace: SlicePace) => Promise<PageOf<Item>>
     view: (item: Item) => Record<string, unknown>
     count: () => Promise<number>
   },
-): Promise<Record<string, unknown>> {
-  const { collection, path, context, params, found, view, count } = list
+): Promise<FastifyReply> {
+  const { collection, path, context, params, view } = list
   if (params.withCount && context.microversion < since.count)
     throw badRequest('with_count needs microversion 3.45 or above.')
-  const items = found.slice(0, params.limit)
-  const last = items.at(-1)
-  const answer: Record<string, unknown> = { [collection]: items.map(view) }
-  if (found.length > items.length && last !== undefined)
-    answer[`${collection}_links`] = [{ rel: 'next', href: nextUrl(request, context, path, last.id) }]
-  if (params.withCount) answer['count'] = await count()
-  return answer
-}
-
-export function limitToFetch(params: ListParams<string>): number {
-  return params.limit + 1
+  const pace = new SlicePace()
+  let more = false
+  return sendJsonList(request, reply, {
+    name: collection,
+    pace,
+    slices: async () => {
+      const page = await list.page(pace)
+      more = page.more
+      return page.slices
+    },
+    view,
+    rest: async (last) => ({
+      ...(more && last !== undefined
+        ? { [`${collection}_links`]: [{ rel: 'next', href: nextUrl(request, context, path, last.id) }] }
+        : {}),
+      ...(params.withCount ? { count: await list.count() } : {}),
+    }),
+  })
 }
 
 function nextUrl(request: FastifyRequest, context: ViewContext, path: string, marker: string): string {

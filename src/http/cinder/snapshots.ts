@@ -1,14 +1,14 @@
 /** Snapshots: make, list, show, change, delete. */
 
 import { Type } from '@sinclair/typebox'
-import type { FastifyInstance, FastifyRequest } from 'fastify'
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { SnapshotQuery, SnapshotSortKey } from '../../core/snapshots.js'
 import type { ApiOptions } from '../api.js'
 import { requireProject } from '../auth.js'
 import { readJson } from '../body.js'
 import { badRequest } from './faults.js'
 import { metadataFilter } from './filters.js'
-import { limitToFetch, listAnswer } from './list_answer.js'
+import { sendCinderList } from './list_answer.js'
 import { eitherOf, type ListParams, parseListParams, type RawQuery } from './list_params.js'
 import { since } from './microversion.js'
 import { Flag, isTrue, judge, NullableMetadata, NullableText, Uuid } from './validation.js'
@@ -66,24 +66,23 @@ export function snapshotRoutes(app: FastifyInstance, { core, urls }: ApiOptions)
     return reply.code(202).send({ snapshot: snapshotView(snapshot, viewContext(request, urls)) })
   })
 
-  const list = async (request: FastifyRequest, detailed: boolean) => {
+  const list = async (request: FastifyRequest, reply: FastifyReply, detailed: boolean) => {
     const caller = requireProject(request)
     const params = parseListParams(request.query as RawQuery, sortKeys)
     const query = snapshotQuery(params)
     const context = viewContext(request, urls)
-    const found = await core.snapshots.list(caller, { ...query, limit: limitToFetch(params) })
-    return listAnswer(request, {
+    return sendCinderList(request, reply, {
       collection: 'snapshots',
       path: detailed ? 'snapshots/detail' : 'snapshots',
       context,
       params,
-      found,
+      page: (pace) => core.snapshots.page(caller, { ...query, limit: params.limit }, pace),
       view: (snapshot) => (detailed ? snapshotDetail(snapshot, context) : snapshotSummary(snapshot)),
       count: () => core.snapshots.count(caller, query),
     })
   }
-  app.get('/snapshots', async (request) => list(request, false))
-  app.get('/snapshots/detail', async (request) => list(request, true))
+  app.get('/snapshots', async (request, reply) => list(request, reply, false))
+  app.get('/snapshots/detail', async (request, reply) => list(request, reply, true))
 
   app.get<SnapshotRoute>('/snapshots/:snapshotId', async (request) => {
     const snapshot = await core.snapshots.get(requireProject(request), request.params.snapshotId)

@@ -1,6 +1,6 @@
 /** Volumes: make, list, show, change, delete, sum up. */
 
-import type { FastifyInstance, FastifyRequest } from 'fastify'
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { VolumeQuery, VolumeSortKey } from '../../core/volumes.js'
 import type { ApiOptions } from '../api.js'
 import { requireProject } from '../auth.js'
@@ -9,7 +9,7 @@ import { queryParameter } from '../query.js'
 import { createVolume } from './create_volume.js'
 import { badRequest } from './faults.js'
 import { bootableFilter, metadataFilter } from './filters.js'
-import { limitToFetch, listAnswer } from './list_answer.js'
+import { sendCinderList } from './list_answer.js'
 import { eitherOf, type ListParams, parseListParams, type RawQuery } from './list_params.js'
 import { requireMicroversion, since } from './microversion.js'
 import { totalsOf } from './totals.js'
@@ -42,24 +42,23 @@ export function volumeRoutes(app: FastifyInstance, { core, urls }: ApiOptions): 
     return reply.code(202).send({ volume: volumeView(volume, viewContext(request, urls)) })
   })
 
-  const list = async (request: FastifyRequest, detailed: boolean) => {
+  const list = async (request: FastifyRequest, reply: FastifyReply, detailed: boolean) => {
     const caller = requireProject(request)
     const params = parseListParams(request.query as RawQuery, sortKeys)
     const query = volumeQuery(params, request)
     const context = viewContext(request, urls)
-    const found = await core.volumes.list(caller, { ...query, limit: limitToFetch(params) })
-    return listAnswer(request, {
+    return sendCinderList(request, reply, {
       collection: 'volumes',
       path: detailed ? 'volumes/detail' : 'volumes',
       context,
       params,
-      found,
+      page: (pace) => core.volumes.page(caller, { ...query, limit: params.limit }, pace),
       view: (volume) => (detailed ? volumeDetail(volume, context) : volumeSummary(volume, context)),
       count: () => core.volumes.count(caller, query),
     })
   }
-  app.get('/volumes', async (request) => list(request, false))
-  app.get('/volumes/detail', async (request) => list(request, true))
+  app.get('/volumes', async (request, reply) => list(request, reply, false))
+  app.get('/volumes/detail', async (request, reply) => list(request, reply, true))
 
   app.get('/volumes/summary', async (request) => {
     requireMicroversion(request, since.summary)

@@ -3,9 +3,11 @@
 import type { FastifyInstance } from 'fastify'
 import { ImageNotFound } from '../../core/errors.js'
 import type { Image, ProjectCaller } from '../../core/records.js'
+import { SlicePace } from '../../core/slices.js'
 import type { ApiOptions } from '../api.js'
 import { requireProject } from '../auth.js'
 import { readJson } from '../body.js'
+import { sendJsonList } from '../json_list.js'
 import { GlanceFault } from './faults.js'
 import { parseNewImage } from './image_body.js'
 import { imageView, storeId } from './image_view.js'
@@ -33,19 +35,26 @@ export function imageRoutes(app: FastifyInstance, { core, urls }: ApiOptions): v
       .send(view)
   })
 
-  app.get('/images', async (request) => {
+  app.get('/images', async (request, reply) => {
     const caller = requireProject(request)
     const query = parseListQuery(request.query as Record<string, string | string[]>)
-    // One more than asked for tells whether there is a next page.
-    const found = query.limit === 0 ? [] : await listed(core.images.list(caller, { ...query, limit: query.limit + 1 }))
-    const images = found.slice(0, query.limit)
-    const last = images.at(-1)
-    return {
-      images: images.map((image) => viewFor(caller, image)),
-      first: pageUrl(request.url),
-      schema: '/v2/schemas/images',
-      ...(found.length > images.length && last !== undefined ? { next: pageUrl(request.url, last.id) } : {}),
-    }
+    const pace = new SlicePace()
+    let more = false
+    return sendJsonList(request, reply, {
+      name: 'images',
+      pace,
+      slices: async () => {
+        const page = await listed(core.images.page(caller, query, pace))
+        more = page.more
+        return page.slices
+      },
+      view: (image: Image) => viewFor(caller, image),
+      rest: (last) => ({
+        first: pageUrl(request.url),
+        schema: '/v2/schemas/images',
+        ...(more && last !== undefined ? { next: pageUrl(request.url, last.id) } : {}),
+      }),
+    })
   })
 
   app.get<ImageRoute>('/images/:imageId', async (request) => {
@@ -73,9 +82,9 @@ export function imageRoutes(app: FastifyInstance, { core, urls }: ApiOptions): v
 }
 
 /** A marker that is not there is a bad parameter of a list, not a missing list. */
-async function listed(images: Promise<Image[]>): Promise<Image[]> {
+async function listed<Page>(page: Promise<Page>): Promise<Page> {
   try {
-    return await images
+    return await page
   } catch (error) {
     throw error instanceof ImageNotFound ? new GlanceFault(400, error.message) : error
   }

@@ -9,7 +9,7 @@ import { requireAdmin, requireCaller } from '../auth.js'
 import { baseUrl } from '../base_url.js'
 import { BadParameter, Forbidden } from '../errors.js'
 import { queryParameter } from '../query.js'
-import { domainReference, listOf, roleBody } from './bodies.js'
+import { domainReference, listOf, roleBody, sendListOf } from './bodies.js'
 import { filtered, flagParameter } from './list_filters.js'
 import { identityParameters } from './parameters.js'
 
@@ -31,7 +31,7 @@ export function addAssignments(app: FastifyInstance, { core, urls }: ApiOptions)
     return { role: roleBody(await core.identity.role(request.params.role), request, urls) }
   })
 
-  app.get('/role_assignments', async (request) => {
+  app.get('/role_assignments', async (request, reply) => {
     const caller = requireCaller(request)
     const userId = queryParameter(request, 'user.id')
     if (!caller.isAdmin && userId !== caller.user.id) throw new Forbidden('this needs the role admin')
@@ -40,16 +40,18 @@ export function addAssignments(app: FastifyInstance, { core, urls }: ApiOptions)
     if (flagParameter(request, 'include_subtree') && projectId === undefined)
       throw new BadParameter('expected scope.project.id with include_subtree')
     flagParameter(request, 'effective')
-    const nothing = assignmentsOfOthers.some((parameter) => queryParameter(request, parameter) !== undefined)
-    const assignments = nothing
-      ? []
-      : await core.identity.assignments({ userId, projectId, roleId: queryParameter(request, 'role.id') })
     const withNames = flagParameter(request, 'include_names')
-    const bodies = assignments.map((assignment) => ({
-      ...assignmentBody(assignment, withNames),
-      links: { assignment: `${baseUrl(request, urls)}/v3${pathOf(assignment)}` },
-    }))
-    return listOf('role_assignments', bodies, request, urls)
+    if (assignmentsOfOthers.some((parameter) => queryParameter(request, parameter) !== undefined))
+      return listOf('role_assignments', [], request, urls)
+    const filter = { userId, projectId, roleId: queryParameter(request, 'role.id') }
+    return sendListOf(request, reply, urls, {
+      name: 'role_assignments',
+      slices: (pace) => core.identity.assignmentSlices(filter, pace),
+      view: (assignment) => ({
+        ...assignmentBody(assignment, withNames),
+        links: { assignment: `${baseUrl(request, urls)}/v3${pathOf(assignment)}` },
+      }),
+    })
   })
 
   app.get<Pair>('/projects/:project/users/:user/roles', async (request) => {

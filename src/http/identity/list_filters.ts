@@ -1,4 +1,4 @@
-/** Filters of the Identity API's lists, which are small: they look at the bodies that would be answered. */
+/** Filters of the Identity API's lists: they look at the bodies that would be answered. */
 
 import type { FastifyRequest } from 'fastify'
 import { BadParameter } from '../errors.js'
@@ -17,19 +17,24 @@ const compare: Readonly<Record<Comparison, (text: string, part: string) => boole
 }
 
 /**
- * Those that the query asks for. `parameters`: of the table; each is the name of a member, perhaps with a comparison, or one of
- * the four about tags. Throws BadParameter.
+ * Is a body one that the query asks for? `parameters`: of the table; each is the name of a member, perhaps with a comparison, or
+ * one of the four about tags. Throws BadParameter.
  */
+export function filterOf(request: FastifyRequest, parameters: readonly string[]): (body: object) => boolean {
+  const conditions = parameters.flatMap((parameter) => {
+    const value = queryParameter(request, parameter)
+    return value === undefined ? [] : [conditionOf(parameter, value)]
+  })
+  return (body) => conditions.every((holds) => holds(body as Record<string, unknown>))
+}
+
+/** Those that the query asks for. Throws BadParameter. */
 export function filtered<Body extends object>(
   request: FastifyRequest,
   bodies: Body[],
   parameters: readonly string[],
 ): Body[] {
-  const conditions = parameters.flatMap((parameter) => {
-    const value = queryParameter(request, parameter)
-    return value === undefined ? [] : [conditionOf(parameter, value)]
-  })
-  return bodies.filter((body) => conditions.every((holds) => holds(body as Record<string, unknown>)))
+  return bodies.filter(filterOf(request, parameters))
 }
 
 const flags: ReadonlySet<string> = new Set(['enabled', 'is_domain'])

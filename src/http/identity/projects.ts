@@ -6,7 +6,7 @@ import { requireAdmin, requireCaller } from '../auth.js'
 import { readJsonObject } from '../body.js'
 import { DomainNotFound, Forbidden, NotServed } from '../errors.js'
 import { queryParameter } from '../query.js'
-import { defaultDomain, domainReference, listOf, projectBody } from './bodies.js'
+import { defaultDomain, domainReference, listOf, projectBody, sendListOf } from './bodies.js'
 import { fieldsOf } from './fields.js'
 import { filtered } from './list_filters.js'
 import { identityParameters } from './parameters.js'
@@ -14,11 +14,15 @@ import { identityParameters } from './parameters.js'
 type ById = { Params: { id: string } }
 
 export function addProjects(app: FastifyInstance, { core, urls }: ApiOptions): void {
-  app.get('/projects', async (request) => {
+  app.get('/projects', async (request, reply) => {
     requireAdmin(request)
-    const projects = await core.identity.projects({ name: queryParameter(request, 'name') })
-    const bodies = projects.map((project) => projectBody(project, request, urls))
-    return listOf('projects', filtered(request, bodies, identityParameters['/projects']), request, urls)
+    const name = queryParameter(request, 'name')
+    return sendListOf(request, reply, urls, {
+      name: 'projects',
+      filters: identityParameters['/projects'],
+      slices: (pace) => core.identity.projectSlices({ name }, pace),
+      view: (project) => projectBody(project, request, urls),
+    })
   })
 
   app.post('/projects', async (request, reply) => {

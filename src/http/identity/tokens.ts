@@ -8,7 +8,7 @@ import { baseUrl } from '../base_url.js'
 import { readJsonObject } from '../body.js'
 import { Forbidden, TokenNotFound } from '../errors.js'
 import { queryParameter } from '../query.js'
-import { defaultDomain, domainReference, listOf, projectBody } from './bodies.js'
+import { defaultDomain, domainReference, listOf, projectBody, sendListOf } from './bodies.js'
 import { filtered } from './list_filters.js'
 import { parseLogin } from './login_request.js'
 import { identityParameters } from './parameters.js'
@@ -42,10 +42,14 @@ export function addTokens(app: FastifyInstance, { core, urls, logins }: ApiOptio
     return listOf('catalog', serviceCatalog(baseUrl(request, urls), project.id), request, urls)
   })
 
-  app.get('/auth/projects', async (request) => {
-    const projects = await core.sessions.projectsOf(requireCaller(request))
-    const bodies = projects.map((project) => projectBody(project, request, urls))
-    return listOf('projects', filtered(request, bodies, identityParameters['/auth/projects']), request, urls)
+  app.get('/auth/projects', async (request, reply) => {
+    const userId = requireCaller(request).user.id
+    return sendListOf(request, reply, urls, {
+      name: 'projects',
+      filters: identityParameters['/auth/projects'],
+      slices: (pace) => core.identity.projectSlices({ userId, enabled: true }, pace),
+      view: (project) => projectBody(project, request, urls),
+    })
   })
 
   app.get('/auth/domains', async (request) => {

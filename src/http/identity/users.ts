@@ -7,19 +7,22 @@ import { requireAdmin, requireCaller } from '../auth.js'
 import { readJsonObject } from '../body.js'
 import { Forbidden, MalformedBody } from '../errors.js'
 import { queryParameter } from '../query.js'
-import { listOf, projectBody, userBody } from './bodies.js'
+import { projectBody, sendListOf, userBody } from './bodies.js'
 import { type Fields, fieldsOf } from './fields.js'
-import { filtered } from './list_filters.js'
 import { identityParameters } from './parameters.js'
 
 type ById = { Params: { id: string } }
 
 export function addUsers(app: FastifyInstance, { core, urls, logins }: ApiOptions): void {
-  app.get('/users', async (request) => {
+  app.get('/users', async (request, reply) => {
     requireAdmin(request)
-    const users = await core.identity.users({ name: queryParameter(request, 'name') })
-    const bodies = users.map((user) => userBody(user, request, urls))
-    return listOf('users', filtered(request, bodies, identityParameters['/users']), request, urls)
+    const name = queryParameter(request, 'name')
+    return sendListOf(request, reply, urls, {
+      name: 'users',
+      filters: identityParameters['/users'],
+      slices: (pace) => core.identity.userSlices({ name }, pace),
+      view: (user) => userBody(user, request, urls),
+    })
   })
 
   app.post('/users', async (request, reply) => {
@@ -60,15 +63,17 @@ export function addUsers(app: FastifyInstance, { core, urls, logins }: ApiOption
     return reply.code(204).send()
   })
 
-  app.get<ById>('/users/:id/projects', async (request) => {
-    const caller = requireSelfOrAdmin(request, request.params.id)
-    const projects =
-      caller.user.id === request.params.id
-        ? await core.sessions.projectsOf(caller)
-        : (await core.identity.assignments({ userId: request.params.id })).map(({ project }) => project)
-    const distinct = [...new Map(projects.map((project) => [project.id, project])).values()]
-    const bodies = distinct.map((project) => projectBody(project, request, urls))
-    return listOf('projects', filtered(request, bodies, identityParameters['/users/:id/projects']), request, urls)
+  app.get<ById>('/users/:id/projects', async (request, reply) => {
+    const { id } = request.params
+    const caller = requireSelfOrAdmin(request, id)
+    // To oneself only those are shown that one may log in to.
+    const enabled = caller.user.id === id ? true : undefined
+    return sendListOf(request, reply, urls, {
+      name: 'projects',
+      filters: identityParameters['/users/:id/projects'],
+      slices: (pace) => core.identity.projectSlices({ userId: id, enabled }, pace),
+      view: (project) => projectBody(project, request, urls),
+    })
   })
 }
 

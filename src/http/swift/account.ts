@@ -2,6 +2,7 @@
 
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { Core } from '../../core/core.js'
+import { listingPace } from '../../core/listing.js'
 import type { Account } from '../../core/records.js'
 import { queryParameter } from '../query.js'
 import { containerRow, listingFormat, sendListing } from './listing_format.js'
@@ -14,10 +15,11 @@ export async function getAccount(core: Core, target: AccountTarget, request: Fas
   const format = listingFormat(request, queryParameter(request, 'format'))
   const query = listingQuery(request)
   const account = await core.accounts.get(target.caller, target.projectId)
-  const listed = await core.accounts.list(target.caller, target.projectId, query)
+  const pace = listingPace()
+  const slices = core.accounts.list(target.caller, target.projectId, query, pace)
   void reply.headers(accountHeaders(account))
-  const rows = listed.map((entry) => (entry.kind === 'subdir' ? { subdir: entry.subdir } : containerRow(entry.item)))
-  return sendListing(reply, format, { of: 'account', name: target.account, rows })
+  const listing = { of: 'account', name: target.account, slices, pace, row: containerRow } as const
+  return sendListing(request, reply, format, listing)
 }
 
 export async function headAccount(core: Core, target: AccountTarget, request: FastifyRequest, reply: FastifyReply) {

@@ -2,6 +2,7 @@
 
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { Core } from '../../core/core.js'
+import { listingPace } from '../../core/listing.js'
 import type { Container } from '../../core/records.js'
 import { regionBytes } from '../../lib/units.js'
 import { queryParameter } from '../query.js'
@@ -20,10 +21,11 @@ export async function getContainer(core: Core, target: ContainerTarget, request:
   const format = listingFormat(request, queryParameter(request, 'format'))
   const query = listingQuery(request)
   const container = await core.containers.get(target.caller, target)
-  const listed = await core.containers.list(target.caller, target, query)
+  const pace = listingPace()
+  const slices = core.containers.list(target.caller, target, query, pace)
   void reply.headers(containerHeaders(container))
-  const rows = listed.map((entry) => (entry.kind === 'subdir' ? { subdir: entry.subdir } : objectRow(entry.item)))
-  return sendListing(reply, format, { of: 'container', name: target.container, rows })
+  const listing = { of: 'container', name: target.container, slices, pace, row: objectRow } as const
+  return sendListing(request, reply, format, listing)
 }
 
 export async function headContainer(core: Core, target: ContainerTarget, request: FastifyRequest, reply: FastifyReply) {

@@ -1,7 +1,9 @@
 /** How a listing looks: lines of text, JSON or XML (swift/common/middleware/listing_formats.py). */
 
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import type { ContainerSummary, ObjectSummary } from '../../core/records.js'
+import type { ContainerSummary, Listed, ObjectSummary } from '../../core/records.js'
+import type { SlicePace } from '../../core/slices.js'
+import { sendPieces } from '../pieces.js'
 import { SwiftError } from './errors.js'
 import { listingTime } from './timestamps.js'
 
@@ -57,26 +59,59 @@ export function objectRow(object: ObjectSummary): Row {
   }
 }
 
-export interface Listing {
+export interface Listing<Summary> {
   of: 'account' | 'container'
   /** Of the account or container that is listed. */
   name: string
-  rows: Row[]
+  slices: AsyncIterable<Listed<Summary>[]>
+  pace: SlicePace
+  row: (summary: Summary) => Row
 }
 
-/** 204 for an empty listing in plain text, as Swift does; 200 otherwise. */
-export function sendListing(reply: FastifyReply, format: ListingFormat, listing: Listing): FastifyReply {
-  const body = formatListing(format, listing)
-  void reply.code(body === '' ? 204 : 200).type(`${format}; charset=utf-8`)
-  return reply.send(body === '' ? undefined : body)
+/**
+ * Sends a listing of any length in pieces. Clients take a listing with fewer rows than they asked for as the last one, so none ends
+ * early. 204 for an empty one in plain text, as Swift does; 200 otherwise.
+ */
+export function sendListing<Summary>(
+  request: FastifyRequest,
+  reply: FastifyReply,
+  format: ListingFormat,
+  listing: Listing<Summary>,
+): Promise<FastifyReply> {
+  return sendPieces(request, reply.type(`${format}; charset=utf-8`), formatListing(format, listing))
 }
 
-function formatListing(format: ListingFormat, listing: Listing): string {
-  if (format === 'application/json') return JSON.stringify(listing.rows)
-  if (format === 'text/plain') return listing.rows.map((row) => `${row.subdir ?? row.name}\n`).join('')
-  const entry = listing.of === 'account' ? 'container' : 'object'
-  const body = listing.rows.map((row) => xmlRow(entry, row)).join('')
-  return `<?xml version="1.0" encoding="UTF-8"?>\n<${listing.of} name="${xmlText(listing.name)}">${body}</${listing.of}>`
+/** Pieces of text; they may be empty. */
+async function* formatListing<Summary>(
+  format: ListingFormat,
+  listing: Listing<Summary>,
+): AsyncGenerator<string, void, void> {
+  const { before, row, between, after } = formOf(format, listing)
+  let text = before
+  let first = true
+  for await (const slice of listing.slices) {
+    const rows = slice.map((line) => row(line.kind === 'subdir' ? { subdir: line.subdir } : listing.row(line.item)))
+    const joined = rows.join(between)
+    listing.pace.made(rows.length, joined.length)
+    text += first || joined === '' ? joined : between + joined
+    if (joined !== '') first = false
+    yield text
+    text = ''
+  }
+  yield text + after
+}
+
+function formOf<Summary>(format: ListingFormat, { of, name }: Listing<Summary>) {
+  if (format === 'application/json') return { before: '[', row: JSON.stringify, between: ',', after: ']' }
+  if (format === 'text/plain')
+    return { before: '', row: (row: Row) => `${row.subdir ?? row.name}\n`, between: '', after: '' }
+  const entry = of === 'account' ? 'container' : 'object'
+  return {
+    before: `<?xml version="1.0" encoding="UTF-8"?>\n<${of} name="${xmlText(name)}">`,
+    row: (row: Row) => xmlRow(entry, row),
+    between: '',
+    after: `</${of}>`,
+  }
 }
 
 function xmlRow(entry: string, row: Row): string {

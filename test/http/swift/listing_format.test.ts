@@ -1,24 +1,48 @@
 import Fastify from 'fastify'
 import t from 'tap'
 import { swiftErrorHandler } from '../../../src/http/swift/errors.js'
+import { listingPace } from '../../../src/core/listing.js'
+import type { Listed, ObjectSummary } from '../../../src/core/records.js'
+import { shareFairly } from '../../../src/http/fairness.js'
 import { listingFormat, objectRow, sendListing } from '../../../src/http/swift/listing_format.js'
+import { waitForHandlers } from '../../../src/http/work_in_flight.js'
 
-const rows = [
-  objectRow({
-    name: 'a<b>&"ä"',
-    sizeBytes: 5,
-    md5: '900150983cd24fb0d6963f7d28e17f72',
-    contentType: 'text/plain',
-    updatedAt: Date.UTC(2024, 0, 2, 3, 4, 5, 678),
-  }),
-  { subdir: 'photos/' },
+const rows: Listed<ObjectSummary>[] = [
+  {
+    kind: 'item',
+    item: {
+      name: 'a<b>&"ä"',
+      sizeBytes: 5,
+      md5: '900150983cd24fb0d6963f7d28e17f72',
+      contentType: 'text/plain',
+      updatedAt: Date.UTC(2024, 0, 2, 3, 4, 5, 678),
+    },
+  },
+  { kind: 'subdir', subdir: 'photos/' },
 ]
+
+/** In slices of one line, with an empty one between. */
+async function* slicesOf(lines: Listed<ObjectSummary>[]) {
+  for (const line of lines) {
+    yield [line]
+    yield []
+  }
+}
 
 async function formatted(accept: string | undefined, format?: string, listed = rows) {
   const app = Fastify()
+  waitForHandlers(app)
+  shareFairly(app, { answerBytes: 1 << 20, bodyBytes: 1 << 20 })
+  app.decorateRequest('caller', null)
   app.setErrorHandler(swiftErrorHandler)
-  app.get('/', (request, reply) =>
-    sendListing(reply, listingFormat(request, format), { of: 'container', name: 'c&d', rows: listed }),
+  app.get('/', async (request, reply) =>
+    sendListing(request, reply, listingFormat(request, format), {
+      of: 'container',
+      name: 'c&d',
+      slices: slicesOf(listed),
+      pace: listingPace(),
+      row: objectRow,
+    }),
   )
   const answer = await app.inject({ url: '/', headers: accept === undefined ? {} : { accept } })
   return { status: answer.statusCode, type: answer.headers['content-type'], body: answer.body }
