@@ -20,6 +20,7 @@ export type CatalogFindingKind =
   | 'size_mismatch'
   | 'container_counts'
   | 'account_counts'
+  | 'block_counts'
 
 export interface CatalogFinding {
   kind: CatalogFindingKind
@@ -186,6 +187,14 @@ const rules: readonly Rule[] = [
           where a.container_count <> (select count(*) from containers where project_id = a.project_id)
           or a.object_count <> (select coalesce(sum(object_count), 0) from containers where project_id = a.project_id)
           or a.bytes_used <> (select coalesce(sum(bytes_used), 0) from containers where project_id = a.project_id)`,
+  },
+  {
+    kind: 'block_counts',
+    words: ({ id, text }) => `the project ${id} (${text}) does not count its volumes and snapshots right`,
+    query: sql`select p.id, p.name as text from projects p left join block_usage u on u.project_id = p.id
+          where coalesce(u.volumes, 0) <> (select count(*) from volumes where project_id = p.id)
+          or coalesce(u.volume_gib, 0) <> (select coalesce(sum(size_gib), 0) from volumes where project_id = p.id)
+          or coalesce(u.snapshots, 0) <> (select count(*) from snapshots where project_id = p.id)`,
   },
 ]
 

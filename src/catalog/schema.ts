@@ -220,6 +220,14 @@ export interface AttachmentRow {
   updated_at: number | null
 }
 
+/** What the volumes and snapshots of a project add up to. */
+export interface BlockUsageRow {
+  project_id: ProjectId
+  volumes: number
+  volume_gib: number
+  snapshots: number
+}
+
 interface NamedValue {
   name: string
   value: string
@@ -252,4 +260,5 @@ export interface Schema {
   attachments: AttachmentRow
   /** IDs of images, volumes and snapshots, also of deleted ones. */
   used_ids: { id: string }
+  block_usage: BlockUsageRow
 }

@@ -114,6 +114,12 @@ export const damages: Record<DamageKind, Damage> = {
     repair: 'counts them',
   },
 
+  block_counts: {
+    severity: 'wrong',
+    says: 'the project … does not count its volumes and snapshots right',
+    repair: 'counts them',
+  },
+
   record_unreadable: { severity: 'damaged', says: 'layer …, region …: region record: …', todo: restore },
   key_unknown: {
     severity: 'damaged',

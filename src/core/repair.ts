@@ -157,4 +157,15 @@ async function count(tx: Transaction, did: string[]): Promise<void> {
   const accounts = await sql<{ id: string }>`update accounts set (container_count, object_count, bytes_used) = ${sums}
       where (container_count, object_count, bytes_used) <> ${sums} returning project_id as id`.execute(tx.db)
   for (const { id } of accounts.rows) did.push(`the account of the project ${id} is counted anew`)
+  const projects = await sql<{ id: string }>`insert into block_usage (project_id, volumes, volume_gib, snapshots)
+      select c.id, c.volumes, c.gib, c.snapshots from (
+        select id, (select count(*) from volumes where project_id = projects.id) as volumes,
+          (select coalesce(sum(size_gib), 0) from volumes where project_id = projects.id) as gib,
+          (select count(*) from snapshots where project_id = projects.id) as snapshots from projects) as c
+      left join block_usage as u on u.project_id = c.id
+      where coalesce(u.volumes, 0) <> c.volumes or coalesce(u.volume_gib, 0) <> c.gib
+        or coalesce(u.snapshots, 0) <> c.snapshots
+      on conflict (project_id) do update set volumes = excluded.volumes, volume_gib = excluded.volume_gib,
+        snapshots = excluded.snapshots returning project_id as id`.execute(tx.db)
+  for (const { id } of projects.rows) did.push(`the volumes and snapshots of the project ${id} are counted again`)
 }

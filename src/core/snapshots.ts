@@ -19,6 +19,7 @@ import {
   type VolumeId,
 } from '../lib/ids.js'
 import { mayWrite } from './access.js'
+import { countBlocks } from './block_usage.js'
 import { SnapshotNotFound } from './errors.js'
 import type { Exports } from './exports.js'
 import { withMetadata } from './metadata_filter.js'
@@ -78,7 +79,8 @@ export class Snapshots {
   /** A volume that is in use needs `force` (VolumeStateConflict otherwise). Everything written and answered before is in it. */
   async create(caller: ProjectCaller, snapshot: NewSnapshot): Promise<Snapshot> {
     mayWrite(caller)
-    const insert = async ({ db }: Transaction, resourceId: ResourceId): Promise<Snapshot> => {
+    const insert = async (tx: Transaction, resourceId: ResourceId): Promise<Snapshot> => {
+      const { db } = tx
       const volume = await volumeRow(db, caller, snapshot.volumeId)
       statusMustBe(volume, snapshot.force ? usable : ['available'])
       const row: SnapshotRow = {
@@ -97,6 +99,7 @@ export class Snapshots {
       }
       takeId(db, row.id)
       await db.insertInto('snapshots').values(row).execute()
+      countBlocks(tx, row.project_id, { snapshots: 1 })
       await insertValues(db, 'snapshot_metadata', row.id, snapshot.metadata ?? {})
       const imageMetadata = await valuesOf(db, 'volume_image_metadata', [volume.id])
       await insertValues(db, 'snapshot_image_metadata', row.id, imageMetadata.get(volume.id) ?? {})
@@ -185,6 +188,7 @@ export class Snapshots {
       this.#catalog.transaction(async (tx) => {
         const row = await snapshotRow(tx.db, caller, id)
         await tx.db.deleteFrom('snapshots').where('id', '=', row.id).execute()
+        countBlocks(tx, row.project_id, { snapshots: -1 })
         await this.#tree.release(tx, row.resource_id)
       }),
     )

@@ -1,12 +1,21 @@
 /** Volumes: a rw resource with what Cinder says about it. */
 
 import type { Catalog, Reader, Transaction } from '../catalog/catalog.js'
-import { editValues, insertValues, replaceValues, type ValuesEdit, weightsOf } from '../catalog/named_values.js'
+import {
+  editValues,
+  insertValues,
+  replaceValues,
+  type ValuesEdit,
+  valuesOf,
+  weightsOf,
+} from '../catalog/named_values.js'
+import { behind } from '../catalog/paging.js'
 import { type AttachmentRow, flag, type VolumeRow } from '../catalog/schema.js'
 import { newVolumeId, type ProjectId, type ResourceId, type UserId, type VolumeId } from '../lib/ids.js'
 import { GiB, maxResourceBytes } from '../lib/units.js'
 import { mayWrite } from './access.js'
 import { attachmentsOf } from './attachment_rows.js'
+import { type BlockUsage, blockUsageOf, countBlocks } from './block_usage.js'
 import {
   InvalidArgument,
   NotAllowed,
@@ -63,6 +72,13 @@ export interface VolumeQuery extends Page<VolumeId, VolumeSortKey> {
   metadata?: Metadata | undefined
 }
 
+/** What some volumes add up to, and the metadata of each that has any. */
+interface VolumeSums {
+  count: number
+  sizeGib: number
+  metadata: Metadata[]
+}
+
 export interface VolumeChange {
   name?: string | null | undefined
   description?: string | null | undefined
@@ -86,6 +102,9 @@ const sortKeys = {
   bootable: column('bootable'),
   availability_zone: column('availability_zone'),
 }
+
+/** Volumes in one slice of sums: each may have 128 items of metadata. */
+const sumsRows = { withMetadata: 64, alone: 1024 }
 
 const maxGib = maxResourceBytes / GiB
 
@@ -166,6 +185,42 @@ export class Volumes {
     return Number(count)
   }
 
+  /**
+   * How many match, their size and their metadata, slice by slice. Ignores marker, limit, offset and order; only as much as `metadata`
+   * asks for is read.
+   */
+  async *sums(
+    caller: ProjectCaller,
+    query: VolumeQuery,
+    { metadata }: { metadata: boolean },
+  ): AsyncGenerator<VolumeSums, void, void> {
+    const { db } = this.#catalog
+    const size = metadata ? sumsRows.withMetadata : sumsRows.alone
+    const filtered = this.#filtered(caller, query).select(['id', 'size_gib', 'created_at']).limit(size)
+    const sorted = filtered.orderBy('created_at').orderBy('id')
+    const sorts = [
+      { expression: column('created_at'), direction: 'asc' },
+      { expression: column('id'), direction: 'asc' },
+    ] as const
+    for (let last: { id: VolumeId; created_at: number } | undefined; ; ) {
+      const after = last === undefined ? sorted : sorted.where(behind(sorts, [last.created_at, last.id]))
+      const rows = await after.execute()
+      const ids = rows.map(({ id }) => id)
+      yield {
+        count: rows.length,
+        sizeGib: rows.reduce((sum, row) => sum + row.size_gib, 0),
+        metadata: metadata ? [...(await valuesOf(db, 'volume_metadata', ids)).values()] : [],
+      }
+      last = rows.at(-1)
+      if (rows.length < size) return
+    }
+  }
+
+  /** Of one project; for administrators, of any. Costs the same however many volumes there are. */
+  usage(caller: ProjectCaller, projectId: string): BlockUsage {
+    return blockUsageOf(this.#catalog.db, caller.isAdmin ? projectId : caller.project.id)
+  }
+
   async update(caller: ProjectCaller, id: string, change: VolumeChange): Promise<Volume> {
     mayWrite(caller)
     return this.#catalog.transaction(async ({ db }) => {
@@ -206,7 +261,8 @@ export class Volumes {
   ): Promise<Volume> {
     mayWrite(caller)
     checkGib(sizeGib)
-    const grow = async ({ db }: Transaction): Promise<Volume> => {
+    const grow = async (tx: Transaction): Promise<Volume> => {
+      const { db } = tx
       const row = await volumeRow(db, caller, id)
       statusMustBe(row, attached ? ['available', 'in-use'] : ['available'])
       if (sizeGib <= row.size_gib) {
@@ -214,6 +270,7 @@ export class Volumes {
       }
       const next = { ...row, size_gib: sizeGib, updated_at: Date.now() }
       await db.updateTable('volumes').set(next).where('id', '=', row.id).execute()
+      countBlocks(tx, row.project_id, { volumeGib: sizeGib - row.size_gib })
       return this.#told(db, next)
     }
     return onResourceOf(
@@ -242,6 +299,7 @@ export class Volumes {
         const exports = await this.#deleteAttachments(tx, row)
         const snapshots = await this.#deleteSnapshots(tx, row, cascade)
         await tx.db.deleteFrom('volumes').where('id', '=', row.id).execute()
+        countBlocks(tx, row.project_id, { volumes: -1, volumeGib: -row.size_gib })
         await this.#tree.release(tx, row.resource_id)
         return [...exports, ...snapshots, row.id]
       }),
@@ -261,12 +319,13 @@ export class Volumes {
   async #deleteSnapshots(tx: Transaction, row: VolumeRow, cascade: boolean): Promise<string[]> {
     const snapshots = await tx.db
       .selectFrom('snapshots')
-      .select(['id', 'resource_id'])
+      .select(['id', 'project_id', 'resource_id'])
       .where('volume_id', '=', row.id)
       .execute()
     if (snapshots.length > 0 && !cascade) throw new VolumeHasSnapshots(row.id, snapshots.length)
     for (const snapshot of snapshots) {
       await tx.db.deleteFrom('snapshots').where('id', '=', snapshot.id).execute()
+      countBlocks(tx, snapshot.project_id, { snapshots: -1 })
       await this.#tree.release(tx, snapshot.resource_id)
     }
     return snapshots.map((snapshot) => snapshot.id)
@@ -338,12 +397,13 @@ function checkGib(sizeGib: number): void {
 }
 
 async function insertVolume(
-  { db }: Transaction,
+  tx: Transaction,
   caller: ProjectCaller,
   volume: NewVolume,
   origin: VolumeOrigin | undefined,
   { sizeGib, resource }: { sizeGib: number; resource: ResourceId },
 ): Promise<VolumeRow> {
+  const { db } = tx
   const row: VolumeRow = {
     id: newVolumeId(),
     project_id: caller.project.id,
@@ -365,6 +425,7 @@ async function insertVolume(
   }
   takeId(db, row.id)
   await db.insertInto('volumes').values(row).execute()
+  countBlocks(tx, row.project_id, { volumes: 1, volumeGib: sizeGib })
   await insertValues(db, 'volume_metadata', row.id, volume.metadata ?? {})
   await insertValues(db, 'volume_image_metadata', row.id, origin?.imageMetadata ?? {})
   return row

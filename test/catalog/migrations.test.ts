@@ -21,6 +21,7 @@ t.test('every table and column that the program knows is there', async (t) => {
     used_ids: ['id'],
     object_metadata: ['object_id', 'kind', 'name', 'value'],
     image_properties: ['image_id', 'name', 'value'],
+    block_usage: ['project_id', 'volumes', 'volume_gib', 'snapshots'],
   }
   for (const [table, names] of Object.entries(columns)) {
     await t.resolves(
@@ -84,13 +85,19 @@ t.test('the catalog of the first version is brought up to date with all that is 
     insert into resources (id, mode, size_bytes, head_layer, created_at) values ('r', 'ro', 3, 1, 0);
     insert into containers (id, project_id, name, object_count, bytes_used, created_at, updated_at) values ('c', 'p', 'c', 1, 3, 0, 0);
     insert into objects (id, container_id, name, resource_id, size_bytes, md5, sha256, content_type, created_at, updated_at)
-      values ('o', 'c', 'o', 'r', 3, 'm', 's', 't', 0, 0);`)
+      values ('o', 'c', 'o', 'r', 3, 'm', 's', 't', 0, 0);
+    insert into volumes (id, project_id, user_id, size_gib, status, bootable, resource_id, created_at, read_only, volume_type, availability_zone)
+      values ('v', 'p', 'u', 7, 'available', 0, 'r', 0, 0, 't', 'z'), ('w', 'p', 'u', 2, 'available', 0, 'r', 0, 0, 't', 'z');
+    insert into snapshots (id, project_id, user_id, size_gib, status, bootable, resource_id, created_at, volume_id)
+      values ('s', 'p', 'u', 7, 'available', 0, 'r', 0, 'v');`)
   await first.destroy()
   const catalog = await Catalog.open({ path })
   t.teardown(() => catalog.close())
   const [object] = await catalog.db.selectFrom('objects').selectAll().execute()
   t.match(object, { id: 'o', md5: 'm', sha256: 's', content_type: 't' })
   await catalog.transaction(({ db }) => db.updateTable('objects').set({ sha256: null }).execute())
+  const counted = await catalog.db.selectFrom('block_usage').selectAll().execute()
+  t.same(counted, [{ project_id: 'p', volumes: 2, volume_gib: 9, snapshots: 1 }])
 })
 
 t.test(

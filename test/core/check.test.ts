@@ -148,6 +148,7 @@ const cases: Case[] = [
   {
     name: 'a volume of no project',
     kind: 'reference_broken',
+    also: ['block_counts'],
     damage: (dir) =>
       inCatalog(dir, (db) => db.prepare("update volumes set project_id = 'x' where id = ?").run(world.clone)),
   },
@@ -214,12 +215,13 @@ const cases: Case[] = [
   {
     name: 'a resource without an owner',
     kind: 'resource_unowned',
-    also: ['row_dangling'],
+    also: ['row_dangling', 'block_counts'],
     damage: (dir) => inCatalog(dir, (db) => db.prepare('delete from volumes where id = ?').run(world.clone)),
   },
   {
     name: 'a volume that is not as large as its resource',
     kind: 'size_mismatch',
+    also: ['block_counts'],
     damage: (dir) =>
       inCatalog(dir, (db) => db.prepare('update volumes set size_gib = 7 where id = ?').run(world.clone)),
   },
@@ -239,6 +241,16 @@ const cases: Case[] = [
     name: 'an account that counts wrong',
     kind: 'account_counts',
     damage: (dir) => inCatalog(dir, (db) => db.exec('update accounts set bytes_used = 1')),
+  },
+  {
+    name: 'a project that counts its volumes wrong',
+    kind: 'block_counts',
+    damage: (dir) => inCatalog(dir, (db) => db.exec('update block_usage set volume_gib = volume_gib + 1')),
+  },
+  {
+    name: 'a project whose count of volumes and snapshots is lost',
+    kind: 'block_counts',
+    damage: (dir) => inCatalog(dir, (db) => db.exec('delete from block_usage')),
   },
 
   // ---- records ----

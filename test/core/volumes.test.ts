@@ -204,6 +204,33 @@ t.test('equal sort keys do not lose or repeat a row between pages', async (t) =>
   }
 })
 
+t.test('the usage of a project follows every change of its volumes and snapshots', async (t) => {
+  const erin = await store.caller('erin')
+  const usage = () => volumes.usage(erin, erin.project.id)
+  t.same(usage(), { volumes: 0, volumeGib: 0, snapshots: 0 })
+  const first = await volumes.create(erin, { source: blank, sizeGib: 3 })
+  await volumes.create(erin, { source: { kind: 'volume', id: first.id }, sizeGib: 5 })
+  t.same(usage(), { volumes: 2, volumeGib: 8, snapshots: 0 })
+  await volumes.extend(erin, first.id, 4)
+  const snapshot = await snapshots.create(erin, { volumeId: first.id })
+  await snapshots.create(erin, { volumeId: first.id })
+  await snapshots.create(erin, { volumeId: first.id })
+  t.same(usage(), { volumes: 2, volumeGib: 9, snapshots: 3 })
+  await snapshots.delete(erin, snapshot.id)
+  t.same(usage(), { volumes: 2, volumeGib: 9, snapshots: 2 })
+  // What fails is not counted.
+  await t.rejects(volumes.delete(erin, first.id), { code: 'volume_has_snapshots' })
+  await t.rejects(volumes.extend(erin, first.id, 2), refused(400))
+  t.same(usage(), { volumes: 2, volumeGib: 9, snapshots: 2 })
+  // A snapshot is of the project of its volume, whoever takes it.
+  await snapshots.create(admin, { volumeId: first.id })
+  t.same(usage(), { volumes: 2, volumeGib: 9, snapshots: 3 })
+  await volumes.delete(erin, first.id, { cascade: true })
+  t.same(usage(), { volumes: 1, volumeGib: 5, snapshots: 0 })
+  t.same(volumes.usage(admin, erin.project.id), usage())
+  t.same(volumes.usage(erin, alice.project.id), usage(), "another project's usage is not told")
+})
+
 t.test('in the end nothing is left of what was deleted', async (t) => {
   for (const volume of await volumes.list(admin, { allProjects: true })) {
     await volumes.delete(admin, volume.id, { cascade: true, force: true })

@@ -3,29 +3,14 @@
  */
 
 import type { FastifyInstance } from 'fastify'
-import type { Core } from '../../core/core.js'
 import type { ProjectCaller } from '../../core/records.js'
 import type { ApiOptions } from '../api.js'
 import { requireProject } from '../auth.js'
 import { volumeTypeName } from './default_type.js'
 import { badRequest, CinderFault } from './faults.js'
-import { totalsOf } from './totals.js'
 import { flagOf } from './validation.js'
 
 const unlimited = -1
-
-interface Usage {
-  volumes: number
-  gigabytes: number
-  snapshots: number
-}
-
-async function usageOf(core: Core, caller: ProjectCaller, projectId: string): Promise<Usage> {
-  // An administrator may ask for any project; everybody else has been held to the own one.
-  const scope = projectId === caller.project.id ? {} : { allProjects: true, projectId }
-  const { count, sizeGib } = await totalsOf(core, caller, scope)
-  return { volumes: count, gigabytes: sizeGib, snapshots: await core.snapshots.count(caller, scope) }
-}
 
 export function quotaRoutes(app: FastifyInstance, { core }: ApiOptions): void {
   app.get('/limits', async (request) => {
@@ -35,7 +20,7 @@ export function quotaRoutes(app: FastifyInstance, { core }: ApiOptions): void {
       throw badRequest('project_id and tenant_id are the same parameter and have different values.')
     const asked = (projectId ?? tenantId) || caller.project.id
     requireOwn(caller, asked)
-    const used = await usageOf(core, caller, asked)
+    const used = core.volumes.usage(caller, asked)
     return {
       limits: {
         rate: [],
@@ -46,7 +31,7 @@ export function quotaRoutes(app: FastifyInstance, { core }: ApiOptions): void {
           maxTotalBackups: unlimited,
           maxTotalBackupGigabytes: unlimited,
           totalVolumesUsed: used.volumes,
-          totalGigabytesUsed: used.gigabytes,
+          totalGigabytesUsed: used.volumeGib,
           totalSnapshotsUsed: used.snapshots,
           totalBackupsUsed: 0,
           totalBackupGigabytesUsed: 0,
@@ -63,8 +48,8 @@ export function quotaRoutes(app: FastifyInstance, { core }: ApiOptions): void {
     if (usage !== undefined && flagOf(usage) === undefined)
       throw badRequest(`usage param must be a boolean; it is '${usage}'`)
     if (!flagOf(usage ?? '')) return { quota_set: { id: targetId, ...quotaSet(() => unlimited) } }
-    const used = await usageOf(core, caller, targetId)
-    const inUse: Record<string, number> = { ...used }
+    const { volumes, volumeGib, snapshots } = core.volumes.usage(caller, targetId)
+    const inUse: Record<string, number> = { volumes, gigabytes: volumeGib, snapshots }
     return {
       quota_set: {
         id: targetId,

@@ -64,12 +64,14 @@ export function volumeRoutes(app: FastifyInstance, { core, urls }: ApiOptions): 
     requireMicroversion(request, since.summary)
     const caller = requireProject(request)
     const params = parseListParams(request.query as RawQuery, sortKeys)
-    const totals = await totalsOf(core, caller, volumeQuery(params, request))
+    const metadata = request.microversion >= since.summaryMetadata
+    const query = volumeQuery(params, request)
+    const totals = await totalsOf(core, request, caller, { query, metadata })
     return {
       'volume-summary': {
         total_count: totals.count,
         total_size: totals.sizeGib,
-        ...(request.microversion >= since.summaryMetadata ? { metadata: totals.metadata } : {}),
+        ...(metadata ? { metadata: totals.metadata } : {}),
       },
     }
   })
