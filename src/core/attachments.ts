@@ -6,7 +6,7 @@ import type { AttachmentRow, VolumeRow } from '../catalog/schema.js'
 import { type AttachmentId, newAttachmentId, newSecret, type ProjectId, type VolumeId } from '../lib/ids.js'
 import { mayWrite, sees } from './access.js'
 import { attachmentsOf, toAttachment } from './attachment_rows.js'
-import { AttachmentNotFound, InvalidArgument, NoTenantDoor } from './errors.js'
+import { AttachmentNotFound, InvalidArgument, NoTenantDoor, VolumeAttachmentLimit } from './errors.js'
 import type { Exports, TenantAddress } from './exports.js'
 import { column, idsOfPage, numberOr, type PageOf } from './pages.js'
 import type { Attachment, Connector, Page, ProjectCaller, VolumeStatus } from './records.js'
@@ -51,7 +51,9 @@ const sortKeys = {
   volume_id: column('volume_id'),
 }
 
-const connectorBytesMax = 64 << 10
+/** Each is part of its volume in lists, so their number is what bounds such an entry. */
+const perVolumeMax = 128
+const connectorBytesMax = 8 << 10
 
 export class Attachments {
   readonly #catalog: Catalog
@@ -74,6 +76,7 @@ export class Attachments {
     return this.#catalog.transaction(async ({ db }) => {
       const volume = await volumeRow(db, caller, attachment.volumeId)
       const others = (await attachmentsOf(db, [volume.id])).get(volume.id) ?? []
+      requireRoom(volume, others)
       statusMustBe(volume, attachableFrom(others, attachment.instanceId ?? null, false))
       return this.#told(db, caller, await insertAttachment(db, caller, volume, { ...attachment, stored }))
     })
@@ -251,6 +254,11 @@ export function storedConnector(connector: Connector | null | undefined, exports
   const json = JSON.stringify(connector)
   if (json.length > connectorBytesMax) throw new InvalidArgument('the connector is too long')
   return json
+}
+
+/** Throws VolumeAttachmentLimit. */
+export function requireRoom(volume: VolumeRow, others: readonly AttachmentRow[]): void {
+  if (others.length >= perVolumeMax) throw new VolumeAttachmentLimit(volume.id, perVolumeMax)
 }
 
 /** In a transaction that has checked the volume's status; `stored`: the connector as storedConnector returned it. */

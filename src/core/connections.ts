@@ -14,6 +14,7 @@ import {
   attachableFrom,
   completeAttachment,
   insertAttachment,
+  requireRoom,
   settleVolume,
   storedConnector,
   takenBy,
@@ -189,6 +190,7 @@ async function insertWaiting(
   others: readonly AttachmentRow[],
   wanted: { connector: Connector; stored: string; mode?: 'rw' | 'ro' | undefined },
 ): Promise<AttachmentRow> {
+  requireRoom(volume, others)
   statusMustBe(volume, attachableFrom(others, null, true))
   return insertAttachment(db, caller, volume, wanted)
 }

@@ -55,6 +55,21 @@ export const ImageExists = defineError(
   409,
   'the ID %s is or was in use; choose another one, or let the server choose',
 )
+export const ImagePropertyLimit = defineError(
+  'image_property_limit',
+  413,
+  'The limit has been exceeded on the number of allowed image properties. Attempted: %s, Maximum: %s',
+)
+export const ImagePropertiesTooLong = defineError(
+  'image_properties_too_long',
+  413,
+  'expected names and values of image properties of at most %s bytes together, got %s bytes',
+)
+export const ImageTagLimit = defineError(
+  'image_tag_limit',
+  413,
+  'The limit has been exceeded on the number of allowed image tags. Attempted: %s, Maximum: %s',
+)
 export const ImageProtected = defineError('image_protected', 403, 'the image %s is protected and cannot be deleted')
 export const ImageHasData = defineError('image_has_data', 409, 'the image %s has its data already')
 export const ImageChanged = defineError(
@@ -112,6 +127,11 @@ export const SeveralAttachments = defineError(
 )
 export const AttachmentNotOfVolume = defineError('attachment_not_of_volume', 404, 'the volume has no attachment %s')
 export const SnapshotNotFound = defineError('snapshot_not_found', 404, 'there is no snapshot %s')
+export const VolumeAttachmentLimit = defineError(
+  'volume_attachment_limit',
+  413,
+  'the volume %s has the most attachments that a volume may have, which is %s',
+)
 export const AttachmentNotFound = defineError('attachment_not_found', 404, 'there is no attachment %s')
 export const NoTenantDoor = defineError(
   'no_tenant_door',

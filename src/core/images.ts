@@ -18,6 +18,7 @@ import {
 } from './errors.js'
 import type { Exports } from './exports.js'
 import { giveData, ImageData, type ImageUpload, type OpenImage, type RegisteredLocation } from './image_data.js'
+import { checkImageLimits } from './image_limits.js'
 import { type ImageQuery, pageOfImages } from './image_list.js'
 import { imageRow, ownImageRow, toImages } from './image_rows.js'
 import type { PageOf } from './pages.js'
@@ -207,7 +208,9 @@ export class Images {
     await this.#catalog.transaction(async ({ db }) => {
       const row = await ownImageRow(db, caller, id)
       const { tags } = await told(db, row)
-      await replaceTags(db, row.id, change(tags))
+      const changed = change(tags)
+      checkImageLimits({ tags: changed })
+      await replaceTags(db, row.id, changed)
       await db.updateTable('images').set({ updated_at: Date.now() }).where('id', '=', row.id).execute()
     })
   }
@@ -220,6 +223,7 @@ async function told(db: Reader, row: ImageRow): Promise<Image> {
 
 async function insertImage({ db }: Transaction, caller: ProjectCaller, image: NewImage): Promise<ImageRow> {
   await judge(db, caller, image)
+  checkImageLimits(image)
   const id = (image.id ?? newImageId()) as ImageId
   if (!isUuid(id)) throw new InvalidArgument('the id of an image is a UUID in lower case')
   if (!takeId(db, id)) throw new ImageExists(id)
@@ -252,6 +256,7 @@ async function insertImage({ db }: Transaction, caller: ProjectCaller, image: Ne
 
 async function changeRow(db: Reader, caller: ProjectCaller, row: ImageRow, change: ImageChange): Promise<ImageRow> {
   await judge(db, caller, change, row)
+  checkImageLimits(change)
   const next: ImageRow = {
     ...row,
     name: change.name === undefined ? row.name : change.name,

@@ -270,6 +270,29 @@ t.test('ids may be chosen, once', async (t) => {
   await t.rejects(images.create(alice, { id: 'x' }), refused(400))
 })
 
+t.test('properties and tags are bounded by number and length, however they are added', async (t) => {
+  const many = (count: number, length = 1) =>
+    Object.fromEntries(Array.from({ length: count }, (_, i) => [`property ${i}`, 'ä'.repeat(length)]))
+  const tags = Array.from({ length: 128 }, (_, i) => `tag ${i}`)
+  const { id } = await images.create(alice, { properties: many(128), tags })
+  const tooMuch: [string, () => Promise<unknown>][] = [
+    ['image_property_limit', () => images.create(alice, { properties: many(129) })],
+    ['image_property_limit', () => images.update(alice, id, { properties: many(129) })],
+    // 150,000 characters of two bytes each.
+    ['image_properties_too_long', () => images.create(alice, { properties: many(5, 30_000) })],
+    ['image_properties_too_long', () => images.update(alice, id, { properties: many(5, 30_000) })],
+    ['image_tag_limit', () => images.create(alice, { tags: [...tags, 'one more'] })],
+    ['image_tag_limit', () => images.update(alice, id, { tags: [...tags, 'one more'] })],
+    ['image_tag_limit', () => images.addTag(alice, id, 'one more')],
+  ]
+  for (const [code, attempt] of tooMuch) await t.rejects(attempt(), { code, status: 413 })
+  await images.addTag(alice, id, 'tag 1')
+  const image = await images.get(alice, id)
+  t.equal(image.tags.length, 128)
+  t.equal(Object.keys(image.properties).length, 128)
+  await images.delete(alice, id)
+})
+
 t.test('filters filter', async (t) => {
   const tag = 'filters'
   const small = await withData({ name: 'small', tags: [tag], properties: { os: 'a', arch: 'x' } }, '1')

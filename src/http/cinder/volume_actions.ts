@@ -10,7 +10,7 @@ import { NotServed } from '../errors.js'
 import { type Action, type ActionAnswer, accepted, action, done, Nothing, strict } from './action.js'
 import { connectionActions } from './connections.js'
 import { volumeTypeView } from './default_type.js'
-import { badRequest, notFound } from './faults.js'
+import { badRequest, CinderFault, notFound } from './faults.js'
 import { since } from './microversion.js'
 import { Flag, gibOf, isTrue, judge, Metadata, SizeGib } from './validation.js'
 import { cinderTime } from './views/time.js'
@@ -142,13 +142,19 @@ const showImageMetadata = action(Nothing, async ({ core, caller, volumeId }) => 
   return { status: 200, body: { metadata: imageMetadata } }
 })
 
+const imageMetadataMax = 128
+
 const setImageMetadata = action(
   Type.Object({ metadata: Metadata }, strict),
   async ({ core, caller, volumeId, argument }) => {
-    const metadata = await core.volumes.editImageMetadata(caller, volumeId, (before) => ({
-      ...before,
-      ...argument.metadata,
-    }))
+    const metadata = await core.volumes.editImageMetadata(caller, volumeId, (before) => {
+      const after = { ...before, ...argument.metadata }
+      const [had, has] = [Object.keys(before).length, Object.keys(after).length]
+      // What an image brought along may be more.
+      if (has > imageMetadataMax && has > had)
+        throw new CinderFault(413, `There may be at most ${imageMetadataMax} metadata items.`)
+      return after
+    })
     return { status: 200, body: { metadata } }
   },
 )

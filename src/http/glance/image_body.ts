@@ -13,7 +13,6 @@ export type Location = Static<typeof LocationBody>
 /** Of Glance's own use: whoever could set them could fool an import. */
 const reservedPrefix = 'os_glance_'
 const reservedNames = new Set(['location', 'deleted', 'deleted_at'])
-const propertiesMax = 128
 
 /** Throws 403 for members that a request may not name at all. */
 export function requireWritable(name: string): void {
@@ -51,17 +50,8 @@ export function parseNewImage(body: unknown): { image: NewImage; locations: Loca
     else if (baseFields.has(name)) setBaseField(image, name, value)
     else properties.push([name, value as string])
   }
-  requireFewProperties(properties.length)
   image.properties = Object.fromEntries(properties)
   return { image, locations }
-}
-
-export function requireFewProperties(count: number): void {
-  if (count > propertiesMax)
-    throw new GlanceFault(
-      413,
-      `The limit has been exceeded on the number of allowed image properties. Attempted: ${count}, Maximum: ${propertiesMax}`,
-    )
 }
 
 /** `value` has been judged by `requireFits`. */

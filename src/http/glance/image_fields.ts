@@ -198,7 +198,8 @@ export const LocationBody = Type.Object(
 )
 
 const special: Record<string, TSchema> = {
-  tags: Type.Array(Type.String({ maxLength: 255 }), { maxItems: 128 }),
+  // How many there may be is core's to say (413).
+  tags: Type.Array(Type.String({ maxLength: 255 })),
   locations: Type.Array(LocationBody, { maxItems: 1 }),
 }
 

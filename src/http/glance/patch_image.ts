@@ -9,7 +9,7 @@ import type { ImageChange } from '../../core/images.js'
 import type { Image, ProjectCaller } from '../../core/records.js'
 import type { UrlSettings } from '../base_url.js'
 import { GlanceFault } from './faults.js'
-import { type Location, requireFewProperties, requireFits, requireWritable, setBaseField } from './image_body.js'
+import { type Location, requireFits, requireWritable, setBaseField } from './image_body.js'
 import { baseFields } from './image_fields.js'
 import type { PatchDraft, PatchOperation } from './json_patch.js'
 import { registeredLocation } from './locations.js'
@@ -55,10 +55,7 @@ function outcomeOf(image: Image, patch: PatchOperation[], draft: PatchDraft): Pi
     else changeProperty(operation, draft, outcome)
   }
   const { change, properties, propertiesChanged, location } = outcome
-  if (propertiesChanged) {
-    requireFewProperties(properties.size)
-    change.properties = Object.fromEntries(properties)
-  }
+  if (propertiesChanged) change.properties = Object.fromEntries(properties)
   return { change, location }
 }
 

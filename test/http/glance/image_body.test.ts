@@ -32,9 +32,8 @@ t.test('a value of the wrong kind is refused, and the message says what it must 
   t.throws(() => parseNewImage([]), { name: 'GlanceFault', statusCode: 400 })
 })
 
-t.test('there is an end to the number and the length of properties', async (t) => {
-  const many = Object.fromEntries(Array.from({ length: 129 }, (_, i) => [`p${i}`, 'x']))
-  t.throws(() => parseNewImage(many), { name: 'GlanceFault', statusCode: 413 })
+t.test('there is an end to the length of the names and values of properties', async (t) => {
+  t.throws(() => parseNewImage({ a: 'x'.repeat(65_536) }), { name: 'GlanceFault', statusCode: 400 })
   t.throws(() => parseNewImage({ ['x'.repeat(256)]: 'x' }), { name: 'GlanceFault', statusCode: 400 })
 })
 

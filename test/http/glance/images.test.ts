@@ -168,6 +168,26 @@ t.test('tags come and go, whatever media type a client claims for no body', asyn
   t.equal((await alice.ask(tag, { method: 'DELETE', headers })).status, 404)
 })
 
+t.test('more properties or tags than an image may have are 413, and change nothing', async (t) => {
+  const many = Object.fromEntries(Array.from({ length: 128 }, (_, i) => [`p${i}`, 'x']))
+  const tags = Array.from({ length: 128 }, (_, i) => `t${i}`)
+  const { id } = await createImage(alice, { ...many, tags })
+  const path = `/image/v2/images/${id}`
+  const json = (value: object) => alice.ask('/image/v2/images', { method: 'POST', json: value })
+  for (const answer of [
+    await json({ ...many, more: 'x' }),
+    await json({ tags: [...tags, 'more'] }),
+    await json({ a: 'x'.repeat(65_000), b: 'x'.repeat(65_000), c: 'x'.repeat(65_000) }),
+    await patch(alice, id, [{ op: 'add', path: '/more', value: 'x' }]),
+    await patch(alice, id, [{ op: 'replace', path: '/tags', value: [...tags, 'more'] }]),
+    await alice.ask(`${path}/tags/more`, { method: 'PUT' }),
+  ])
+    t.match(answer, { status: 413, text: /The limit has been exceeded|131072 bytes/ })
+  const image = (await alice.ask(path)).json
+  t.equal(image.more, undefined)
+  t.equal(image.tags.length, 128)
+})
+
 t.test('a list is filtered', async (t) => {
   const user = await server.login(await server.createUser({ name: 'lister' }))
   const one = await createImage(user, { name: 'one', tags: ['a', 'b'], colour: 'red' })
