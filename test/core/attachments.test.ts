@@ -141,6 +141,18 @@ t.test('an attached volume is not deleted, by force or in a state that was reset
   await volumes.delete(alice, volume.id)
 })
 
+t.test('a volume has at most 128 attachments, however many are made at once', async (t) => {
+  const volume = await newVolume()
+  const attach = () => attachments.create(alice, { volumeId: volume.id, instanceId: 'i', connector })
+  const all = await Promise.all(Array.from({ length: 140 }, () => attach().catch((error: unknown) => error)))
+  const refusals = all.filter((one) => one instanceof Error)
+  t.equal(refusals.length, 12)
+  for (const refusal of refusals) t.match(refusal, { code: 'volume_attachment_limit', status: 413 })
+  t.equal((await attachments.list(alice, { volumeId: volume.id })).length, 128)
+  t.equal((await volumes.get(alice, volume.id)).attachments.length, 128)
+  await volumes.delete(admin, volume.id, { force: true })
+})
+
 t.test("another project's attachments do not exist; lists filter", async (t) => {
   const volume = await newVolume()
   const { id } = await attachments.create(alice, { volumeId: volume.id, instanceId: 'only', connector })
@@ -160,5 +172,6 @@ t.test("another project's attachments do not exist; lists filter", async (t) => 
     [id],
   )
   t.equal(await attachments.count(alice, { volumeId: volume.id, status: 'attached' }), 0)
-  await t.rejects(attachments.update(alice, id, { connector: { big: 'x'.repeat(70_000) } }), refused(400))
+  await t.rejects(attachments.update(alice, id, { connector: { big: 'x'.repeat(8_192) } }), refused(400))
+  await attachments.update(alice, id, { connector: { big: 'x'.repeat(8_000) } })
 })

@@ -1,4 +1,5 @@
 import t from 'tap'
+import type { ProjectCaller } from '../../../src/core/records.js'
 import { startServer } from '../../support/server.js'
 import { call, createSnapshot, createVolume } from './support.js'
 
@@ -206,6 +207,35 @@ t.test('all_tenants is for administrators, and ignored from others', async (t) =
   t.equal(await has(admin, `all_tenants=1&project_id=${alice.projectId}`), false)
   t.equal(await has(alice, 'all_tenants=1'), false)
 })
+
+t.test(
+  'a summary whose metadata is longer than an answer may be is 413, and one of fewer volumes is not',
+  async (t) => {
+    const user = await server.login(await server.createUser({ name: 'collector' }))
+    const caller = (await server.core.sessions.authenticate(user.token)).caller as ProjectCaller
+    // 70 volumes with 64 different values of 255 characters: 1.1 MB.
+    await Promise.all(
+      Array.from({ length: 70 }, (_, volume) => {
+        const values = Array.from({ length: 64 }, (_, i) => [`m${i}`, `${volume} ${i} `.padEnd(255, 'x')])
+        const metadata: Record<string, string> = Object.fromEntries(values)
+        const name = volume === 0 ? 'first' : 'other'
+        return server.core.volumes.create(caller, { source: { kind: 'blank' }, sizeGib: 1, name, metadata })
+      }),
+    )
+    const whole = await call(user, 'GET', '/volumes/summary', { minor: 36 })
+    t.match(whole, { status: 413, text: /overLimit/ })
+    const some = await call(user, 'GET', '/volumes/summary?name=first', { minor: 36 })
+    t.equal(Object.keys(some.json['volume-summary'].metadata).length, 64)
+    t.match((await call(user, 'GET', '/volumes/summary', { minor: 12 })).json, {
+      'volume-summary': { total_count: 70, total_size: 70 },
+    })
+    t.match((await call(user, 'GET', '/limits')).json.limits.absolute, {
+      totalVolumesUsed: 70,
+      totalGigabytesUsed: 70,
+      totalSnapshotsUsed: 0,
+    })
+  },
+)
 
 t.test('the summary adds up', async (t) => {
   const user = await server.login(await server.createUser({ name: 'summer' }))
