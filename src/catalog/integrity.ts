@@ -43,6 +43,7 @@ export async function fileProblems(db: Reader): Promise<string[]> {
 export const descriptions: readonly string[] = [
   ...['account_metadata', 'container_metadata', 'object_metadata', 'volume_metadata', 'volume_image_metadata'],
   ...['snapshot_metadata', 'snapshot_image_metadata', 'image_properties', 'image_tags', 'assignments', 'tokens'],
+  'block_usage',
 ]
 
 interface BrokenReference {
