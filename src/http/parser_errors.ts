@@ -4,7 +4,7 @@
  * on the connection: between their bytes it would be taken for a part of them.
  */
 
-import type { IncomingMessage, Server } from 'node:http'
+import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import type { FastifyBaseLogger, FastifyInstance } from 'fastify'
 import { type HttpError, rawAnswer } from './error_forms.js'
@@ -32,9 +32,15 @@ export function answerParserError(this: { log: FastifyBaseLogger }, cause: Error
   // One that never came to its end leaves no bytes to look at: a client speaks to one API on one connection.
   const answer = rawAnswer(describe(error, path), path ?? lastUrl(socket))
   afterAnswers(socket, () => {
-    if (socket.writable) socket.write(answer)
+    // Behind the head of an answer it would be taken for a part of it.
+    if (socket.writable && !hasBegunAnswer(socket)) socket.write(answer)
     socket.destroySoon()
   })
+}
+
+/** As Node itself looks at it. */
+function hasBegunAnswer(socket: Socket): boolean {
+  return (socket as Socket & { _httpMessage?: ServerResponse | null })._httpMessage?.headersSent === true
 }
 
 /** There is no tunnel to anywhere. */

@@ -40,11 +40,14 @@ export function lastUrl(socket: Socket): string | undefined {
   return lines.get(socket)?.current.req.url
 }
 
-/** Calls `done` when every request that came before has been answered; never, when the connection ends before. */
+/**
+ * Calls `done` when every request that came before has been answered; never, when the connection ends before. At once, when the
+ * last of them is without its end: its handler waits for a body that does not come.
+ */
 export function afterAnswers(socket: Socket, done: () => void): void {
   const line = lines.get(socket)
   const last = line?.waiting.at(-1)?.[1] ?? line?.current
-  if (last === undefined || isComplete(last)) done()
+  if (last === undefined || isComplete(last) || !last.req.complete) done()
   else last.once('finish', done)
 }
 
