@@ -84,7 +84,7 @@ export async function replaceValues(db: Reader, table: PlainTable, owner: string
   await insertValues(db, table, owner, values)
 }
 
-/** What makes the new set of values from the one that is there. May be called more than once; what it throws changes nothing. */
+/** Returns the new set of values for the current one. May be called more than once; if it throws, nothing changes. */
 export type ValuesEdit = (values: NamedValues) => NamedValues
 
 /** Changes the owner's values by `edit`, and returns the outcome. In a transaction. */

@@ -18,7 +18,7 @@ export interface MetadataChange {
   setHeaders?: KeptHeaders | undefined
   removeHeaders?: string[] | undefined
   /** Sees the metadata as they would be; what it throws refuses the change. May be called more than once. */
-  judgeMetadata?: ((metadata: Metadata) => void) | undefined
+  checkMetadata?: ((metadata: Metadata) => void) | undefined
 }
 
 export class Accounts {
@@ -96,7 +96,7 @@ export async function ensureAccount({ db }: Transaction, id: ProjectId): Promise
 export async function changeKinds(db: Reader, table: KindTable, owner: string, change: MetadataChange): Promise<void> {
   const { metadata, headers } = kindsOf(db, table, owner)
   const next = changed(metadata, change.setMetadata, change.removeMetadata)
-  change.judgeMetadata?.(next ?? metadata)
+  change.checkMetadata?.(next ?? metadata)
   await replaceKinds(db, table, owner, {
     metadata: next,
     headers: changed(headers, change.setHeaders, change.removeHeaders),

@@ -1,9 +1,9 @@
 /**
  * The older way of attaching, by actions on the volume: reserve, initialize, attach, and back by begin detaching, terminate,
- * detach. Underneath are the same attachments: initializing makes one, attaching completes it, detaching deletes it. Where
- * Cinder does nothing in silence (a reservation that is not there, a volume that is detached already), so do these.
+ * detach. Underneath are the same attachments: initializing makes one, attaching completes it, detaching deletes it. As in
+ * Cinder, an action that finds nothing to do succeeds (no reservation to give back, a volume that is detached already).
  *
- * Each is one catalog transaction: what it finds and what it changes belong to one moment.
+ * Each action is one catalog transaction, so that no other change comes between what it checks and what it changes.
  */
 
 import type { Catalog, Reader, Transaction } from '../catalog/catalog.js'
@@ -26,7 +26,7 @@ import { servesAttachment } from './rights.js'
 import type { Tree } from './tree.js'
 import { statusMustBe, volumeRow } from './volume_rows.js'
 
-/** Whose machine attaches the volume: an instance or a host. */
+/** The machine that attaches the volume: an instance or a host. */
 interface Machine {
   instanceId?: string | undefined
   hostName?: string | undefined
@@ -53,7 +53,7 @@ export class Connections {
     })
   }
 
-  /** Takes a reservation back; does nothing where there is none. */
+  /** Takes back a reservation that no attachment uses; does nothing if there is none. */
   async unreserve(caller: ProjectCaller, volumeId: string): Promise<void> {
     await this.#change(caller, volumeId, async (db, volume, attachments) => {
       if (volume.status === 'attaching' && attachments.length === 0) await setStatus(db, volume, 'available')
@@ -116,8 +116,8 @@ export class Connections {
   }
 
   /**
-   * Deletes the attachments of the connector's host (null: of every host). What is in use stays so until somebody begins to
-   * detach it. When it returns, their exports are gone and their connections have ended.
+   * Deletes the attachments of the connector's host (null: of every host). A completed attachment stays unless the volume is
+   * detaching. When this returns, the exports are gone and their connections have ended.
    */
   async terminate(caller: ProjectCaller, volumeId: string, connector: Connector | null): Promise<void> {
     await this.#end(caller, volumeId, (volume, attachments) =>
@@ -147,7 +147,7 @@ export class Connections {
     return this.#catalog.transaction((tx) => withAttachments(tx, caller, volumeId, work))
   }
 
-  /** Under the volume's lock, as every end of an export (exports.ts). */
+  /** Deletes the chosen attachments under the lock of the volume's resource, as exports.ts requires. */
   async #end(
     caller: ProjectCaller,
     volumeId: string,
@@ -195,7 +195,7 @@ async function insertWaiting(
   return insertAttachment(db, caller, volume, wanted)
 }
 
-/** Attachments that name no host are anybody's. */
+/** An attachment or connector without a host matches every host. */
 function isOf(row: AttachmentRow, connector: Connector | null): boolean {
   const host = connector?.['host']
   return host === undefined || row.host_name === null || row.host_name === host

@@ -118,9 +118,9 @@ export class ImageData {
   }
 
   /**
-   * Runs `work` in one transaction, in which `data` returns the data of this location; no byte moves. A volume is snapshotted
-   * for it; what `work` does not take of that goes again in the same transaction.
-   * Throws LocationNotServed, and through `data` what says that the location is not there or not the caller's.
+   * Runs `work` in one transaction, in which `data` returns the data of this location; no byte is copied. A volume is
+   * snapshotted for it; a snapshot that `work` does not use is released in the same transaction.
+   * Throws LocationNotServed; `data` throws if the location does not exist or belongs to another project.
    */
   async withData<T>(
     caller: ProjectCaller,

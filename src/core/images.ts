@@ -57,8 +57,8 @@ interface ImageEdit {
   location?: RegisteredLocation | undefined
 }
 
-/** An image may go from no resource to its one resource while it is being deleted, and no further. */
-const deleteAttempts = 3
+/** The resource of an image changes only once, from none to its data, so that a delete starts again at most once. */
+const deleteAttempts = 2
 
 export class Images {
   readonly #catalog: Catalog
@@ -106,12 +106,12 @@ export class Images {
   }
 
   /**
-   * Changes an image by what `edit` makes of it: all in one transaction, the data of a location too. `edit` is called more
-   * than once; what it throws refuses the change.
+   * Changes an image as `edit` says, including the data of a location, in one transaction. `edit` is called more than once;
+   * an error that it throws refuses the change.
    */
   async edit(caller: ProjectCaller, id: string, edit: (image: Image) => ImageEdit): Promise<Image> {
     const { db } = this.#catalog
-    // Which location it is must be known before the transaction: a volume is snapshotted for it.
+    // The location must be known before the transaction, because a volume is snapshotted for it.
     const { location: expected } = edit(await told(db, await ownImageRow(db, caller, id)))
     return this.#data.withData(caller, expected?.url, async (tx, data) => {
       const row = await ownImageRow(tx.db, caller, id)
@@ -155,7 +155,7 @@ export class Images {
         this.#catalog.transaction(async (tx) => {
           const row = await ownImageRow(tx.db, caller, id)
           if (row.protected === 1) throw new ImageProtected(row.id)
-          // It got its data just now: whoever opens that must be kept out meanwhile (exports.ts).
+          // The image got its data after the first look; the lock of that resource must be held as well (exports.ts).
           if (row.resource_id !== resource) return false
           await tx.db.deleteFrom('images').where('id', '=', row.id).execute()
           if (row.resource_id !== null) await this.#tree.release(tx, row.resource_id)
@@ -277,7 +277,7 @@ async function changeRow(db: Reader, caller: ProjectCaller, row: ImageRow, chang
 }
 
 /** The formats say what the data is: with the data they are fixed, as in Glance, also for admins. Throws ImageFormatFixed. */
-function judgeFormats(change: ImageChange, { id, status }: ImageRow): void {
+function checkFormats(change: ImageChange, { id, status }: ImageRow): void {
   if (status === 'queued') return
   if (change.diskFormat !== undefined) throw new ImageFormatFixed('disk_format', id, status)
   if (change.containerFormat !== undefined) throw new ImageFormatFixed('container_format', id, status)
@@ -286,7 +286,7 @@ function judgeFormats(change: ImageChange, { id, status }: ImageRow): void {
 /** Who may set what; the door has judged the form. */
 async function judge(db: Reader, caller: ProjectCaller, image: NewImage | ImageChange, now?: ImageRow): Promise<void> {
   const { owner, visibility } = image
-  if (now !== undefined) judgeFormats(image, now)
+  if (now !== undefined) checkFormats(image, now)
   if (visibility === 'public' && now?.visibility !== 'public' && !caller.isAdmin) throw new NotAllowed('admin')
   if (owner === undefined || owner === (now?.owner ?? caller.project.id)) return
   if (!caller.isAdmin) throw new NotAllowed('admin')

@@ -54,9 +54,9 @@ export interface CopyOptions {
   fresh?: boolean | undefined
   onlyIfNew?: boolean | undefined
   /** Sees the source that is copied; what it throws refuses the copy. May be called more than once. */
-  judgeSource?: ((source: StoredObject) => void) | undefined
+  checkSource?: ((source: StoredObject) => void) | undefined
   /** The same for the metadata of the copy. */
-  judgeMetadata?: ((metadata: Metadata) => void) | undefined
+  checkMetadata?: ((metadata: Metadata) => void) | undefined
 }
 
 export interface OpenObject extends OpenData {
@@ -161,9 +161,9 @@ export class Objects {
     const { fresh = false, onlyIfNew } = options
     return this.#catalog.transaction(async (tx) => {
       const source = readObject(tx.db, caller, from)
-      options.judgeSource?.(source)
+      options.checkSource?.(source)
       const metadata = { ...(fresh ? {} : source.metadata), ...options.metadata }
-      options.judgeMetadata?.(metadata)
+      options.checkMetadata?.(metadata)
       const copy = await this.#store(tx, caller, to, {
         resourceId: await this.#tree.copy(tx, source.resourceId),
         sizeBytes: source.sizeBytes,

@@ -3,8 +3,8 @@
 import { ResourceNotFound } from './errors.js'
 
 /**
- * Runs `work` on what `look` found. When its resource has gone meanwhile, the caller learns what a second look says: that the
- * volume or image it asked for is not there, instead of a resource that it never heard of.
+ * Runs `work` on what `look` found. If the resource is deleted meanwhile, `look` runs again and throws the error that names the
+ * missing volume or image; the resource's own ID means nothing to the client.
  */
 export async function onResourceOf<Found, T>(
   look: () => Promise<Found>,

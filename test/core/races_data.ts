@@ -151,7 +151,7 @@ export const dataRaces: Race[] = [
       core.objects.copy(
         world.alice,
         { from: inContainer(world, name), to: inContainer(world, name) },
-        { metadata: { version: String(i) }, judgeSource: ({ metadata }) => void swaps(i)(metadata) },
+        { metadata: { version: String(i) }, checkSource: ({ metadata }) => void swaps(i)(metadata) },
       ),
     winners: 1,
     refusals: [412],

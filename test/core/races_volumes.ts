@@ -105,7 +105,7 @@ export const volumeRaces: Race[] = [
       core.containers.update(
         alice,
         { projectId: alice.project.id, container: name },
-        { setMetadata: { [keys[i] as string]: 'v' }, judgeMetadata: atMost(5) },
+        { setMetadata: { [keys[i] as string]: 'v' }, checkMetadata: atMost(5) },
       ),
     winners: 5,
     refusals: [400],
@@ -121,7 +121,7 @@ export const volumeRaces: Race[] = [
       return alice.project.id
     },
     act: (core, { alice }, id, i) =>
-      core.accounts.update(alice, id, { setMetadata: { [keys[i] as string]: 'v' }, judgeMetadata: atMost(5) }),
+      core.accounts.update(alice, id, { setMetadata: { [keys[i] as string]: 'v' }, checkMetadata: atMost(5) }),
     winners: 5,
     refusals: [400],
   },

@@ -66,7 +66,7 @@ export function checkMetadataSize(metadata: Metadata): void {
 
 /** The change as core takes it: the limits hold for its outcome. */
 export function coreChange({ set, remove }: MetadataChange): CoreChange {
-  return { setMetadata: set, removeMetadata: remove, judgeMetadata: checkMetadataSize }
+  return { setMetadata: set, removeMetadata: remove, checkMetadata: checkMetadataSize }
 }
 
 export function metadataHeaders(metadata: Metadata, owner: MetadataOwner): Record<string, string> {

@@ -55,8 +55,8 @@ async function copy(
       contentType: givenContentType(request),
       fresh: isTrue(oneHeader(request, 'x-fresh-metadata')),
       onlyIfNew: onlyIfNew !== undefined,
-      judgeSource: (current) => checkReadConditions(conditions, validatorOf(current), notModifiedHeaders(current)),
-      judgeMetadata: checkMetadataSize,
+      checkSource: (current) => checkReadConditions(conditions, validatorOf(current), notModifiedHeaders(current)),
+      checkMetadata: checkMetadataSize,
     },
   )
   return reply

@@ -58,11 +58,11 @@ t.test('names, values, counts and the whole have limits', async (t) => {
 
 t.test('a change is judged by its outcome', async (t) => {
   const many = Object.fromEntries(Array.from({ length: 90 }, (_, index) => [`n${index}`, 'v']))
-  const { judgeMetadata, ...change } = coreChange({ set: { b: '3' }, remove: ['a', 'z'] })
+  const { checkMetadata, ...change } = coreChange({ set: { b: '3' }, remove: ['a', 'z'] })
   t.same(change, { setMetadata: { b: '3' }, removeMetadata: ['a', 'z'] })
   t.match(
-    refusal(() => judgeMetadata?.({ ...many, more: 'v' })),
+    refusal(() => checkMetadata?.({ ...many, more: 'v' })),
     { status: 400 },
   )
-  t.doesNotThrow(() => judgeMetadata?.(many))
+  t.doesNotThrow(() => checkMetadata?.(many))
 })
