@@ -35,7 +35,7 @@ const blocksPerRegion = regionBytes / blockBytes
 export class AffectedFinder {
   readonly #db: Reader
   readonly #blocksOf: (layer: LayerId, region: number) => Promise<NativeBlocks[]>
-  readonly #known = new Map<string, Promise<NativeBlocks[]>>()
+  readonly #known = new Map<string, NativeBlocks[]>()
   readonly #layers = new Map<LayerId, Layer | undefined>()
 
   /** `blocksOf`: which blocks a layer supplies itself, so that what a nearer layer covers is not called damaged. */
@@ -127,11 +127,12 @@ export class AffectedFinder {
     return layer
   }
 
-  #supplied(layer: LayerId, region: number): Promise<NativeBlocks[]> {
+  async #supplied(layer: LayerId, region: number): Promise<NativeBlocks[]> {
     const key = `${layer}/${region}`
     let known = this.#known.get(key)
     if (known === undefined) {
-      known = this.#blocksOf(layer, region)
+      // Not the promise: one that was rejected would be kept.
+      known = await this.#blocksOf(layer, region)
       this.#known.set(key, known)
     }
     return known

@@ -92,7 +92,7 @@ export class Identity {
 
   /** Throws NameTaken, BadPassword, InvalidArgument, ProjectNotFound. */
   async createUser(user: NewUser, by?: Caller): Promise<User> {
-    const passwordHash = await this.#passwords.hash(user.password)
+    const passwordHash = await this.#passwords.hash(user.password, user.name)
     return this.#catalog.transaction(async (tx) => {
       if (by !== undefined) requireStillAdmin(tx.db, by)
       return insertUser(tx, user, passwordHash)
@@ -105,7 +105,8 @@ export class Identity {
     change: { [Field in keyof NewUser]?: NewUser[Field] | undefined },
     by?: Caller,
   ): Promise<User> {
-    const passwordHash = change.password === undefined ? undefined : await this.#passwords.hash(change.password)
+    const { password } = change
+    const passwordHash = password === undefined ? undefined : await this.#passwords.hash(password, id)
     return this.#catalog.transaction(async ({ db }) => {
       if (by !== undefined) requireStillAdmin(db, by)
       const row = await userRow(db, id)
@@ -282,7 +283,7 @@ export class Identity {
    * What `atoll user create` and the first start do. Throws NameTaken for the user, RoleNotFound, BadPassword.
    */
   async createMember(member: { user: NewUser; project: string; role: RoleName | string }): Promise<User> {
-    const passwordHash = await this.#passwords.hash(member.user.password)
+    const passwordHash = await this.#passwords.hash(member.user.password, member.user.name)
     return this.#catalog.transaction(async (tx) => {
       await seedRoles(tx)
       const role = await roleRow(tx.db, { name: member.role })

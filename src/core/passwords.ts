@@ -8,8 +8,8 @@
  */
 
 import { createHmac, randomBytes, type ScryptOptions, scrypt, timingSafeEqual } from 'node:crypto'
-import { Mutex } from '../lib/mutex.js'
 import { BadPassword, TooManyLogins } from './errors.js'
+import { type Asker, FairTurns, type FairTurnsOptions } from './fair_turns.js'
 
 // OWASP's recommendation for scrypt with 16 MiB: N = 2^14, r = 8, p = 5.
 const cost = { N: 16384, r: 8, p: 5, keyBytes: 32, saltBytes: 16 }
@@ -18,48 +18,54 @@ const passwordBytesMax = 1024
 const rememberedMs = 5 * 60_000
 const rememberedMax = 10_000
 /** Each scrypt holds 16 MiB and a thread of libuv's four; the rest of them serves files. */
-const atOnce = 2
-const waitingMax = 32
+const usualLimits = { atOnce: 2, waitingMax: 256, waitingOfAddressMax: 64 }
 
 export class Passwords {
   readonly #key = randomBytes(32)
   /** When each remembered success ends, oldest first; by the clock that is never set. */
   readonly #remembered = new Map<string, number>()
-  readonly #lanes = Array.from({ length: atOnce }, () => new Mutex())
-  #waiting = 0
-  #turn = 0
-  #decoy: Promise<string> | undefined
+  readonly #turns: FairTurns
+  /** Costs as much as a real hash, and no password is known to match it. */
+  readonly #decoy = formatHash(randomBytes(cost.saltBytes), randomBytes(cost.keyBytes))
 
-  /** Throws BadPassword. Answers what is stored: `scrypt$N$r$p$salt$hash`. */
-  async hash(password: string): Promise<string> {
-    const bytes = passwordBytes(password)
-    const salt = randomBytes(cost.saltBytes)
-    const key = await this.#derive(bytes, salt, cost.keyBytes, { N: cost.N, r: cost.r, p: cost.p })
-    return ['scrypt', cost.N, cost.r, cost.p, salt.toString('base64'), key.toString('base64')].join('$')
+  constructor(limits: Omit<FairTurnsOptions, 'refusal'> = usualLimits) {
+    this.#turns = new FairTurns({ ...limits, refusal: () => new TooManyLogins() })
   }
 
-  /** `stored` undefined: there is no such user; that takes as long as a wrong password. Throws TooManyLogins. */
-  async verify(password: string, stored: string | undefined): Promise<boolean> {
+  /** Returns what is stored: `scrypt$N$r$p$salt$hash`. `name`: the user's, or its ID. Throws BadPassword, TooManyLogins. */
+  async hash(password: string, name: string): Promise<string> {
+    const bytes = passwordBytes(password)
+    const salt = randomBytes(cost.saltBytes)
+    const options = { N: cost.N, r: cost.r, p: cost.p }
+    const key = await this.#turns.run({ address: '', name }, () => derive(bytes, salt, cost.keyBytes, options))
+    return formatHash(salt, key)
+  }
+
+  /**
+   * `stored` undefined: there is no such user; that waits for the same turn and takes as long as a wrong password. `asker`: who waits
+   * for a turn. Throws TooManyLogins.
+   */
+  async verify(password: string, stored: string | undefined, asker: Asker): Promise<boolean> {
     if (stored === undefined) {
-      this.#decoy ??= this.hash(randomBytes(16).toString('hex'))
-      await this.#matches(password, await this.#decoy)
+      await this.#matches(password, this.#decoy, asker)
       return false
     }
     const memory = createHmac('sha256', this.#key).update(stored).update('\0').update(password).digest('base64')
     const until = this.#remembered.get(memory)
     if (until !== undefined && until > performance.now()) return true
-    if (!(await this.#matches(password, stored))) return false
+    if (!(await this.#matches(password, stored, asker))) return false
     this.#remember(memory)
     return true
   }
 
-  async #matches(password: string, stored: string): Promise<boolean> {
+  async #matches(password: string, stored: string, asker: Asker): Promise<boolean> {
     const [kind, N, r, p, salt, hash] = stored.split('$')
     if (kind !== 'scrypt' || salt === undefined || hash === undefined) throw new Error('unknown kind of password hash')
     const expected = Buffer.from(hash, 'base64')
     if (Buffer.byteLength(password) > passwordBytesMax) return false
     const options = { N: Number(N), r: Number(r), p: Number(p) }
-    const key = await this.#derive(Buffer.from(password), Buffer.from(salt, 'base64'), expected.length, options)
+    const work = () => derive(Buffer.from(password), Buffer.from(salt, 'base64'), expected.length, options)
+    const key = await this.#turns.run(asker, work)
     return timingSafeEqual(key, expected)
   }
 
@@ -71,18 +77,10 @@ export class Passwords {
       this.#remembered.delete(oldest)
     }
   }
-
-  async #derive(password: Buffer, salt: Buffer, keyBytes: number, options: ScryptOptions): Promise<Buffer> {
-    if (this.#waiting >= waitingMax) throw new TooManyLogins()
-    this.#waiting += 1
-    try {
-      const lane = this.#lanes[this.#turn++ % atOnce] as Mutex
-      return await lane.run(() => derive(password, salt, keyBytes, options))
-    } finally {
-      this.#waiting -= 1
-    }
-  }
 }
+
+const formatHash = (salt: Buffer, key: Buffer): string =>
+  ['scrypt', cost.N, cost.r, cost.p, salt.toString('base64'), key.toString('base64')].join('$')
 
 function derive(password: Buffer, salt: Buffer, keyBytes: number, options: ScryptOptions): Promise<Buffer> {
   return new Promise((resolve, reject) => {

@@ -18,6 +18,7 @@ import { Prepared } from '../catalog/prepared.js'
 import type { TokenRow, UserRow } from '../catalog/schema.js'
 import { newSecret, type ProjectId, type UserId } from '../lib/ids.js'
 import { LoginFailed, TokenInvalid } from './errors.js'
+import type { Asker } from './fair_turns.js'
 import { Memo } from './memo.js'
 import type { Passwords } from './passwords.js'
 import type { Caller, Session } from './records.js'
@@ -30,6 +31,19 @@ export type ProjectReference = { id: string } | { name: string }
 
 /** `default`: the user's default project if set and accessible, else unscoped. */
 export type LoginScope = 'default' | 'unscoped' | { project: ProjectReference }
+
+export interface PasswordLogin {
+  user: UserReference
+  password: string
+  scope: LoginScope
+  /** The client's: addresses take turns when passwords are checked. undefined: the server itself asks. */
+  address?: string
+}
+
+/** What the client claims to be, known or not. */
+export const claimOf = (user: UserReference): string => ('id' in user ? `id:${user.id}` : `name:${user.name}`)
+
+const askerOf = ({ user, address }: Pick<PasswordLogin, 'user' | 'address'>): Asker => ({ address: address ?? '', name: claimOf(user) })
 
 export interface Login {
   token: string
@@ -57,7 +71,7 @@ export class Sessions {
   }
 
   /** Throws LoginFailed (one error for every reason), TooManyLogins. */
-  async loginByPassword(request: { user: UserReference; password: string; scope: LoginScope }): Promise<Login> {
+  async loginByPassword(request: PasswordLogin): Promise<Login> {
     const { db } = this.#catalog
     const verified = await this.#verified(request)
     // A login that is refused takes no transaction.
@@ -88,9 +102,16 @@ export class Sessions {
    * A new password for the user who knows the old one; ends all tokens of the user. The old password must still be the user's
    * when the new one is stored. Throws LoginFailed, BadPassword, TooManyLogins.
    */
-  async changePassword(change: { userId: string; original: string; password: string }): Promise<void> {
-    const verified = await this.#verified({ user: { id: change.userId }, password: change.original })
-    const passwordHash = await this.#passwords.hash(change.password)
+  async changePassword(change: {
+    userId: string
+    original: string
+    password: string
+    /** As in PasswordLogin. */
+    address?: string
+  }): Promise<void> {
+    const { userId, original, password, address } = change
+    const verified = await this.#verified({ user: { id: userId }, password: original, ...(address && { address }) })
+    const passwordHash = await this.#passwords.hash(password, userId)
     await this.#catalog.transaction(async ({ db }) => {
       const { id } = await unchanged(db, verified)
       await db.updateTable('users').set({ password_hash: passwordHash }).where('id', '=', id).execute()
@@ -127,9 +148,10 @@ export class Sessions {
   }
 
   /** The user, if the password is right and the user enabled. Takes as long for a user who does not exist. */
-  async #verified({ user, password }: { user: UserReference; password: string }): Promise<UserRow> {
+  async #verified(claim: Omit<PasswordLogin, 'scope'>): Promise<UserRow> {
+    const { user, password } = claim
     const row = await userBy(this.#catalog.db, user)
-    const right = await this.#passwords.verify(password, row?.password_hash)
+    const right = await this.#passwords.verify(password, row?.password_hash, askerOf(claim))
     if (row === undefined || !right || row.enabled !== 1) throw new LoginFailed()
     return row
   }

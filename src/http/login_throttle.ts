@@ -6,9 +6,11 @@
  * Invariants
  *   1. Many attempts at once gain nothing: those beyond the number of failures that are left wait until the ones before
  *      them are judged. A burst of right passwords only queues.
- *   2. The table is bounded: when it is full the pair that failed longest ago is forgotten, unless it is being judged.
+ *   2. The table is bounded: when it is full the pair that failed longest ago is forgotten, unless it is being judged. So is the
+ *      number of attempts of a pair that wait, and the room that what a client claims to be takes.
  */
 
+import { createHash } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { TooManyAttempts } from './errors.js'
 
@@ -17,6 +19,7 @@ const windowMs = 60_000
 const delayMsStep = 100
 const delayMsMax = 1_000
 const pairsMax = 10_000
+const waitingMax = 100
 
 interface Pair {
   failures: number
@@ -48,9 +51,12 @@ export class LoginThrottle {
     login: () => Promise<T>,
     isWrongCredentials: (error: unknown) => boolean,
   ): Promise<T> {
-    const key = JSON.stringify([who, address])
+    const key = createHash('sha256')
+      .update(JSON.stringify([who, address]))
+      .digest('base64')
     const pair = this.#pairOf(key)
     while (pair.judging > 0 && pair.failures + pair.judging >= failuresMax) {
+      if (pair.waiting.length >= waitingMax) throw new TooManyAttempts()
       await new Promise<void>((resolve) => pair.waiting.push(resolve))
     }
     if (pair.failures >= failuresMax) {

@@ -3,14 +3,9 @@
 import type { FastifyRequest } from 'fastify'
 import type { Core } from '../core/core.js'
 import { LoginFailed } from '../core/errors.js'
-import type { Login, LoginScope, UserReference } from '../core/sessions.js'
+import { claimOf, type Login, type PasswordLogin } from '../core/sessions.js'
+import { clientOf } from '../lib/trusted_proxies.js'
 import { LoginThrottle } from './login_throttle.js'
-
-export interface PasswordLogin {
-  user: UserReference
-  password: string
-  scope: LoginScope
-}
 
 export class Logins {
   readonly #throttle = new LoginThrottle()
@@ -18,11 +13,11 @@ export class Logins {
   constructor(private readonly core: Core) {}
 
   /** Throws LoginFailed, TooManyAttempts, TooManyLogins. */
-  byPassword(request: FastifyRequest, wanted: PasswordLogin): Promise<Login> {
-    const who = 'id' in wanted.user ? `id:${wanted.user.id}` : `name:${wanted.user.name}`
+  byPassword(request: FastifyRequest, wanted: Omit<PasswordLogin, 'address'>): Promise<Login> {
+    const address = clientOf(request.ip)
     return this.#throttle.attempt(
-      { who, address: request.ip },
-      () => this.core.sessions.loginByPassword(wanted),
+      { who: claimOf(wanted.user), address },
+      () => this.core.sessions.loginByPassword({ ...wanted, address }),
       (error) => error instanceof LoginFailed,
     )
   }

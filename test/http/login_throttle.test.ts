@@ -95,3 +95,17 @@ t.test('each failure is answered later than the one before, up to a second', asy
   await failTimes(throttle, 10)
   t.same(delays, [100, 200, 300, 400, 500, 600, 700, 800, 900, 1000])
 })
+
+t.test('attempts of a pair that wait are bounded, and those that were taken are judged', async (t) => {
+  const throttle = throttleAt({ nowMs: 0 })
+  let open = () => {}
+  const gate = new Promise<void>((resolve) => {
+    open = resolve
+  })
+  const attempts = Array.from({ length: 150 }, () => throttle.attempt(here, () => gate.then(pass), isWrong))
+  const outcomes = Promise.allSettled(attempts)
+  open()
+  const taken = (await outcomes).filter(({ status }) => status === 'fulfilled')
+  t.equal(taken.length, 10 + 100)
+  t.equal(await throttle.attempt(here, pass, isWrong), 'in')
+})
