@@ -5,6 +5,7 @@ import { DataDirectory } from '../core/data_directory.js'
 import { repair } from '../core/repair.js'
 import { sizeInWords } from '../lib/units.js'
 import { findingInWords } from './findings.js'
+import { print, printable, printJson } from './printing.js'
 
 export interface CheckOptions {
   data: string
@@ -22,7 +23,8 @@ export interface CheckResult extends CheckReport {
 /** Answers the exit status: 0 clean (or all is repaired), 1 findings are left. What hinders the check is thrown. */
 export async function check(options: CheckOptions): Promise<number> {
   const result = await checkStore(options)
-  console.log(options.json ? JSON.stringify(result, undefined, 2) : inWords(result, options.repair ?? false))
+  if (options.json) printJson(result)
+  else print(inWords(result, options.repair ?? false))
   return result.findings.length === 0 ? 0 : 1
 }
 
@@ -43,9 +45,9 @@ export async function checkStore({
 }
 
 function inWords({ data, layers, findings, notes, surplus, space, repaired }: CheckResult, putRight: boolean): string {
-  const lines = repaired.map((words) => `repaired: ${words}`)
+  const lines = repaired.map((words) => `repaired: ${printable(words)}`)
   for (const finding of findings) lines.push(...findingInWords(finding, { putRight }))
-  lines.push(...[...notes, ...surplus].map((note) => `note: ${note}`))
+  lines.push(...[...notes, ...surplus].map((note) => `note: ${printable(note)}`))
   if (space !== undefined) {
     const { dataBytesMentioned, dataBytesAllocated, chunks, chunkBytes, chunksVerified } = space
     const verified = chunksVerified > 0 ? `, ${chunksVerified} verified` : ''
@@ -55,6 +57,6 @@ function inWords({ data, layers, findings, notes, surplus, space, repaired }: Ch
     )
   }
   const verdict = findings.length === 0 ? 'clean' : `${findings.length} findings`
-  lines.push(`${data}: ${verdict} (${layers} layers)`)
+  lines.push(`${printable(data)}: ${verdict} (${layers} layers)`)
   return lines.join('\n')
 }

@@ -1,12 +1,13 @@
 /** `atoll status --exports`: a table of what each NBD export has been asked for. */
 
 import type { NativeExportCounters } from '../engine/engine.js'
+import { printable } from './printing.js'
 
 const mib = 1024 * 1024
 
 const columns: readonly { head: string; cell: (one: NativeExportCounters) => string }[] = [
   { head: 'door', cell: (one) => one.door },
-  { head: 'export', cell: (one) => one.name },
+  { head: 'export', cell: (one) => printable(one.name) },
   { head: 'conns', cell: (one) => `${one.connections}` },
   { head: 'reads', cell: (one) => `${one.requests.read}` },
   { head: 'writes', cell: (one) => `${one.requests.write}` },

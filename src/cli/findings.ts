@@ -2,6 +2,7 @@
 
 import { type Affected, thingInWords } from '../core/affected.js'
 import { type DamageKind, damages, type Severity } from '../core/damage.js'
+import { printable } from './printing.js'
 
 const affectedShown = 20
 
@@ -20,8 +21,8 @@ export function findingInWords(
   { putRight = false }: { putRight?: boolean } = {},
 ): string[] {
   const { repair: repairs, todo } = damages[kind]
-  const lines = [`${severity === 'damaged' ? 'DAMAGED' : 'wrong'}: ${message} [${kind}]`]
-  lines.push(...affected.slice(0, affectedShown).map((thing) => `  affects ${thingInWords(thing)}`))
+  const lines = [`${severity === 'damaged' ? 'DAMAGED' : 'wrong'}: ${printable(message)} [${kind}]`]
+  lines.push(...affected.slice(0, affectedShown).map((thing) => `  affects ${printable(thingInWords(thing))}`))
   if (affected.length > affectedShown)
     lines.push(`  affects ${affected.length - affectedShown} more (--json shows all)`)
   if (more) lines.push('  affects more than these')

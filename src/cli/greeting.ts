@@ -4,6 +4,7 @@ import { realpathSync } from 'node:fs'
 import { delimiter, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { formatHostPort, reachable } from '../lib/addresses.js'
+import { shellQuoted } from '../lib/shell.js'
 import type { Server } from './serve.js'
 
 /** What runs this program again where these words are read: as it was found in PATH, by npx in a checkout, or by its file. */
@@ -31,7 +32,7 @@ const clients = [
 
 const loggingIn = (openrc: string, firstStart: boolean) => [
   firstStart ? 'The user "admin" was made. To log in:' : 'To log in:',
-  `  . ${openrc}`,
+  `  . ${shellQuoted(openrc)}`,
 ]
 
 export function greeting({ settings, store, doors, firstStart }: Server): string {
@@ -54,8 +55,7 @@ export function greeting({ settings, store, doors, firstStart }: Server): string
     'To try:',
     ...(url ? clients : []),
     ...(socket ? [`  nbdinfo --list 'nbd+unix:///?socket=${socket}'`] : []),
-    `  ${command()} status --data ${path}`,
-    '',
+    `  ${command()} status --data ${shellQuoted(path)}`,
     '',
   ]
   return lines.join('\n')

@@ -5,6 +5,7 @@ import { Command, CommanderError, Option } from 'commander'
 import { environmentName, type Given, type SettingName, settings } from '../lib/config.js'
 import { AtollError, asError } from '../lib/errors.js'
 import { check } from './check.js'
+import { printable, printError } from './printing.js'
 import { reconnect } from './reconnect.js'
 import { serve } from './serve.js'
 import { status } from './status.js'
@@ -142,7 +143,7 @@ try {
   if (error instanceof CommanderError) process.exitCode = error.exitCode
   else {
     const known = error instanceof AtollError
-    console.error(`atoll: ${known ? error.message : (asError(error).stack ?? asError(error).message)}`)
+    printError(`atoll: ${known ? printable(error.message) : (asError(error).stack ?? asError(error).message)}`)
     process.exitCode = program.args[0] === 'check' || program.args[0] === 'status' ? 2 : 1
   }
 }

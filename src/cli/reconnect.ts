@@ -3,6 +3,7 @@
 import { DataDirectory } from '../core/data_directory.js'
 import type { Reconnected } from '../core/exports.js'
 import { askToReconnect } from './control_client.js'
+import { print, printable, printError } from './printing.js'
 
 /** Returns the exit status: 0 when no connection is left. Throws ServerRefuses, DirectoryMissing. */
 export async function reconnect({ volume, data }: { volume: string; data: string }): Promise<number> {
@@ -10,15 +11,15 @@ export async function reconnect({ volume, data }: { volume: string; data: string
   directory.mustExist()
   const answer = await askToReconnect(directory.controlSocket, volume)
   if (answer === undefined) {
-    console.error(`atoll: no server is running on ${directory.path}`)
+    printError(`atoll: no server is running on ${printable(directory.path)}`)
     return 1
   }
-  console.log(inWords(answer))
+  print(inWords(answer))
   return answer.remaining === 0 ? 0 : 1
 }
 
 function inWords({ volume: name, ended, remaining }: Reconnected): string {
-  const volume = name.replace(/\p{Cc}/gu, '?') // tenants choose names, and this goes to an operator's terminal
+  const volume = printable(name)
   if (ended + remaining === 0) return `${volume} has no NBD connections`
   const done = `${volume}: ${connections(ended)} ended`
   if (remaining === 0) return done

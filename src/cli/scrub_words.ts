@@ -3,6 +3,7 @@
 import type { ScrubReport } from '../core/scrub.js'
 import { sizeInWords } from '../lib/units.js'
 import { findingInWords } from './findings.js'
+import { printable } from './printing.js'
 
 const findingsShown = 10
 
@@ -20,7 +21,7 @@ export function scrubInWords({ bytesPerSecond, pass, lastPass, nextPassAt, findi
     )
   if (nextPassAt !== null) words.push(`next pass ${time(nextPassAt)}`)
   const lines = [`  scrub    ${words.join('; ')}`]
-  if (problem !== null) lines.push(`  scrub    it cannot go on: ${problem}`)
+  if (problem !== null) lines.push(`  scrub    it cannot go on: ${printable(problem)}`)
   for (const finding of findings.slice(0, findingsShown))
     lines.push(...findingInWords({ ...finding, severity: 'damaged' }).map((line) => `  ${line}`))
   const left = findings.length - findingsShown

@@ -7,8 +7,9 @@ import type { StatusReport } from './control.js'
 import { askForStatus } from './control_client.js'
 import { exportsInWords } from './exports_table.js'
 import type { NbdTlsReport } from './nbd_tls.js'
-import type { TlsFilesReport } from './tls_files.js'
+import { print, printable, printJson } from './printing.js'
 import { scrubInWords } from './scrub_words.js'
+import type { TlsFilesReport } from './tls_files.js'
 
 /** Answers the exit status: 0 it runs, 1 it does not. */
 export async function status(options: { data: string; json?: boolean; exports?: boolean }): Promise<number> {
@@ -17,10 +18,12 @@ export async function status(options: { data: string; json?: boolean; exports?: 
   directory.mustExist()
   const report = await askForStatus(directory.controlSocket)
   if (report === undefined) {
-    console.log(json ? 'null' : `no server is running on ${directory.path}`)
+    if (json) printJson(null)
+    else print(`no server is running on ${printable(directory.path)}`)
     return 1
   }
-  console.log(json ? JSON.stringify(report, undefined, 2) : exports ? exportsInWords(report.exports) : inWords(report))
+  if (json) printJson(report)
+  else print(exports ? exportsInWords(report.exports) : inWords(report))
   return 0
 }
 
@@ -28,10 +31,10 @@ function inWords(report: StatusReport): string {
   const { counters, counts, engine } = report
   const things = ['volumes', 'snapshots', 'images', 'objects', 'attachments']
   const lines = [
-    `atoll ${report.version} serves ${report.data} (process ${report.process}) for ${duration(Date.now() - report.startedAt)}`,
+    `atoll ${report.version} serves ${printable(report.data)} (process ${report.process}) for ${duration(Date.now() - report.startedAt)}`,
     `  HTTP     ${report.http ?? 'off'}${report.httpTls === null ? '' : ' (TLS)'}`,
     ...(report.httpTls === null ? [] : certificateLines(report.httpTls, [])),
-    ...report.nbd.map((address, i) => `  NBD      ${address}${tlsInWords(report.nbdTls[i])}`),
+    ...report.nbd.map((address, i) => `  NBD      ${printable(address)}${tlsInWords(report.nbdTls[i])}`),
     ...certificateInWords(report.tls),
     `  engine   ${engine.cache} files by ${engine.io === 'uring' ? 'io_uring' : 'threads'}, ${engine.reactors} reactors`,
     `  catalog  ${things.map((thing) => `${counts[thing] ?? 0} ${thing}`).join(', ')}`,
@@ -59,9 +62,11 @@ function certificateInWords(tls: NbdTlsReport | null): string[] {
 /** `ways`: how else than by the certificate. */
 function certificateLines({ certificate, problem }: TlsFilesReport, ways: string[]): string[] {
   const own =
-    certificate === null ? [] : [`certificate ${certificate.subject}, valid to ${certificate.validTo.slice(0, 10)}`]
+    certificate === null
+      ? []
+      : [`certificate ${printable(certificate.subject)}, valid to ${certificate.validTo.slice(0, 10)}`]
   const lines = [`  TLS      ${[...own, ...ways].join('; ')}`]
-  if (problem !== null) lines.push(`  TLS      the new files are not in use: ${problem}`)
+  if (problem !== null) lines.push(`  TLS      the new files are not in use: ${printable(problem)}`)
   return lines
 }
 

@@ -8,6 +8,7 @@ import { InvalidArgument } from '../core/errors.js'
 import { Identity } from '../core/identity.js'
 import { Passwords } from '../core/passwords.js'
 import { asError } from '../lib/errors.js'
+import { print, printable } from './printing.js'
 
 export interface CreateUser {
   name: string
@@ -26,7 +27,7 @@ export async function createUser(options: CreateUser): Promise<void> {
   const catalog = await Catalog.open({ path: directory.catalog, schema: 'exact' })
   try {
     const user = await new Identity(catalog, new Passwords()).createMember({ user: { name, password }, project, role })
-    console.log(`the user ${user.name} (${user.id}) is ${role} in the project ${project}`)
+    print(`the user ${printable(user.name)} (${user.id}) is ${role} in the project ${printable(project)}`)
   } finally {
     await catalog.close()
   }

@@ -27,9 +27,10 @@ export class Logins {
     request: FastifyRequest,
     change: { userId: string; original: string; password: string },
   ): Promise<void> {
+    const address = clientOf(request.ip)
     return this.#throttle.attempt(
-      { who: `id:${change.userId}`, address: request.ip },
-      () => this.core.sessions.changePassword(change),
+      { who: claimOf({ id: change.userId }), address },
+      () => this.core.sessions.changePassword({ ...change, address }),
       (error) => error instanceof LoginFailed,
     )
   }
