@@ -33,8 +33,8 @@ export function contentLength(request: FastifyRequest): number | undefined {
 
 /** How long a body may be waited for: see uploads.ts. */
 interface BodyPace {
-  /** We wait for the client from now on; `tooSlow` is called when we have waited for too long. */
-  wait(tooSlow: () => void): void
+  /** We wait for the client from now on; `giveUp` is called, perhaps at once, when we do not wait any longer. */
+  wait(giveUp: (why: Error) => void): void
   /** The client waits for us. */
   pause(): void
   arrived(bytes: number): void
@@ -43,8 +43,8 @@ interface BodyPace {
 /**
  * The body, pushed as it comes in: each piece is handed on in the turn in which it was read from the socket, and a promise for an answer stops
  * the reading. Nothing is read ahead of the consumer beyond the socket's buffers. Rejects with `ClientGone` when the client
- * disconnects before the body is complete, with `BodyTooSlow` when the pace says so, with what the authority says when the caller's
- * rights end; whatever it rejects with, the rest is left unread.
+ * disconnects before the body is complete, with what the pace gives up for, with what the authority says when the caller's rights
+ * end; whatever it rejects with, the rest is left unread.
  */
 export function bodyFeed(request: FastifyRequest, pace: BodyPace): ByteFeed {
   return (take) =>
@@ -64,11 +64,10 @@ export function bodyFeed(request: FastifyRequest, pace: BodyPace): ByteFeed {
         reject(error)
       }
       const stopWatching = request.server.authority.watch(request, settle)
-      const wait = () => pace.wait(() => settle(new BodyTooSlow()))
       const goOn = () => {
         if (settled) return
-        wait()
-        raw.resume()
+        pace.wait(settle)
+        if (!settled) raw.resume()
       }
       const onData = (piece: Buffer) => {
         pace.arrived(piece.length)
@@ -87,7 +86,8 @@ export function bodyFeed(request: FastifyRequest, pace: BodyPace): ByteFeed {
       const onClose = () => settle(new ClientGone())
       if (raw.readableEnded) return onEnd()
       if (raw.destroyed) return onClose()
-      wait()
+      pace.wait(settle)
+      if (settled) return
       raw.on('end', onEnd).on('error', onError).on('close', onClose).on('data', onData)
     })
 }

@@ -23,6 +23,13 @@ export const TooManyBodies = defineError(
   503,
   'too many long request bodies of this project are being received; try again',
 )
+export const UploadDisplaced = defineError(
+  'upload_displaced',
+  503,
+  'the upload was ended for one of a project that had none, because all places were taken; try again',
+)
+export const ServerBusy = defineError('server_busy', 503, 'all connections of the server are busy; try again')
+export const NotReady = defineError('not_ready', 503, 'the server is starting; try again')
 export const MalformedBody = defineError('malformed_body', 400, '%s')
 export const TooManyAttempts = defineError('too_many_attempts', 429, 'too many failed logins; wait a minute')
 /** Nobody is left to read the answer; the status is what the log shows. */

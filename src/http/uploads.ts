@@ -1,10 +1,10 @@
 /**
  * Uploads: how many there may be at one time, and how slow. Each holds a piece of what it is made of in memory (up to 4 MiB
- * while it stands, four times that at full speed), and clients decide how long one takes; so
+ * while it stands, four times that at full speed), and clients decide how long one takes.
  *
- * * no more than a number of them is taken at one time, from one project no more than half of it: further ones are answered
- *   503 with Retry-After before any of their bodies is read;
- * * one that brings less than a rate, over as long as a client may stand still, is answered 408. Only the time counts in which
+ * * Projects share the places that there are (upload_shares.ts). One that gets none is answered 503 with Retry-After before any of
+ *   its body is read, one that loses its place in the middle of it.
+ * * An upload that brings less than a rate, over as long as a client may stand still, is answered 408. Only the time counts in which
  *   we wait for the client.
  */
 
@@ -13,7 +13,8 @@ import { NotAllowed, TokenInvalid } from '../core/errors.js'
 import type { ByteFeed } from '../core/records.js'
 import { requireProject } from './auth.js'
 import { bodyFeed } from './body.js'
-import { BodyTooSlow, TooManyUploads } from './errors.js'
+import { BodyTooSlow, TooManyUploads, UploadDisplaced } from './errors.js'
+import { UploadShares } from './upload_shares.js'
 
 export interface UploadLimits {
   /** Uploads at one time. */
@@ -38,37 +39,28 @@ const retryAfterSeconds = 5
 
 export class Uploads {
   readonly #limits: UploadLimits
-  readonly #shareOfProject: number
-  #running = 0
-  readonly #runningOfProject = new Map<string, number>()
+  readonly #shares: UploadShares
 
   constructor(limits: UploadLimits) {
     this.#limits = limits
-    this.#shareOfProject = Math.ceil(limits.count / 2)
+    this.#shares = new UploadShares(limits.count)
   }
 
   /** Calls `store` with the body of the request. It may read all of it, some of it or nothing; until it is done, an upload runs. */
   async receive<T>(request: FastifyRequest, reply: FastifyReply, store: (body: ByteFeed) => Promise<T>): Promise<T> {
-    const { id } = requireProject(request).project
-    const ofProject = this.#runningOfProject.get(id) ?? 0
-    if (this.#running >= this.#limits.count || ofProject >= this.#shareOfProject) {
-      void reply.header('retry-after', retryAfterSeconds)
-      throw new TooManyUploads()
-    }
-    this.#running++
-    this.#runningOfProject.set(id, ofProject + 1)
+    const upload = new Upload(requireProject(request).project.id, this.#limits)
     try {
-      return await store(bodyFeed(request, new Pace(this.#limits)))
+      if (!this.#shares.begin(upload)) throw new TooManyUploads()
+      return await store(bodyFeed(request, upload))
     } catch (error) {
+      if (error instanceof TooManyUploads || error instanceof UploadDisplaced)
+        void reply.header('retry-after', retryAfterSeconds)
       // What else it sends is not waited for.
-      if (error instanceof BodyTooSlow || error instanceof TokenInvalid || error instanceof NotAllowed)
-        void reply.header('connection', 'close')
+      const ends = [BodyTooSlow, UploadDisplaced, TokenInvalid, NotAllowed]
+      if (ends.some((kind) => error instanceof kind)) void reply.header('connection', 'close')
       throw error
     } finally {
-      this.#running--
-      const left = (this.#runningOfProject.get(id) ?? 1) - 1
-      if (left > 0) this.#runningOfProject.set(id, left)
-      else this.#runningOfProject.delete(id)
+      this.#shares.end(upload)
     }
   }
 }
@@ -81,7 +73,11 @@ export class Pace {
   /** Since when we wait for the client; undefined: it waits for us. */
   #since: number | undefined
   #timer: NodeJS.Timeout | undefined
-  #tooSlow: (() => void) | undefined
+  #giveUp: ((why: Error) => void) | undefined
+  /** Why nothing more is taken. */
+  #ended: Error | undefined
+  #bytes = 0
+  #waitedMs = 0
 
   constructor({ bytesPerSecond, idleMs }: Pick<UploadLimits, 'bytesPerSecond' | 'idleMs'>) {
     this.#idleMs = idleMs
@@ -89,9 +85,22 @@ export class Pace {
     this.#leftMs = idleMs
   }
 
-  /** The client is waited for from now on. Calls `tooSlow`, once, when nothing is left of its time before pause(). */
-  wait(tooSlow: () => void): void {
-    this.#tooSlow = tooSlow
+  /** How much the client brings in the time in which it is waited for. */
+  get bytesPerSecond(): number {
+    this.#count()
+    return this.#waitedMs > 0 ? (1000 * this.#bytes) / this.#waitedMs : 0
+  }
+
+  /**
+   * The client is waited for from now on. Calls `giveUp` when nothing is left of its time before pause(), or when the upload is ended;
+   * perhaps at once.
+   */
+  wait(giveUp: (why: Error) => void): void {
+    if (this.#ended !== undefined) {
+      giveUp(this.#ended)
+      return
+    }
+    this.#giveUp = giveUp
     this.#since = performance.now()
     this.#timer ??= setTimeout(this.#look, this.#leftMs)
   }
@@ -103,14 +112,22 @@ export class Pace {
     this.#timer = undefined
   }
 
+  /** The client is not waited for any more: now, or when that would begin again. A body that is complete by then is stored. */
+  end(why: Error): void {
+    this.#ended = why
+    if (this.#since !== undefined) this.#giveUp?.(why)
+  }
+
   arrived(bytes: number): void {
     this.#count()
+    this.#bytes += bytes
     this.#leftMs = Math.min(this.#idleMs, this.#leftMs + bytes * this.#msPerByte)
   }
 
   #count(): void {
     if (this.#since === undefined) return
     const now = performance.now()
+    this.#waitedMs += now - this.#since
     this.#leftMs = Math.max(0, this.#leftMs - (now - this.#since))
     this.#since = now
   }
@@ -121,6 +138,16 @@ export class Pace {
     this.#count()
     // A timer may be early by the part of a millisecond that it was rounded off by.
     if (this.#leftMs >= 1) this.#timer = setTimeout(this.#look, this.#leftMs)
-    else this.#tooSlow?.()
+    else this.#giveUp?.(new BodyTooSlow())
+  }
+}
+
+/** What the shares know of an upload. */
+class Upload extends Pace {
+  constructor(
+    readonly project: string,
+    limits: UploadLimits,
+  ) {
+    super(limits)
   }
 }

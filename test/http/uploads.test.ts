@@ -5,7 +5,6 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import { BodyTooSlow } from '../../src/http/errors.js'
 import { Pace } from '../../src/http/uploads.js'
-import { ask, sendRaw } from '../support/http.js'
 import { startServer, type TestServer } from '../support/server.js'
 
 type Session = Awaited<ReturnType<TestServer['login']>>
@@ -128,7 +127,9 @@ t.test(
     t.match(glance.headers['retry-after'], /^\d+$/)
     t.equal((await alice.ask(`/image/v2/images/${id}`)).json.status, 'queued', 'and the image waits for its data')
 
-    ends.push(await begin(bob, 'one'), await begin(bob, 'two'))
+    ends.push(await begin(bob, 'one'))
+    await refused(bob, 'the last one is for a project that has none')
+    ends.push(await begin(carol, 'one'))
     await refused(carol, 'all are taken')
     const expecting = open(server)
     expecting.write(head(carol, object(carol, 'x'), 5, 'Expect: 100-continue\r\n'))
@@ -150,17 +151,61 @@ t.test(
   },
 )
 
-t.test('connections above the limit are closed, and there is room again when others end', async (t) => {
-  const server = await startServer(t, { limits: { connections: 3 } })
-  const idle = Array.from({ length: 3 }, () => open(server))
-  await Promise.all(idle.map((socket) => once(socket, 'connect')))
-  t.equal(await sendRaw(server.url, 'GET /healthcheck HTTP/1.1\r\nHost: x\r\n\r\n'), '')
-  for (const socket of idle) socket.destroy()
-  const healthy = () =>
-    ask(`${server.url}/healthcheck`).then(
-      ({ status }) => status === 200,
-      () => false,
-    )
-  await until(healthy)
-  t.pass()
+t.test('a project that has no upload gets one at once, while others hold as many slow ones as they may', async (t) => {
+  const server = await startServer(t, { limits: { uploads: 8 } })
+  const names = Array.from({ length: 10 }, (_, i) => `tenant${i}`)
+  const sessions = await Promise.all(names.map(async (name) => server.login(await server.createUser({ name }))))
+  for (const { ask } of sessions) await ask('box', { method: 'PUT' })
+
+  /** Uploads that never end: as many as the server takes. "100 Continue" comes when one has begun. */
+  const hold = async (session: Session): Promise<Socket[]> => {
+    const held: Socket[] = []
+    for (;;) {
+      const socket = open(server)
+      socket.on('error', () => {})
+      socket.write(head(session, object(session, `held${held.length}`), 1000, 'Expect: 100-continue\r\n'))
+      const [answer] = await once(socket, 'data')
+      if (!/^HTTP\/1.1 100/.test(String(answer))) {
+        t.match(String(answer), /^HTTP\/1.1 503/)
+        return held
+      }
+      held.push(socket)
+    }
+  }
+  const counts: number[] = []
+  const held: Socket[][] = []
+  const ended: string[] = []
+  for (const session of sessions.slice(0, 2)) {
+    const sockets = await hold(session)
+    for (const socket of sockets) socket.on('data', (bytes) => ended.push(String(bytes)))
+    held.push(sockets)
+    counts.push(sockets.length)
+  }
+  t.same(counts, [4, 2], 'half of all, then half of the rest')
+  for (const session of sessions.slice(2)) {
+    const put = await session.ask('box/small', { method: 'PUT', body: 'small' })
+    t.equal(put.status, 201)
+  }
+  t.same(ended, [], 'nobody was ended for them: there was room')
+  // Now each of them stays.
+  for (const session of sessions.slice(2, 4)) held.push(await hold(session))
+  t.same(
+    held.map(({ length }) => length),
+    [4, 2, 1, 1],
+  )
+  for (const [i, session] of sessions.slice(4, 8).entries()) {
+    const sockets = await hold(session)
+    t.equal(sockets.length, 1, `project ${i + 4} of 8`)
+    held.push(sockets)
+    await until(() => ended.length === i + 1)
+    t.match(ended[i], /^HTTP\/1.1 503[\s\S]*retry-after: \d+[\s\S]*ended for one of a project that had none/i)
+  }
+  const last = await sessions[8]?.ask('box/small', { method: 'PUT', body: 'small' })
+  t.equal(last?.status, 503, 'each place belongs to a project that has no other')
+  for (const socket of held.flat()) socket.destroy()
+  await until(async () => {
+    const again = await hold(sessions[9] as Session)
+    for (const socket of again) socket.destroy()
+    return again.length === 4
+  })
 })
