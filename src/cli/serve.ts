@@ -4,6 +4,7 @@ import { hostname } from 'node:os'
 import { ensureAdmin } from '../core/admin.js'
 import { openStore, type Store } from '../core/store.js'
 import { createApp } from '../http/app.js'
+import { Readiness } from '../http/readiness.js'
 import type { TlsMode } from '../lib/addresses.js'
 import { formatHostPort, formatListenAddress, type HostPort, parseHostPort, reachable } from '../lib/addresses.js'
 import { type Given, resolveSettings, type ServeSettings } from '../lib/config.js'
@@ -14,6 +15,7 @@ import { type ControlServer, listenForControl } from './control.js'
 import { greeting } from './greeting.js'
 import { HttpTls, judgeHttp } from './http_tls.js'
 import { judgeNbd, NbdTls, tlsModeOf } from './nbd_tls.js'
+import { print } from './printing.js'
 import { ServiceManager } from './service_manager.js'
 import { version } from './version.js'
 
@@ -48,7 +50,7 @@ export async function serve(flags: Given, configPath: string | undefined): Promi
   endInOrder(server, manager, log)
   manager.tell({ ready: true, status: serving(server) }, log)
   // The words are for people; in JSON logs they would only be in the way of programs.
-  if (pretty && settings.logLevel !== 'silent') process.stdout.write(greeting(server))
+  if (pretty && settings.logLevel !== 'silent') print(greeting(server))
 }
 
 export interface Server {
@@ -63,6 +65,7 @@ export interface Server {
 export async function start(settings: ServeSettings, log: Logger): Promise<Server> {
   const { data, cache, io, reactors, busyPollMicroseconds, nbdLimits, scrub } = settings
   const startedAt = Date.now()
+  const readiness = new Readiness()
   const engine = { cache, io, reactors, busyPollMicroseconds, nbdLimits }
   const store = await openStore({ dataDir: data, log, ...engine, scrub, guard: false })
   let app: App | undefined
@@ -70,6 +73,7 @@ export async function start(settings: ServeSettings, log: Logger): Promise<Serve
   let tls: NbdTls | undefined
   let httpTls: HttpTls | undefined
   const close = async () => {
+    readiness.closing()
     await tls?.close()
     await httpTls?.close()
     await control?.close()
@@ -84,18 +88,21 @@ export async function start(settings: ServeSettings, log: Logger): Promise<Serve
     const nbdTls = settings.nbd.map((address) => tlsModeOf(address, settings))
     const { publicUrl, trustProxy, httpLimits } = settings
     httpTls = settings.http && (await HttpTls.start(settings, log))
-    const tlsMaterial = httpTls?.material
-    app = await createApp({ core, log, urls: { publicUrl, trustProxy }, limits: httpLimits, tls: tlsMaterial })
+    const urls = { publicUrl, trustProxy }
+    app = await createApp({ core, log, urls, limits: httpLimits, tls: httpTls?.material, readiness })
     httpTls?.serve(app.server)
     const httpScheme = httpTls ? 'https' : 'http'
     const http = settings.http && (await listenHttp(app, settings.http))
     // Without HTTP now: where a later start has it by default.
     const reached = reachable(http ?? { host: '127.0.0.1', port: 8780 }, '127.0.0.1')
     const authUrl = `${publicUrl ?? `${httpScheme}://${formatHostPort(reached)}`}/v3`
-    const firstStart = await ensureAdmin(core.identity, { openrc: directory.openrc, authUrl })
+    const admin = await ensureAdmin(core, { openrc: directory.openrc, authUrl })
     const doors: Doors = { http, httpScheme, nbd, nbdTls }
     control = await listenForControl({ store, doors, tls, httpTls, startedAt, log })
     core.startBackground()
+    // In one turn of the event loop: whoever finds the file can log in, and whoever is told "OK" finds the file.
+    admin.publish()
+    readiness.ready()
     const { io: way } = engine.info()
     log.info(
       {
@@ -110,7 +117,7 @@ export async function start(settings: ServeSettings, log: Logger): Promise<Serve
       },
       'serving',
     )
-    return { settings, store, doors, firstStart, close }
+    return { settings, store, doors, firstStart: admin.isNew, close }
   } catch (error) {
     await close()
     throw error

@@ -30,6 +30,7 @@ import { answerMissingRoutes, sendErrorByPath } from './missing_routes.js'
 import { answerParserError, refuseTunnels } from './parser_errors.js'
 import { requireProtocol } from './protocol.js'
 import { parseQuery } from './query.js'
+import { addHealthcheck, Readiness } from './readiness.js'
 import { newRequestId } from './request_id.js'
 import { logRequests } from './request_log.js'
 import { keepRequestsInOrder } from './request_order.js'
@@ -67,6 +68,8 @@ export interface AppOptions {
   core: Core
   log: Logger
   urls?: UrlSettings
+  /** Default: the server is ready at once. */
+  readiness?: Readiness
   limits?: Partial<HttpLimits>
   /** PEM. Given: HTTPS, and no plain HTTP. */
   tls?: { cert: string; key: string } | undefined
@@ -83,6 +86,7 @@ const keepAliveMs = 65_000
 /** The server, ready to `listen`. `close()` ends it in order: no new connections, answers under way may finish. */
 export async function createApp(options: AppOptions): Promise<FastifyInstance> {
   const { core, log, urls = {}, tls, headersMs = 20_000, closeGraceMs = 10_000 } = options
+  const readiness = options.readiness ?? Readiness.now()
   const limits = { ...defaultLimits, ...options.limits }
   // Node looks at the clock of the headers only so often.
   const ofNode = {
@@ -127,11 +131,11 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
     done()
   })
   requireProtocol(app)
+  addHealthcheck(app, core, readiness)
   addAuthentication(app, core)
   answerMissingRoutes(app)
 
   app.setErrorHandler(sendErrorByPath)
-  app.get('/healthcheck', async (_request, reply) => reply.type('text/plain; charset=UTF-8').send('OK'))
 
   const api: ApiOptions = { core, urls, logins: new Logins(core) }
   await app.register(identity, api)

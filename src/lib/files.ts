@@ -13,8 +13,13 @@ export function writeFileDurably(path: string, text: string, mode: number): void
   } finally {
     closeSync(file)
   }
-  renameSync(fresh, path)
-  const folder = openSync(dirname(path), 'r')
+  renameDurably(fresh, path)
+}
+
+/** Renames within a folder, and syncs it. */
+export function renameDurably(from: string, to: string): void {
+  renameSync(from, to)
+  const folder = openSync(dirname(to), 'r')
   try {
     fsyncSync(folder)
   } finally {

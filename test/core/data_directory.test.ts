@@ -1,8 +1,10 @@
-import { chmodSync, existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { execFileSync } from 'node:child_process'
+import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { execa } from 'execa'
 import t from 'tap'
 import { ensureAdmin } from '../../src/core/admin.js'
+import type { Core } from '../../src/core/core.js'
 import { DataDirectory } from '../../src/core/data_directory.js'
 import { untilItSays } from '../support/process_output.js'
 import { TestStore } from './support.js'
@@ -77,10 +79,27 @@ t.test('what cannot be a directory is refused in words', async (t) => {
   t.notOk(existsSync(join(path, 'none')))
 })
 
+/** What a start does for its administrator; `true`: it was the first one. */
+async function start(core: Core, openrc: string, authUrl = 'http://127.0.0.1:1/v3'): Promise<boolean> {
+  const { isNew, publish } = await ensureAdmin(core, { openrc, authUrl })
+  publish()
+  return isNew
+}
+
+const variableIn = (path: string, name: string) =>
+  new RegExp(`^export ${name}=(.*)$`, 'm').exec(readFileSync(path, 'utf8'))?.[1]
+
+const loginBy = (core: Core, openrc: string) =>
+  core.sessions.loginByPassword({
+    user: { name: 'admin' },
+    password: String(variableIn(openrc, 'OS_PASSWORD')),
+    scope: { project: { name: 'admin' } },
+  })
+
 t.test('the first start makes an admin whose password is only in a file of its owner', async (t) => {
   const { core, dataDir } = await TestStore.open(t)
   const openrc = new DataDirectory(dataDir).openrc
-  t.equal(await ensureAdmin(core.identity, { openrc, authUrl: 'http://127.0.0.1:1/v3' }), true)
+  t.equal(await start(core, openrc), true)
   t.equal(mode(openrc), 0o600)
   const text = readFileSync(openrc, 'utf8')
   const variables = Object.fromEntries(
@@ -95,23 +114,71 @@ t.test('the first start makes an admin whose password is only in a file of its o
     OS_PROJECT_DOMAIN_NAME: 'Default',
     OS_PASSWORD: /^[A-Za-z0-9_-]{43}$/,
   })
-  const login = await core.sessions.loginByPassword({
-    user: { name: 'admin' },
-    password: String(variables.OS_PASSWORD),
-    scope: { project: { name: 'admin' } },
-  })
+  const login = await loginBy(core, openrc)
   t.ok(login.session.caller.isAdmin)
 
-  t.equal(await ensureAdmin(core.identity, { openrc, authUrl: 'http://127.0.0.1:2/v3' }), false)
+  t.equal(await start(core, openrc, 'http://127.0.0.1:2/v3'), false)
   t.equal(readFileSync(openrc, 'utf8'), text.replace(':1/', ':2/'), 'the address follows, the password stays')
   t.equal(mode(openrc), 0o600)
 })
 
-t.test('a first start that ended between the file and the user is made up for', async (t) => {
+t.test(
+  'the file with the first password appears when the user can log in, and not before it is published',
+  async (t) => {
+    const { core, dataDir } = await TestStore.open(t)
+    const { openrc } = new DataDirectory(dataDir)
+    const admin = await ensureAdmin(core, { openrc, authUrl: 'http://127.0.0.1:1/v3' })
+    t.notOk(existsSync(openrc))
+    admin.publish()
+    t.ok((await loginBy(core, openrc)).session.caller.isAdmin)
+    t.same(readdirSync(join(dataDir, 'openrc')), ['admin.sh'])
+  },
+)
+
+t.test('a first start that ended anywhere between the password and its file is made up for', async (t) => {
+  t.test('before the user was made', async (t) => {
+    const { core, dataDir } = await TestStore.open(t)
+    const { openrc } = new DataDirectory(dataDir)
+    mkdirSync(join(dataDir, 'openrc'))
+    for (const path of [openrc, `${openrc}.pending`]) writeFileSync(path, 'export OS_PASSWORD=nobody-has-it\n')
+    t.equal(await start(core, openrc), true)
+    t.ok((await loginBy(core, openrc)).session.caller.isAdmin)
+  })
+  t.test('before the file was published', async (t) => {
+    const { core, dataDir } = await TestStore.open(t)
+    const { openrc } = new DataDirectory(dataDir)
+    await ensureAdmin(core, { openrc, authUrl: 'http://127.0.0.1:1/v3' })
+    t.equal(await start(core, openrc, 'http://127.0.0.1:2/v3'), false)
+    t.ok((await loginBy(core, openrc)).session.caller.isAdmin)
+    t.equal(variableIn(openrc, 'OS_AUTH_URL'), 'http://127.0.0.1:2/v3')
+    t.equal(mode(openrc), 0o600)
+  })
+  t.test('a pending password that nobody has is not published', async (t) => {
+    const { core, dataDir } = await TestStore.open(t)
+    const { openrc } = new DataDirectory(dataDir)
+    const user = { name: 'admin', password: 'by atoll user create' }
+    await core.identity.createMember({ user, project: 'admin', role: 'admin' })
+    mkdirSync(join(dataDir, 'openrc'))
+    writeFileSync(`${openrc}.pending`, 'export OS_PASSWORD=nobody-has-it\n')
+    t.equal(await start(core, openrc), false)
+    t.same(readdirSync(join(dataDir, 'openrc')), [])
+  })
+})
+
+t.test('a shell that sources the file runs nothing of the URL, and gets it as it is', async (t) => {
   const { core, dataDir } = await TestStore.open(t)
   const { openrc } = new DataDirectory(dataDir)
-  mkdirSync(join(dataDir, 'openrc'))
-  writeFileSync(openrc, 'export OS_PASSWORD=nobody-has-it\n')
-  t.equal(await ensureAdmin(core.identity, { openrc, authUrl: 'http://127.0.0.1:1/v3' }), true)
-  t.notMatch(readFileSync(openrc, 'utf8'), 'nobody-has-it')
+  const mark = join(t.testdir(), 'mark')
+  const urls = [
+    `http://x/$(touch ${mark})`,
+    `http://x/'; touch ${mark}; '`,
+    `http://x/\`touch ${mark}\`$&$1`,
+    'http://[::1]/v3',
+  ]
+  for (const url of ['http://127.0.0.1:1/v3', ...urls, ...urls]) {
+    await start(core, openrc, url)
+    const script = '. "$0" && printf "%s|%s" "$OS_AUTH_URL" "$OS_USERNAME"'
+    t.equal(execFileSync('sh', ['-c', script, openrc], { encoding: 'utf8' }), `${url}|admin`)
+    t.notOk(existsSync(mark))
+  }
 })

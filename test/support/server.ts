@@ -13,6 +13,7 @@ import type { NativeCounters } from '../../src/engine/engine.js'
 import { createApp, type HttpLimits } from '../../src/http/app.js'
 import type { UrlSettings } from '../../src/http/base_url.js'
 import type { Fairness } from '../../src/http/fairness.js'
+import type { Readiness } from '../../src/http/readiness.js'
 import { newRoleId } from '../../src/lib/ids.js'
 import { type Logger, silentLogger } from '../../src/lib/log.js'
 import { type Answer, ask, type Question } from './http.js'
@@ -65,6 +66,8 @@ export interface TestServerOptions {
   /** With a TCP door for NBD on a free port. */
   nbd?: boolean
   urls?: UrlSettings
+  /** Default: it is ready at once. */
+  readiness?: Readiness
   log?: Logger
 }
 
