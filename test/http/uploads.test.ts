@@ -29,6 +29,12 @@ async function everything(socket: Socket): Promise<string> {
   return text
 }
 
+function only<Thing>(things: Thing[]): Thing {
+  const [thing] = things
+  if (thing === undefined || things.length > 1) throw new Error(`${things.length} things`)
+  return thing
+}
+
 async function until(isSo: () => boolean | Promise<boolean>): Promise<void> {
   while (!(await isSo())) await sleep(10)
 }
@@ -153,8 +159,20 @@ t.test(
 
 t.test('a project that has no upload gets one at once, while others hold as many slow ones as they may', async (t) => {
   const server = await startServer(t, { limits: { uploads: 8 } })
-  const names = Array.from({ length: 10 }, (_, i) => `tenant${i}`)
-  const sessions = await Promise.all(names.map(async (name) => server.login(await server.createUser({ name }))))
+  // One user in ten projects, whose password is looked at once.
+  const { user, password } = await server.createUser({ name: 'alice', project: 'tenant0' })
+  const { identity } = server.core
+  const [{ id: userId }, { id: roleId }] = [
+    only(await identity.users({ name: user })),
+    only(await identity.roles({ name: 'member' })),
+  ]
+  const sessions: Session[] = []
+  for (let i = 0; i < 10; i++) {
+    const project = `tenant${i}`
+    if (i > 0)
+      await identity.assign({ userId, roleId, projectId: (await identity.createProject({ name: project })).id })
+    sessions.push(await server.login({ user, password, project }))
+  }
   for (const { ask } of sessions) await ask('box', { method: 'PUT' })
 
   /** Uploads that never end: as many as the server takes. "100 Continue" comes when one has begun. */
