@@ -18,6 +18,9 @@ constexpr size_t idle_input_bytes = 8u << 10;
 Connection::Connection(std::shared_ptr<ServerState> state, ServerLoop& loop, int fd, Door door, TlsMode tls)
     : state_(std::move(state)), loop_(&loop), fd_(fd), door_(door), tls_mode_(tls) {
   account_.limit = state_->limits.connection_bytes;
+  place_.connection = this;
+  place_.door = door;
+  if (door == Door::tenant) place_.client = client_of(fd);
   pump_job_.connection = this;
   pump_job_.run = [](Job& job) noexcept {
     Connection& self = *static_cast<PumpJob&>(job).connection;
@@ -32,9 +35,9 @@ Connection::~Connection() { ::close(fd_); }
 void Connection::start(std::shared_ptr<ServerState> state, ServerLoop& loop, int fd, Door door, TlsMode tls) {
   auto self = std::make_shared<Connection>(state, loop, fd, door, tls);
   switch (state->enter(self)) {
-    case ServerState::Admission::closed: return;
-    case ServerState::Admission::over_limit: self->over_limit_ = true; break;
-    case ServerState::Admission::welcome: break;
+    case Admissions::Answer::closed: return;
+    case Admissions::Answer::over_limit: self->over_limit_ = true; break;
+    case Admissions::Answer::welcome: break;
   }
   loop.counters.accepted.add(1);
   spawn(live(std::move(self)));

@@ -121,7 +121,6 @@ class Connection final : public std::enable_shared_from_this<Connection> {
   Task<bool> send_all(Bytes bytes);
   void set_name(const std::string& name);
   void forget_name();
-  void set_entered(bool entered);
 
   // connection_tls.cc
   Task<bool> start_tls(Handshake& handshake);
@@ -200,7 +199,8 @@ class Connection final : public std::enable_shared_from_this<Connection> {
   const Door door_;
   const TlsMode tls_mode_;
   bool over_limit_ = false;
-  bool named_ = false;  // guarded by the state's mutex, like the next two; "" is a name too
+  Place place_;         // guarded by the state's mutex, like the next three
+  bool named_ = false;  // "" is a name too
   std::string name_;
   bool entered_ = false;
 

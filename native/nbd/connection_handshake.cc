@@ -29,6 +29,13 @@ std::string message_for(Door door, const Error& error) {
   return std::string("the export cannot be opened: ") + code_name(error.code);
 }
 
+std::string full_message(Admissions::Choice choice, const NbdLimits& limits) {
+  const bool whole_project = choice == Admissions::Choice::project_full;
+  const uint32_t count = whole_project ? limits.project_connections : limits.export_connections;
+  return (whole_project ? "the exports of this project have " : "this export has ") + std::to_string(count) +
+         " connections, as many as it may: close one, then try again";
+}
+
 }  // namespace
 
 Task<bool> Connection::negotiate() {
@@ -141,14 +148,22 @@ Task<void> Connection::answer_open(Handshake& handshake) {
     co_return;
   }
   // Before the size is read: a reconnect() after a change of the size ends this connection, or the client is told the new size.
-  if (handshake.enters()) set_entered(true);
+  if (handshake.enters()) {
+    const Admissions::Choice choice = state_->choose(*this, open_canonical_, open_->project);
+    if (choice != Admissions::Choice::granted) {
+      open_.reset();
+      forget_name();
+      handshake.not_found(OptionReply::err_policy, full_message(choice, state_->limits));
+      co_return;
+    }
+  }
   facts.size_bytes = open_->device->size_bytes();
   facts.read_only = open_->read_only || open_->device->read_only();
   facts.block_sizes = open_->block_sizes;
   facts.canonical_name = open_canonical_;
   facts.description = open_->description;
   handshake.found(facts);
-  if (handshake.enters() && handshake.state() != Handshake::State::transmission) set_entered(false);
+  if (handshake.enters() && handshake.state() != Handshake::State::transmission) state_->take_back(*this);
 }
 
 Task<void> Connection::answer_list(Handshake& handshake) {
@@ -192,11 +207,6 @@ void Connection::set_name(const std::string& name) {
 void Connection::forget_name() {
   const std::lock_guard lock(state_->mutex);
   named_ = false;
-}
-
-void Connection::set_entered(bool entered) {
-  const std::lock_guard lock(state_->mutex);
-  entered_ = entered;
 }
 
 }  // namespace atl::nbd

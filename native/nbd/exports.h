@@ -40,6 +40,7 @@ struct OpenExport {
   std::string label;        // what counters call it, where names are secrets; empty: its canonical name
   std::string description;  // empty: none
   BlockSizes block_sizes{};
+  std::string project;  // whose share of the connections is used; empty: nobody's
 };
 
 /// A connection that ended because of TLS; for the log.

@@ -21,6 +21,14 @@ struct NbdLimits {
   // ---- Connections ----
   /// In all. Those above are told so when they ask for an export.
   uint32_t connections = 4'096;
+  /// Of these, only for operators' sockets; at most a quarter.
+  uint32_t operator_reserve = 64;
+  /// Tenants' connections that have chosen one export. QEMU opens up to 16, nbdcopy as many as it is told.
+  uint32_t export_connections = 64;
+  /// And the exports of one project.
+  uint32_t project_connections = 2'048;
+  /// Handshakes of one client's address. The oldest is closed for a newer one.
+  uint32_t address_handshakes = 1'024;
   /// How many are being told so at once; those above this are closed unheard.
   uint32_t refusals = 64;
   /// A connection that has nothing in flight and asks for nothing for so long is closed in order. 0: never.

@@ -65,18 +65,39 @@ ServerLoop& ServerState::loop_of(Executor& home) {
   return *loops.back();
 }
 
-ServerState::Admission ServerState::enter(const std::shared_ptr<Connection>& connection) {
-  const std::lock_guard lock(mutex);
-  if (shutting_down) return Admission::closed;
-  const bool over = connections.size() - refusing >= limits.connections;
-  if (over) {
-    refused++;
-    if (refusing >= limits.refusals) return Admission::closed;
-    refusing++;
+Admissions::Answer ServerState::enter(const std::shared_ptr<Connection>& connection) {
+  std::shared_ptr<Connection> evicted;
+  Admissions::Entry entry;
+  {
+    const std::lock_guard lock(mutex);
+    if (shutting_down) return Admissions::Answer::closed;
+    entry = admissions.enter(connection->place_);
+    if (entry.evicted != nullptr) evicted = entry.evicted->connection->shared_from_this();
+    if (entry.answer != Admissions::Answer::welcome) refused++;
+    if (entry.answer != Admissions::Answer::closed) {
+      connections.push_back(connection);
+      open_connections = connections.size();
+    }
   }
-  connections.push_back(connection);
-  open_connections = connections.size();
-  return over ? Admission::over_limit : Admission::welcome;
+  if (evicted) evicted->demand(Connection::Demand::cut);
+  return entry.answer;
+}
+
+Admissions::Choice ServerState::choose(Connection& connection, const std::string& export_name,
+                                       const std::string& project) {
+  const std::lock_guard lock(mutex);
+  const Admissions::Choice choice = admissions.choose(connection.place_, export_name, project);
+  if (choice == Admissions::Choice::granted)
+    connection.entered_ = true;
+  else
+    refused++;
+  return choice;
+}
+
+void ServerState::take_back(Connection& connection) {
+  const std::lock_guard lock(mutex);
+  connection.entered_ = false;
+  admissions.take_back(connection.place_);
 }
 
 void ServerState::leave(Connection& connection) {
@@ -84,7 +105,7 @@ void ServerState::leave(Connection& connection) {
   const auto at = std::find_if(connections.begin(), connections.end(),
                                [&](const std::shared_ptr<Connection>& one) { return one.get() == &connection; });
   VERIFY(at != connections.end());
-  if (connection.over_limit_) refusing--;
+  admissions.leave(connection.place_);
   std::swap(*at, connections.back());
   connections.pop_back();
   open_connections = connections.size();

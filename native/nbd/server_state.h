@@ -11,6 +11,7 @@
 
 #include "io/blocking_pool.h"
 #include "io/loop.h"
+#include "nbd/admissions.h"
 #include "nbd/buffer_pool.h"
 #include "nbd/counters.h"
 #include "nbd/export_counters.h"
@@ -49,7 +50,7 @@ struct ServerLoop {
 
 struct ServerState : std::enable_shared_from_this<ServerState> {
   ServerState(const NbdLimits& with, ExportResolver& resolves)
-      : limits(with), resolver(resolves), exports(with.idle_exports) {}
+      : limits(with), resolver(resolves), exports(with.idle_exports), admissions(limits) {}
 
   const NbdLimits limits;
   ExportResolver& resolver;
@@ -58,9 +59,11 @@ struct ServerState : std::enable_shared_from_this<ServerState> {
   /// The share of that loop; a device's home that no listener runs on gets one at its first connection.
   ServerLoop& loop_of(Executor& home);
 
-  enum class Admission : uint8_t { welcome, over_limit, closed };
-  /// Counts the connection in, and keeps it until leave(). closed: neither.
-  Admission enter(const std::shared_ptr<Connection>& connection);
+  /// Counts the connection in, and keeps it until leave(). closed: neither. May cut another one's handshake for it.
+  Admissions::Answer enter(const std::shared_ptr<Connection>& connection);
+  /// Before the client is told the size of the export that it has chosen (Connection::entered()).
+  Admissions::Choice choose(Connection& connection, const std::string& export_name, const std::string& project);
+  void take_back(Connection& connection);
   void leave(Connection& connection);
   /// The connections that came by this export name; all when null.
   std::vector<std::shared_ptr<Connection>> matching(const std::string* name);
@@ -85,7 +88,7 @@ struct ServerState : std::enable_shared_from_this<ServerState> {
   std::vector<std::unique_ptr<ServerLoop>> loops;
   std::vector<std::shared_ptr<Connection>> connections;
   std::vector<std::shared_ptr<Listener>> listeners;
-  uint32_t refusing = 0;
+  Admissions admissions;
   bool shutting_down = false;
 
   std::atomic<uint32_t> accepting{0};  // listeners' tasks that still run

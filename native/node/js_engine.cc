@@ -496,10 +496,13 @@ Napi::Value JsEngine::nbd_callbacks(Info info) {
   };
   NbdLimits limits;
   limits.connections = limit("connections", 1);
+  limits.export_connections = limit("connectionsOfExport", 1);
+  limits.project_connections = limit("connectionsOfProject", 1);
   limits.handshake_ms = limit("handshakeSeconds", 1000);
   limits.idle_ms = limit("idleSeconds", 1000);
   limits.peer_timeout_ms = limit("peerTimeoutSeconds", 1000);
-  if (limits.connections == 0 || limits.handshake_ms == 0 || limits.peer_timeout_ms == 0)
+  if (limits.connections == 0 || limits.export_connections == 0 || limits.project_connections == 0 ||
+      limits.handshake_ms == 0 || limits.peer_timeout_ms == 0)
     refuse(info.Env(), Code::invalid, "nbdCallbacks: a limit of nothing");
   running.start_nbd(*resolver_, limits);
   return info.Env().Undefined();

@@ -70,6 +70,7 @@ struct Answer {
   bool read_only = false;
   std::string description;
   std::string label;
+  std::string project;
 };
 
 struct OfferedContext {
@@ -150,7 +151,8 @@ Task<Result<std::optional<OpenExport>>> JsResolver::open(Door door, std::string 
         if (value.IsNull() || value.IsUndefined()) return std::nullopt;
         const Napi::Object answer = object(value, "the answer of open()");
         return Answer{text(answer.Get("resourceId"), "resourceId"), truth(answer.Get("readOnly"), "readOnly"),
-                      text(answer.Get("description"), "description"), text(answer.Get("label"), "label")};
+                      text(answer.Get("description"), "description"), text(answer.Get("label"), "label"),
+                      text(answer.Get("project"), "project")};
       }};
   Result<std::optional<Answer>> answered = co_await ask;
   if (!answered) co_return answered.error();
@@ -161,6 +163,7 @@ Task<Result<std::optional<OpenExport>>> JsResolver::open(Door door, std::string 
   opened.read_only = (*answered)->read_only;
   opened.description = (*answered)->description;
   opened.label = (*answered)->label;
+  opened.project = (*answered)->project;
   co_return std::optional<OpenExport>{std::move(opened)};
 }
 

@@ -44,6 +44,7 @@ Task<Result<std::optional<OpenExport>>> TestResolver::open(Door, std::string nam
                                                 [this, keep = at->second.device](BlockDevice*) { leases--; });
     found.read_only = at->second.read_only;
     found.label = at->second.label;
+    found.project = at->second.project;
     found.block_sizes.minimum = at->second.minimum_block;
   }
   found.description = "a test";

@@ -32,6 +32,7 @@ class TestResolver final : public ExportResolver {
     std::vector<MetaContext> contexts{};
     std::string label{};
     uint32_t minimum_block = 1;
+    std::string project{};
   };
   void add(const std::string& name, Export what) {
     const std::lock_guard lock(mutex_);

@@ -287,7 +287,9 @@ TEST_CASE("random bytes in the transmission phase end their own connection at mo
 TEST_CASE("200 connections work at once") {
   IoKind kind;
   FOR_BOTH_LOOPS(kind);
-  World world(kind, {}, 2);
+  NbdLimits limits;
+  limits.export_connections = 100;
+  World world(kind, limits, 2);
   std::vector<Client> clients;
   for (int i = 0; i < 200; i++) {
     clients.push_back(i % 2 ? Client::tcp(world) : Client::unix_socket(world));

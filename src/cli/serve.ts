@@ -12,6 +12,7 @@ import { asError, defineError } from '../lib/errors.js'
 import { createLogger, type Logger } from '../lib/log.js'
 import { takeActivation } from './activation.js'
 import { type ControlServer, listenForControl } from './control.js'
+import { descriptorLimit, fitToDescriptors } from './descriptors.js'
 import { greeting } from './greeting.js'
 import { HttpTls, judgeHttp } from './http_tls.js'
 import { judgeNbd, NbdTls, tlsModeOf } from './nbd_tls.js'
@@ -63,8 +64,9 @@ export interface Server {
 
 /** Throws what hinders it; everything that was opened by then is closed again. */
 export async function start(settings: ServeSettings, log: Logger): Promise<Server> {
-  const { data, cache, io, reactors, busyPollMicroseconds, nbdLimits, scrub } = settings
+  const { data, cache, io, reactors, busyPollMicroseconds, scrub } = settings
   const startedAt = Date.now()
+  const { httpLimits, nbdLimits } = limitsOf(settings, log)
   const readiness = new Readiness()
   const engine = { cache, io, reactors, busyPollMicroseconds, nbdLimits }
   const store = await openStore({ dataDir: data, log, ...engine, scrub, guard: false })
@@ -86,7 +88,7 @@ export async function start(settings: ServeSettings, log: Logger): Promise<Serve
     const nbd: string[] = []
     for (const address of settings.nbd) nbd.push(await listenNbd(store, settings, address, tls))
     const nbdTls = settings.nbd.map((address) => tlsModeOf(address, settings))
-    const { publicUrl, trustProxy, httpLimits } = settings
+    const { publicUrl, trustProxy } = settings
     httpTls = settings.http && (await HttpTls.start(settings, log))
     const urls = { publicUrl, trustProxy }
     app = await createApp({ core, log, urls, limits: httpLimits, tls: httpTls?.material, readiness })
@@ -121,6 +123,18 @@ export async function start(settings: ServeSettings, log: Logger): Promise<Serve
   } catch (error) {
     await close()
     throw error
+  }
+}
+
+/** The limits that are in force: as many connections as there are file descriptors for. */
+function limitsOf({ httpLimits, nbdLimits }: ServeSettings, log: Logger) {
+  const wanted = { http: httpLimits.connections, nbd: nbdLimits.connections }
+  const { http, nbd, warning } = fitToDescriptors(wanted, descriptorLimit())
+  if (warning !== undefined) log.warn(warning)
+  const connectionsOfProject = nbdLimits.connectionsOfProject ?? Math.ceil(nbd / 2)
+  return {
+    httpLimits: { ...httpLimits, connections: http },
+    nbdLimits: { ...nbdLimits, connections: nbd, connectionsOfProject },
   }
 }
 

@@ -240,6 +240,7 @@ async function findAttachment(db: Reader, name: string): Promise<Target | null> 
     resourceId: row.resource_id,
     projectId: row.project_id,
     attachment: { id: row.attachment_id, userId: row.user_id, projectId: row.project_id },
+    project: row.project_id,
     readOnly: row.mode === 'ro' || row.read_only === 1,
     description: describe('volume', row.id, row.name),
     label: `${row.id}/${row.attachment_id}`,
@@ -251,7 +252,7 @@ async function findById(db: Reader, id: string): Promise<Target | null> {
   try {
     const { kind, resourceId, name } = await findNamed(db, id)
     const readOnly = kind !== 'volume'
-    return { resourceId, projectId: null, readOnly, description: describe(kind, id, name), label: id }
+    return { resourceId, projectId: null, project: '', readOnly, description: describe(kind, id, name), label: id }
   } catch (error) {
     if (error instanceof NothingNamed) return null
     throw error

@@ -71,6 +71,8 @@ export interface ExportTarget {
   description: string
   /** What counters and reports call it: its name may be a secret. */
   label: string
+  /** Whose share of the connections is used; empty: nobody's. */
+  project: string
 }
 
 /** What a client asks for: in a list `ns:` and `ns:kind:` are prefixes, and no name means everything; otherwise names are whole. */
@@ -113,6 +115,8 @@ export interface MergeStep {
 
 const usualNbdLimits: NativeNbdLimits = {
   connections: 4096,
+  connectionsOfExport: 64,
+  connectionsOfProject: 2048,
   handshakeSeconds: 10,
   idleSeconds: 0,
   peerTimeoutSeconds: 90,

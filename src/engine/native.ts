@@ -157,6 +157,8 @@ export interface NativeExport {
   description: string
   /** What counters call it. */
   label: string
+  /** Whose share of the connections is used; empty: nobody's. */
+  project: string
 }
 
 /** The answer to an operator's client that names an export: its canonical name, or why there is none (for that client). */
@@ -255,8 +257,12 @@ export interface NativeNbdCallbacks {
 }
 
 export interface NativeNbdLimits {
-  /** In all, not 0. */
+  /** In all, not 0. Some are for operators' sockets only (native/nbd/limits.h). */
   connections: number
+  /** Of one export over TCP, not 0. */
+  connectionsOfExport: number
+  /** Of the exports of one project over TCP, not 0. */
+  connectionsOfProject: number
   /** From accept to the export's name, not 0. */
   handshakeSeconds: number
   /** Connections that ask for nothing for so long are closed; 0: never. */

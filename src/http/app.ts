@@ -18,10 +18,12 @@ import type { Server } from 'node:http'
 import Fastify, { type FastifyBaseLogger, type FastifyInstance, LogController } from 'fastify'
 import type { Core } from '../core/core.js'
 import type { Logger } from '../lib/log.js'
+import { trustNobody } from '../lib/trusted_proxies.js'
 import type { ApiOptions } from './api.js'
 import { addAuthentication } from './auth.js'
 import type { UrlSettings } from './base_url.js'
 import { cinder } from './cinder/plugin.js'
+import { limitConnections, shareOfClient } from './connections.js'
 import { shareFairly } from './fairness.js'
 import { glance } from './glance/plugin.js'
 import { identity } from './identity/plugin.js'
@@ -42,8 +44,10 @@ import { limitUploads } from './uploads.js'
 import { waitForHandlers } from './work_in_flight.js'
 
 export interface HttpLimits {
-  /** At one time; further ones are closed unheard. */
+  /** At one time: connections.ts. */
   connections: number
+  /** Of one client address; default: a quarter of all. */
+  connectionsOfClient?: number | undefined
   /** At one time: uploads.ts. */
   uploads: number
   /** Of an upload, in bytes a second; 0: any rate will do. */
@@ -118,7 +122,11 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
   takeBodiesAsStreams(app)
   waitForHandlers(app)
   ;(app.server as Server).maxHeadersCount = 0 // bounded by bytes; a count would drop headers in silence
-  ;(app.server as Server).maxConnections = limits.connections
+  limitConnections(app, {
+    total: limits.connections,
+    ofClient: limits.connectionsOfClient ?? shareOfClient(limits.connections),
+    trusts: urls.trustProxy ?? trustNobody,
+  })
   handleUnreadBodies(app)
   cutStalledConnections(app, limits.idleMs)
   limitUploads(app, { count: limits.uploads, bytesPerSecond: limits.uploadRate, idleMs: limits.idleMs })

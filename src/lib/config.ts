@@ -22,6 +22,7 @@ import {
 } from './addresses.js'
 import { asError, defineError } from './errors.js'
 import { type LogLevel, logLevels } from './log.js'
+import { type ProxyTrust, parseTrustedProxies, trustNobody } from './trusted_proxies.js'
 import { KiB, MiB, parseSize } from './units.js'
 
 export const BadSetting = defineError('bad_setting', 400, '%s: %s')
@@ -40,15 +41,31 @@ export interface ServeSettings {
   log: 'auto' | 'pretty' | 'json'
   /** Under which URL clients see the HTTP server; undefined: what they asked for. */
   publicUrl: string | undefined
-  trustProxy: boolean
+  /** Proxies that may say on whose behalf they ask. */
+  trustProxy: ProxyTrust
   /** Where tenants' machines reach the NBD server; undefined: where it listens. */
   nbdPublic: HostPort | undefined
   nbdInsecureAllowRemote: boolean
   nbdTls: NbdTlsSettings
   /** Paths of files in PEM; undefined: HTTP without TLS. */
   httpTls: { cert: string | undefined; key: string | undefined }
-  httpLimits: { connections: number; uploads: number; uploadRate: number; idleMs: number }
-  nbdLimits: { connections: number; handshakeSeconds: number; idleSeconds: number; peerTimeoutSeconds: number }
+  httpLimits: {
+    connections: number
+    /** Of one client address; undefined: a quarter of all. */
+    connectionsOfClient: number | undefined
+    uploads: number
+    uploadRate: number
+    idleMs: number
+  }
+  nbdLimits: {
+    connections: number
+    connectionsOfExport: number
+    /** undefined: half of all. */
+    connectionsOfProject: number | undefined
+    handshakeSeconds: number
+    idleSeconds: number
+    peerTimeoutSeconds: number
+  }
   /** Of stored content. 0 bytes a second: none. */
   scrub: { bytesPerSecond: number; intervalMs: number }
 }
@@ -88,10 +105,13 @@ export type SettingName =
   | 'http-tls-cert'
   | 'http-tls-key'
   | 'http-max-connections'
+  | 'http-max-client-connections'
   | 'http-max-uploads'
   | 'http-min-upload-rate'
   | 'http-idle-timeout'
   | 'nbd-max-connections'
+  | 'nbd-max-export-connections'
+  | 'nbd-max-project-connections'
   | 'nbd-handshake-timeout'
   | 'nbd-idle-timeout'
   | 'nbd-peer-timeout'
@@ -158,7 +178,13 @@ export const settings: readonly Setting[] = [
     argument: 'url',
     words: 'the URL under which clients reach the HTTP APIs (default: as they ask)',
   },
-  { name: 'trust-proxy', words: 'believe X-Forwarded-Proto and -Host; only behind a proxy that sets them' },
+  {
+    name: 'trust-proxy',
+    argument: 'proxies',
+    words:
+      'believe X-Forwarded-For, -Proto and -Host of these proxies: addresses and networks with commas between, loopback, ' +
+      'linklocal, uniquelocal; or how many proxies every request passes (default: none)',
+  },
   {
     name: 'nbd-public',
     argument: 'host:port',
@@ -200,14 +226,21 @@ export const settings: readonly Setting[] = [
   {
     name: 'http-max-connections',
     argument: 'count',
-    words: 'HTTP connections at one time, 1 to 100000; further ones are closed (default: 4096)',
+    words: 'HTTP connections at one time, 1 to 100000; for further ones idle connections are closed (default: 4096)',
+  },
+  {
+    name: 'http-max-client-connections',
+    argument: 'count',
+    words:
+      'HTTP connections of one client address (IPv6: of one /64) at one time, 1 to 100000; proxies of --trust-proxy are ' +
+      'exempt (default: a quarter of all)',
   },
   {
     name: 'http-max-uploads',
     argument: 'count',
     words:
-      'uploads at one time, 1 to 10000, half of them of one project at most; further ones are told to try again. Each may ' +
-      'hold 16 MiB of memory, and 4 MiB while it stands (default: 128)',
+      'uploads at one time, 1 to 10000, shared between projects: one alone may have half of them; further ones are told to ' +
+      'try again. Each may hold 16 MiB of memory, and 4 MiB while it stands (default: 128)',
   },
   {
     name: 'http-min-upload-rate',
@@ -223,7 +256,17 @@ export const settings: readonly Setting[] = [
   {
     name: 'nbd-max-connections',
     argument: 'count',
-    words: 'NBD connections at one time, 1 to 100000 (default: 4096)',
+    words: "NBD connections at one time, 1 to 100000; some are reserved for operators' sockets (default: 4096)",
+  },
+  {
+    name: 'nbd-max-export-connections',
+    argument: 'count',
+    words: 'NBD connections of one attachment at one time, 1 to 100000 (default: 64)',
+  },
+  {
+    name: 'nbd-max-project-connections',
+    argument: 'count',
+    words: "NBD connections of one project's attachments at one time, 1 to 100000 (default: half of all)",
   },
   {
     name: 'nbd-handshake-timeout',
@@ -297,7 +340,7 @@ export function resolveSettings(
     logLevel: values.get('log-level', oneOf(...logLevels), 'info'),
     log: values.get('log', oneOf('auto', 'pretty', 'json'), 'auto'),
     publicUrl: values.get('public-url', url, undefined),
-    trustProxy: values.get('trust-proxy', yes, false),
+    trustProxy: values.get('trust-proxy', parseTrustedProxies, trustNobody),
     nbdPublic: values.get('nbd-public', (value) => parseHostPort(text(value)), undefined),
     nbdInsecureAllowRemote: values.get('nbd-insecure-allow-remote', yes, false),
     httpTls: {
@@ -306,12 +349,15 @@ export function resolveSettings(
     },
     httpLimits: {
       connections: values.get('http-max-connections', wholeNumber(1, 100_000), 4096),
+      connectionsOfClient: values.get('http-max-client-connections', wholeNumber(1, 100_000), undefined),
       uploads: values.get('http-max-uploads', wholeNumber(1, 10_000), 128),
       uploadRate: values.get('http-min-upload-rate', wholeNumber(0, 1 << 30), 1024),
       idleMs: 1000 * values.get('http-idle-timeout', wholeNumber(1, 3600), 60),
     },
     nbdLimits: {
       connections: values.get('nbd-max-connections', wholeNumber(1, 100_000), 4096),
+      connectionsOfExport: values.get('nbd-max-export-connections', wholeNumber(1, 100_000), 64),
+      connectionsOfProject: values.get('nbd-max-project-connections', wholeNumber(1, 100_000), undefined),
       handshakeSeconds: values.get('nbd-handshake-timeout', wholeNumber(1, 3600), 10),
       idleSeconds: values.get('nbd-idle-timeout', wholeNumber(0, 86_400), 0),
       peerTimeoutSeconds: values.get('nbd-peer-timeout', wholeNumber(3, 7200), 90),
@@ -444,7 +490,8 @@ function yes(value: unknown): boolean {
 
 function url(value: unknown): string {
   const given = text(value)
-  if (!URL.canParse(given) || !/^https?:$/.test(new URL(given).protocol)) {
+  // The parser drops line feeds and tabs; what is given is used as it is.
+  if (/[\s\p{Cc}]/u.test(given) || !URL.canParse(given) || !/^https?:$/.test(new URL(given).protocol)) {
     throw new Error(`expected a URL with http or https but received ${JSON.stringify(value)}`)
   }
   return withoutTrailingSlashes(given)

@@ -3,6 +3,7 @@ import { request } from 'node:http'
 import { connect } from 'node:net'
 import { pino } from 'pino'
 import t from 'tap'
+import { parseTrustedProxies } from '../../src/lib/trusted_proxies.js'
 import { ask, sendRaw } from '../support/http.js'
 import { startServer } from '../support/server.js'
 
@@ -92,15 +93,44 @@ t.test('a public URL is what links and catalogs begin with', async (t) => {
   t.equal(version.links[0].href, 'https://cloud.example.org/storage/v3/')
 })
 
-t.test('what a proxy says is believed only when it is configured', async (t) => {
-  const headers = { 'x-forwarded-proto': 'https', 'x-forwarded-host': 'cloud.example.org' }
-  const href = async (urls: { trustProxy?: boolean }) => {
-    const server = await startServer(t, { urls })
+t.test('what a proxy says is believed only of a trusted one, and of several values the last', async (t) => {
+  const headers = { 'x-forwarded-proto': 'http, https', 'x-forwarded-host': 'evil.example, cloud.example.org' }
+  const href = async (proxies?: unknown) => {
+    const server = await startServer(t, {
+      urls: proxies === undefined ? {} : { trustProxy: parseTrustedProxies(proxies) },
+    })
     return (await ask(`${server.url}/`, { headers })).json.versions.values[0].links[0].href
   }
-  t.match(await href({}), /^http:\/\/127/)
-  t.equal(await href({ trustProxy: true }), 'https://cloud.example.org/v3/')
+  t.match(await href(), /^http:\/\/127/)
+  t.match(await href('10.0.0.7'), /^http:\/\/127/)
+  t.equal(await href('loopback'), 'https://cloud.example.org/v3/')
+  t.equal(await href(1), 'https://cloud.example.org/v3/')
 })
+
+t.test(
+  'failed logins count for the address that the trusted proxy appended, whatever the client sent before it',
+  async (t) => {
+    for (const [proxies, counted] of [
+      ['loopback', '9.9.9.9'],
+          [2, '8.8.8.8'],
+      ['10.0.0.7', '127.0.0.1'],
+    ] as const) {
+      const lines: { msg?: string; from?: string; status?: number }[] = []
+      const log = pino({ level: 'info' }, { write: (line) => void lines.push(JSON.parse(line)) })
+      const server = await startServer(t, { log, urls: { trustProxy: parseTrustedProxies(proxies) } })
+      const user = { name: 'admin', domain: { id: 'default' }, password: 'wrong' }
+      const json = { auth: { identity: { methods: ['password'], password: { user } } } }
+      const attempt = (i: number) => {
+        const headers = { 'x-forwarded-for': `1.2.3.${i}, 8.8.8.8, 9.9.9.9` }
+        return ask(`${server.url}/v3/auth/tokens`, { method: 'POST', json, headers })
+      }
+      const statuses = (await Promise.all(Array.from({ length: 14 }, (_, i) => attempt(i)))).map(({ status }) => status)
+      t.same(statuses.sort(), [...Array(10).fill(401), ...Array(4).fill(429)], `${proxies}`)
+      const from = new Set(lines.filter(({ status }) => status === 401).map((line) => line.from))
+      t.same([...from], [counted], `${proxies}`)
+    }
+  },
+)
 
 t.test('closing lets answers under way finish, and takes no more requests', async (t) => {
   const server = await startServer(t, { closeGraceMs: 20_000 })

@@ -22,8 +22,21 @@ t.test('the defaults are what the documentation says', async (t) => {
     io: 'auto',
     logLevel: 'info',
     nbdInsecureAllowRemote: false,
-    httpLimits: { connections: 4096, uploads: 128, uploadRate: 1024, idleMs: 60_000 },
-    nbdLimits: { connections: 4096, handshakeSeconds: 10, idleSeconds: 0, peerTimeoutSeconds: 90 },
+    httpLimits: {
+      connections: 4096,
+      connectionsOfClient: undefined,
+      uploads: 128,
+      uploadRate: 1024,
+      idleMs: 60_000,
+    },
+    nbdLimits: {
+      connections: 4096,
+      connectionsOfExport: 64,
+      connectionsOfProject: undefined,
+      handshakeSeconds: 10,
+      idleSeconds: 0,
+      peerTimeoutSeconds: 90,
+    },
     scrub: { bytesPerSecond: 16 * MiB, intervalMs: 7 * 86_400_000 },
   })
 })
@@ -68,10 +81,18 @@ t.test('a wrong value is refused with the name of its source', async (t) => {
 
 t.test('limits are whole numbers within their bounds', async (t) => {
   const limits = resolveSettings({ 'nbd-max-connections': '7' }, { ATOLL_NBD_IDLE_TIMEOUT: '60' }, undefined).nbdLimits
-  t.same(limits, { connections: 7, handshakeSeconds: 10, idleSeconds: 60, peerTimeoutSeconds: 90 })
+  t.same(limits, {
+    connections: 7,
+    connectionsOfExport: 64,
+    connectionsOfProject: undefined,
+    handshakeSeconds: 10,
+    idleSeconds: 60,
+    peerTimeoutSeconds: 90,
+  })
   const given = { 'http-max-uploads': 3, 'http-min-upload-rate': '0', 'http-idle-timeout': '5' }
   t.same(resolveSettings(given, {}, undefined).httpLimits, {
     connections: 4096,
+    connectionsOfClient: undefined,
     uploads: 3,
     uploadRate: 0,
     idleMs: 5000,
@@ -113,4 +134,25 @@ t.test('a file that cannot be read is refused', async (t) => {
 
 t.test('an empty file changes nothing', async (t) => {
   t.match(resolveSettings({}, {}, config(t, '')), { data: './data' })
+})
+
+t.test('trusted proxies come as a flag, a variable or a list, and "true" is refused with what to write', async (t) => {
+  const trustOf = (given: unknown) => resolveSettings({ 'trust-proxy': given }, {}, undefined).trustProxy
+  t.equal(resolveSettings({}, {}, undefined).trustProxy('127.0.0.1', 0), false)
+  t.equal(trustOf('loopback,10.0.0.0/8')('10.1.2.3', 0), true)
+  t.equal(trustOf(1)('8.8.8.8', 0), true)
+  const { trustProxy } = resolveSettings({}, {}, config(t, 'trust-proxy: [10.0.0.7, loopback]'))
+  t.equal(trustProxy('10.0.0.7', 0), true)
+  for (const wrong of [true, 'true'])
+    t.throws(() => trustOf(wrong), {
+      message: /^--trust-proxy: expected the proxies' addresses such as .*, got "?true"?$/,
+    })
+  t.throws(() => resolveSettings({}, { ATOLL_TRUST_PROXY: 'yes' }, undefined), { message: /^ATOLL_TRUST_PROXY: / })
+})
+
+t.test('a public URL with a space or a control character is refused', async (t) => {
+  for (const wrong of ['http://x/a b', 'http://x/\n', 'http://x/\u001b[2J', ' http://x'])
+    t.throws(() => resolveSettings({ 'public-url': wrong }, {}, undefined), {
+      message: /^--public-url: expected a URL/,
+    })
 })
