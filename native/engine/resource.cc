@@ -125,10 +125,16 @@ Task<Result<void>> Resource::resolve(uint64_t offset, uint64_t length) {
   VERIFY(home_.on_thread());
   if (length == 0) co_return Result<void>{};
   const uint32_t last = number(region_of(offset + length - 1));
-  for (uint32_t at = number(region_of(offset)); at <= last; at++) {
-    if (map_.resolved(RegionIndex{at})) continue;
-    Result<void> resolved = co_await resolve_region(RegionIndex{at});
-    if (!resolved) co_return resolved;
+  for (bool waited = true; waited;) {
+    waited = false;
+    for (uint32_t at = number(region_of(offset)); at <= last; at++) {
+      if (map_.resolved(RegionIndex{at})) continue;
+      Result<void> resolved = co_await resolve_region(RegionIndex{at});
+      if (!resolved) co_return resolved;
+      // A shrink may have come meanwhile, which makes regions unresolved: those before this one are looked at again.
+      if (Result<void> inside = within(offset, length); !inside) co_return inside;
+      waited = true;
+    }
   }
   co_return Result<void>{};
 }

@@ -69,6 +69,9 @@ Task<Result<uint64_t>> Resource::send_some(uint64_t offset, uint64_t length, Soc
   copied = std::min(copied, copied_bytes_max);
   if (!buffer) buffer.emplace(copied_bytes_max);
   const MutableBytes piece = buffer->bytes().first(copied);
+  // The chunk was waited for: a shrink may have come meanwhile.
+  Result<void> resolved = co_await resolve(offset, copied);
+  if (!resolved) co_return std::move(resolved.error());
   Result<void> read = co_await read_mapped(offset, piece);
   if (!read) co_return std::move(read.error());
   Result<void> sent = co_await to.send(piece);

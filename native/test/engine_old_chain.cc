@@ -3,37 +3,15 @@
 #include <doctest/doctest.h>
 
 #include "engine/resource.h"
-#include "io/job_queue.h"
 #include "sim/disk.h"
 #include "sim/machine.h"
+#include "test/busy_pool.h"
 
 namespace atl::testing {
 namespace {
 
 constexpr uint64_t B = block_bytes;
 constexpr uint64_t R = region_bytes;
-
-/// A pool whose threads are all busy until release().
-class BusyPool final : public JobSink {
- public:
-  explicit BusyPool(JobSink& free) : free_(free) {}
-  void post(Job& job) override {
-    if (busy)
-      held_.push(job);
-    else
-      free_.post(job);
-  }
-  void release() {
-    busy = false;
-    while (Job* job = held_.pop()) free_.post(*job);
-  }
-  bool holds_any() const { return !held_.empty(); }
-  bool busy = false;
-
- private:
-  JobSink& free_;
-  JobList held_;
-};
 
 constexpr LayerId old_head{1};
 constexpr LayerId new_head{2};
