@@ -10,10 +10,6 @@
 namespace atl {
 namespace {
 
-// Of the dirty log's slots: a flush in the background ends before the rest is used up, or writers wait for it.
-constexpr size_t dirty_regions_max = DirtyLog::slots / 4 * 3;
-// More than one change can touch at once (64 MiB).
-constexpr uint32_t change_regions_max = 64;
 // So many regions of zeros in a row are looked at one by one before the next one with anything in it is sought: a seek has to wait for
 // another thread.
 constexpr uint32_t zeros_before_seek = 4;
@@ -64,12 +60,8 @@ Resource::Resource(ResourceSpec spec, StoreAccess stores, Executor& home, ReadEp
       stores_(stores),
       home_(home),
       epochs_(epochs),
-      chain_(std::make_shared<RetainedChain>(stores.records.index(), std::move(spec.layers))) {}
-
-Error Resource::failed() const {
-  return Error{Code::io, "resource " + id_ + ": refuses changes since a flush failed (" + *failure_ +
-                             "); detach and attach it again to go on from what is durable"};
-}
+      chain_(std::make_shared<RetainedChain>(stores.records.index(), std::move(spec.layers))),
+      changes_(id_, chain_, stores, home) {}
 
 Result<void> Resource::within(uint64_t offset, uint64_t length) const {
   if (offset <= size_bytes_ && length <= size_bytes_ - offset) return {};
@@ -334,40 +326,17 @@ Task<Result<std::vector<Extent>>> Resource::extents(uint64_t offset, uint64_t le
 Task<Result<void>> Resource::begin_change(uint64_t offset, uint64_t length) {
   VERIFY(home_.on_thread() && !read_only_);
   while (held_) co_await released_.wait();
-  if (failure_) co_return failed();
+  if (Result<void> writable = changes_.writable(); !writable) co_return writable;
   if (Result<void> inside = within(offset, length); !inside) co_return inside;
   changes_in_flight_++;
-  if (!file_intended_) {
-    Result<void> prepared = co_await prepare_head();
+  if (!changes_.prepared()) {
+    Result<void> prepared = co_await changes_.prepare();
     if (!prepared) {
       end_change();
       co_return prepared;
     }
   }
   co_return Result<void>{};
-}
-
-Task<Result<void>> Resource::prepare_head() {
-  while (preparing_) co_await prepared_.wait();
-  if (file_intended_) co_return Result<void>{};
-  preparing_ = true;
-  // Before the file can exist: a crash must not leave a file that nobody knows of.
-  Result<void> prepared;
-  if (!mutated(Mutation::forget_intent)) {
-    RecordBatch intent{IntendFile{head_file()}};
-    prepared = co_await stores_.records.commit(std::move(intent));
-  }
-  if (prepared && stores_.dirty_logs != nullptr) {
-    Result<std::unique_ptr<DirtyLog>> log = co_await stores_.dirty_logs->create(head());
-    if (log)
-      log_ = std::move(*log);
-    else
-      prepared = log.error();
-  }
-  file_intended_ = prepared.ok();
-  preparing_ = false;
-  prepared_.wake_all();
-  co_return prepared;
 }
 
 void Resource::end_change() {
@@ -380,38 +349,9 @@ Task<Result<void>> Resource::end_with(Result<void> result, WriteFlags flags) {
   co_return result;
 }
 
-void Resource::own(RegionIndex region, BlockRange range) {
+void Resource::own(RegionIndex region, BlockRange range, HeadChanges::Marks& marks) {
   map_.assign(region, range, Source::private_data(head_file()));
-  Dirty& dirty = dirty_at(region);
-  dirty.owned.add(range);
-  dirty.zeroed.remove(range);
-  if (dirty.slot != nullptr) {
-    dirty.slot->owned.add(range);
-    dirty.slot->zeroed.remove(range);
-  }
-  // A client that never flushes must not make the list of dirty regions grow without bound.
-  if (dirty_.size() >= dirty_regions_max && flushes_started_ == flushes_ended_) spawn(flush_in_background());
-}
-
-// ---- the dirty log ----
-
-bool Resource::has_room(uint64_t first, uint64_t end) const {
-  if (!log_ || log_->free_slots() >= change_regions_max) return true;
-  uint32_t wanted = 0;
-  for_regions(first, end, [&](RegionIndex region, BlockRange) { wanted += dirty_.contains(region) ? 0 : 1; });
-  return wanted <= log_->free_slots();
-}
-
-/// Also after an error: part of it may be there. I6: what such a disk took before is believed no more after the end of this process.
-void Resource::touched(const Result<void>& changed) {
-  unsynced_ = true;
-  if (!changed && changed.error().code == Code::io) drop_log();
-}
-
-Resource::Dirty& Resource::dirty_at(RegionIndex region) {
-  Dirty& dirty = dirty_[region];
-  if (log_ && dirty.slot == nullptr) dirty.slot = &log_->take(region);
-  return dirty;
+  marks.own(region, range);
 }
 
 Task<Result<void>> Resource::write(uint64_t offset, Bytes from, WriteFlags flags) {
@@ -449,14 +389,15 @@ Task<Result<void>> Resource::write_blocks(uint64_t offset, Bytes from) {
           if (source.kind == SourceKind::private_data) file = source.file;
         });
   Result<void> written = co_await stores_.data.write(file, offset, from);
-  touched(written);
+  changes_.touched(written);
   if (!written || file != head_file()) co_return written;
-  if (!has_room(first, end)) {
-    Result<void> room = co_await make_room(first, end);
+  if (!changes_.has_room(first, end)) {
+    Result<void> room = co_await changes_.make_room(first, end);
     if (!room) co_return room;
   }
+  HeadChanges::Marks marks{changes_};
   for_regions(first, end, [&](RegionIndex region, BlockRange range) {
-    if (!map_.all_from(region, range, head_file())) own(region, range);
+    if (!map_.all_from(region, range, head_file())) own(region, range, marks);
   });
   co_return Result<void>{};
 }
@@ -475,7 +416,7 @@ Task<Result<void>> Resource::write_partial(uint64_t offset, Bytes from) {
   while (!locks_.try_acquire(claim)) co_await locks_.changed();
   if (aligned && map_.all_from(region, range, head_file())) {
     Result<void> written = co_await stores_.data.write(head_file(), offset, from);
-    touched(written);
+    changes_.touched(written);
     co_return written;
   }
   const AlignedBuffer whole{block_bytes};
@@ -484,25 +425,54 @@ Task<Result<void>> Resource::write_partial(uint64_t offset, Bytes from) {
   if (mutated(Mutation::partial_over_zeros)) std::memset(whole.data(), 0, block_bytes);
   std::memcpy(whole.data() + offset % block_bytes, from.data(), from.size());
   Result<void> written = co_await stores_.data.write(head_file(), block * block_bytes, whole.bytes());
-  touched(written);
+  changes_.touched(written);
   if (!written) co_return written;
-  if (!has_room(block, block + 1)) {
-    Result<void> room = co_await make_room(block, block + 1);
+  if (!changes_.has_room(block, block + 1)) {
+    Result<void> room = co_await changes_.make_room(block, block + 1);
     if (!room) co_return room;
   }
-  if (!map_.all_from(region, range, head_file())) own(region, range);
+  HeadChanges::Marks marks{changes_};
+  if (!map_.all_from(region, range, head_file())) own(region, range, marks);
   co_return Result<void>{};
+}
+
+// ---- making durable ----
+
+Task<Result<void>> Resource::flush() {
+  VERIFY(home_.on_thread());
+  if (read_only_) co_return Result<void>{};
+  Result<void> flushed = co_await changes_.flush();
+  co_return flushed;
+}
+
+Task<Result<void>> Resource::settle() {
+  VERIFY(home_.on_thread());
+  while (changes_in_flight_ > 0) co_await drained_.wait();
+  Result<void> flushed = co_await flush();
+  co_return flushed;
+}
+
+Task<Result<void>> Resource::quiesce() {
+  VERIFY(home_.on_thread());
+  if (held_) co_return Error{Code::busy, "resource " + id_ + ": is quiesced already"};
+  held_ = true;
+  if (mutated(Mutation::snapshot_before_flush)) {
+    while (changes_in_flight_ > 0) co_await drained_.wait();
+    co_return Result<void>{};
+  }
+  Result<void> flushed = co_await settle();
+  if (!flushed) {
+    held_ = false;
+    released_.wake_all();
+  }
+  co_return flushed;
 }
 
 // ---- a new head, a shorter chain ----
 
 void Resource::resume(uint64_t size_bytes, std::vector<ChainLayer> layers) {
   VERIFY(home_.on_thread() && held_ && !layers.empty() && changes_in_flight_ == 0);
-  if (layers.front().id != head()) {
-    VERIFY(dirty_.empty() || mutated(Mutation::snapshot_before_flush));
-    file_intended_ = false;
-    drop_log();
-  }
+  if (layers.front().id != head()) changes_.next_head();
   if (size_bytes < size_bytes_ && !mutated(Mutation::stale_after_shrink)) {
     // What lay beyond the new end must not come back from the map when the resource grows again.
     map_.forget(static_cast<uint32_t>(size_bytes / region_bytes),

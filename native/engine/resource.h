@@ -1,13 +1,13 @@
 // resource.h: an open resource: its chain, its block map, and the rules by which reads and writes are safe.
 //
 // Lives on its home executor; nothing here is locked. Invariants (design.md, "Writing safely"):
-//   I2  a dirty block joins `dirty_` only after its bytes were written to the head's data file; flush() syncs that file before it
-//       commits what it took from `dirty_`.
-//   I3  flush() answers after both. I4: block_locks.h. I5: RegionMap::all_from(head's file).
-//   I6  after a failed sync `failure_` is set: every later write and flush answers `io` until the resource is closed and reopened.
-//   I3' what is dirty is in the head's dirty log too (store/dirty_log.h), before its write is answered.
+//   I2 I3 I6  head_changes.h. I4: block_locks.h. I5: RegionMap::all_from(head's file).
 //   I8  a block that is not the head's own is always written whole.
-// A write's head does not change under it: quiesce() waits for writes in flight.
+// Neither the head nor the size changes under a change: quiesce() waits for changes in flight. Reads, questions and sends are not waited
+// for: after each suspension the resource may be smaller, the chain another one, and a region unresolved. They look again, and a
+// range that is beyond the new end gets `out_of_range`.
+// Whoever calls keeps the resource open until its task has ended. The tasks that nobody owns are those of head_changes.h, and settle()
+// waits for them.
 #pragma once
 
 #include <memory>
@@ -20,13 +20,12 @@
 #include "base/async.h"
 #include "engine/block_device.h"
 #include "engine/block_locks.h"
+#include "engine/head_changes.h"
 #include "engine/layer_survey.h"
 #include "engine/read_epochs.h"
 #include "engine/region_map.h"
 #include "engine/status_runs.h"
-#include "store/data_store.h"
-#include "store/dirty_log.h"
-#include "store/record_store.h"
+#include "engine/store_access.h"
 
 namespace atl {
 
@@ -42,13 +41,6 @@ struct ResourceSpec {
 
 /// `invalid` when a spec breaks a rule (no layer, too large, an rw size that is no multiple of block_bytes, a layer twice).
 Result<void> judge(const ResourceSpec& spec);
-
-struct StoreAccess {
-  DataStore& data;
-  RecordStore& records;
-  /// Null: what was not flushed dies with the process (the stores of tests).
-  DirtyLogs* dirty_logs = nullptr;
-};
 
 class Resource final : public BlockDevice {
  public:
@@ -83,7 +75,7 @@ class Resource final : public BlockDevice {
   /// `not_found`: the chain has no such layer (any more).
   Task<Result<Changes>> changes_since(LayerId since, RegionSpan span, uint32_t seek_end);
 
-  /// Waits for changes in flight and makes them durable.
+  /// Waits for changes in flight and makes them durable. When nobody calls any more, the resource may be destroyed after it.
   Task<Result<void>> settle();
   /// Holds new writes back, waits for those in flight, makes all durable. After an error writes go on as before.
   Task<Result<void>> quiesce();
@@ -97,16 +89,10 @@ class Resource final : public BlockDevice {
   size_t memory_bytes() const { return map_.memory_bytes(); }
 #ifdef ATOLL_MUTATIONS
   /// For a merge that looks where it must not.
-  BlockSet dirty_blocks(RegionIndex region) const {
-    const auto found = dirty_.find(region);
-    return found == dirty_.end() ? BlockSet{} : found->second.owned;
-  }
+  BlockSet dirty_blocks(RegionIndex region) const { return changes_.dirty_blocks(region); }
 #endif
 
  private:
-  struct Dirty : Unflushed {
-    DirtyLog::Slot* slot = nullptr;  // says the same in the log, if there is one
-  };
   struct Segment {
     uint64_t offset;  // of the resource
     uint64_t length;
@@ -115,10 +101,10 @@ class Resource final : public BlockDevice {
 
   LayerId head() const { return chain_->layers().front().id; }
   DataFileId head_file() const { return data_file_of(head()); }
-  Error failed() const;
-  /// The wire judged the range, but a shrink may have come between.
+  /// The range was validated at the wire, but a shrink may have come between.
   Result<void> within(uint64_t offset, uint64_t length) const;
 
+  /// When it returns, all regions of the range are resolved and the range is inside the resource, for the rest of this turn.
   Task<Result<void>> resolve(uint64_t offset, uint64_t length);
   Task<Result<void>> resolve_region(RegionIndex region);
   /// The first region in [from, end) that anything may be stored for; `end` when there is none.
@@ -140,24 +126,8 @@ class Resource final : public BlockDevice {
   Task<Result<void>> zero_partial(uint64_t offset, uint64_t length);
   Task<Result<void>> zero_blocks(uint64_t first_block, uint64_t end_block, bool keep_space);
   Task<Result<void>> zero_region(RegionIndex region, BlockRange range, bool keep_space);
-  void own(RegionIndex region, BlockRange range);
+  void own(RegionIndex region, BlockRange range, HeadChanges::Marks& marks);
 
-  /// Once for each head, before its first change.
-  Task<Result<void>> prepare_head();
-  /// Whether the dirty log can take the regions of blocks [first, end).
-  bool has_room(uint64_t first, uint64_t end) const;
-  /// Flushes until it can. Nothing may be awaited between its answer and the marks that it made room for.
-  Task<Result<void>> make_room(uint64_t first, uint64_t end);
-  Dirty& dirty_at(RegionIndex region);
-  void touched(const Result<void>& changed);
-  void drop_log();
-
-  Task<void> flush_in_background();
-  Task<Result<void>> flush_once();
-  RecordBatch batch_of(const std::unordered_map<RegionIndex, Dirty>& dirty) const;
-
-  UnflushedRegions unflushed(RegionSpan span) const;
-  uint32_t first_unflushed(uint32_t from, uint32_t end) const;
   Task<Result<std::optional<Decided>>> survey_upper(size_t layers, RegionSpan span, uint32_t seek_end,
                                                     const VisitDecided& visit);
   Task<Result<void>> report_changed(const StatusQuestion& question, RegionSpan span, uint32_t seek_end,
@@ -176,24 +146,12 @@ class Resource final : public BlockDevice {
   std::unordered_map<RegionIndex, std::unique_ptr<Waiters>> resolving_;
   BlockLocks locks_;
 
-  std::unordered_map<RegionIndex, Dirty> dirty_;
-  std::unordered_map<RegionIndex, Dirty> committing_;  // taken out of dirty_, perhaps not in the records yet
-  std::unique_ptr<DirtyLog> log_;                      // of the head, from its first change on
-  bool unsynced_ = false;                              // bytes went to the head's file since its last sync
-  bool file_intended_ = false;                         // the record store knows that the head's file may exist
-  bool preparing_ = false;                             // prepare_head() runs
-  Waiters prepared_;
-  std::optional<std::string> failure_;  // what the sync or commit said that failed first
+  HeadChanges changes_;
 
   bool held_ = false;
   uint64_t changes_in_flight_ = 0;
   Waiters released_;  // held_ became false
   Waiters drained_;   // changes_in_flight_ became zero
-
-  uint64_t flushes_started_ = 0;
-  uint64_t flushes_ended_ = 0;
-  Waiters flushed_;
-  Result<void> last_flush_;
 };
 
 }  // namespace atl

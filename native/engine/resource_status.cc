@@ -22,37 +22,14 @@ constexpr uint64_t blocks_of(uint64_t bytes) { return (bytes + block_bytes - 1) 
 
 }  // namespace
 
-UnflushedRegions Resource::unflushed(RegionSpan span) const {
-  UnflushedRegions found;
-  // What is being committed is older than what is dirty.
-  for (const auto* older_first : {&committing_, &dirty_})
-    for (const auto& [region, blocks] : *older_first) {
-      if (number(region) < span.first || number(region) >= span.end) continue;
-      Unflushed& now = found[region];
-      now.owned -= blocks.zeroed;
-      now.zeroed -= blocks.owned;
-      now.owned |= blocks.owned;
-      now.zeroed |= blocks.zeroed;
-    }
-  return found;
-}
-
-/// The first region in [from, end) with changes that are not flushed; `end` when there is none.
-uint32_t Resource::first_unflushed(uint32_t from, uint32_t end) const {
-  for (const auto* regions : {&committing_, &dirty_})
-    for (const auto& [region, blocks] : *regions)
-      if (number(region) >= from) end = std::min(end, number(region));
-  return end;
-}
-
 /// The blocks of the span that the first `layers` layers decide; nothing when the chain was replaced meanwhile.
 Task<Result<std::optional<Decided>>> Resource::survey_upper(size_t layers, RegionSpan span, uint32_t seek_end,
                                                             const VisitDecided& visit) {
   VERIFY(home_.on_thread());
   const std::shared_ptr<const RetainedChain> chain = chain_;
   VERIFY(layers <= chain->layers().size());
-  const UnflushedRegions changes = unflushed(span);
-  seek_end = first_unflushed(span.end, seek_end);
+  const UnflushedRegions changes = changes_.unflushed(span);
+  seek_end = changes_.first_unflushed(span.end, seek_end);
   co_await stores_.records.readers().schedule();
   auto decided = survey(stores_.records, std::span(chain->layers()).first(layers), span, seek_end, changes, visit);
   co_await home_.schedule();

@@ -2,7 +2,6 @@
 #include <algorithm>
 #include <array>
 
-#include "base/mutation.h"
 #include "engine/resource.h"
 
 namespace atl {
@@ -36,23 +35,17 @@ Task<Result<void>> Resource::zero_region(RegionIndex region, BlockRange range, b
       zeroed = co_await stores_.data.write_zeroes(head_file(), at, bytes);
     else
       zeroed = co_await stores_.data.punch(head_file(), at, bytes);
-    touched(zeroed);
+    changes_.touched(zeroed);
     if (!zeroed) co_return zeroed;
   }
   if (gone.empty()) co_return Result<void>{};
-  if (!has_room(first, first + range.count())) {
-    Result<void> room = co_await make_room(first, first + range.count());
+  if (!changes_.has_room(first, first + range.count())) {
+    Result<void> room = co_await changes_.make_room(first, first + range.count());
     if (!room) co_return room;
   }
+  HeadChanges::Marks marks{changes_};
   gone.for_runs([&](BlockRange run) { map_.assign(region, run, Source::zero()); });
-  Dirty& dirty = dirty_at(region);
-  dirty.owned -= gone;
-  if (mutated(Mutation::trim_forgets_parent)) co_return Result<void>{};
-  dirty.zeroed |= gone;
-  if (dirty.slot != nullptr) {
-    dirty.slot->zeroed |= gone;
-    dirty.slot->owned -= gone;
-  }
+  marks.zero(region, gone);
   co_return Result<void>{};
 }
 
