@@ -107,7 +107,7 @@ class Checker {
       } else {
         missing_files_[file] = at_finding();
         seen_.trusted = false;  // what nobody mentions may be what is missing, under another name
-        found_.fatal(FindingKind::file_missing, file_name(file) + " is missing: its blocks read as zeros");
+        found_.fatal(FindingKind::file_missing, file_name(file) + " is missing: its blocks cannot be read");
       }
       at = end;
     }
@@ -135,7 +135,7 @@ class Checker {
     if (lost > 0) {
       short_files_[file] = {at_finding(), std::move(cut_off)};
       found_.fatal(FindingKind::file_short, file_name(file) + " is cut short: " + std::to_string(lost) +
-                                                " blocks of its records lie past its end, and read as zeros");
+                                                " blocks of its records lie past its end, and cannot be read");
     }
     report_.data_bytes_mentioned += mentioned;
     report_.data_bytes_allocated += *allocated;

@@ -170,7 +170,13 @@ Task<Result<void>> Resource::read_segment(const Segment& segment, MutableBytes i
           co_return Result<void>{};
         }
       }
-      Result<void> read = co_await stores_.data.read_content(digest, segment.offset % region_bytes, into);
+      // The last block's rest, past the end of the chunk.
+      const uint64_t at = segment.offset % region_bytes;
+      const uint64_t have =
+          std::min<uint64_t>(into.size(), segment.source.length - std::min<uint64_t>(at, segment.source.length));
+      std::memset(into.data() + have, 0, into.size() - have);
+      if (have == 0) co_return Result<void>{};
+      Result<void> read = co_await stores_.data.read_content(digest, at, into.first(have));
       // Our record says that it is there.
       if (!read && read.error().code == Code::not_found) read.error().code = Code::corrupt;
       co_return read;

@@ -31,6 +31,7 @@ void Image::read(uint64_t offset, MutableBytes into) const {
 }
 
 void Image::write(uint64_t offset, Bytes from) {
+  end_ = std::max(end_, offset + from.size());
   for_blocks(offset, from.size(), [&](uint64_t block, uint64_t inside, uint64_t at, uint64_t count) {
     std::memcpy(blocks_[block].data() + inside, from.data() + at, count);
   });

@@ -21,6 +21,8 @@ class Image {
   void write(uint64_t offset, Bytes from);
   void clear(uint64_t offset, uint64_t length);
   uint64_t allocated_bytes() const { return blocks_.size() * block_bytes; }
+  /// The file's length: holes do not shorten it.
+  uint64_t end() const { return end_; }
   template <class Visit>
   void for_allocated(Visit visit) const {
     for (const auto& [block, bytes] : blocks_) visit(block);
@@ -31,6 +33,7 @@ class Image {
  private:
   using Block = std::array<std::byte, block_bytes>;
   std::unordered_map<uint64_t, Block> blocks_;
+  uint64_t end_ = 0;
 };
 
 /// A write, or zeros where `bytes` is empty.

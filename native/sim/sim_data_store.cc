@@ -61,10 +61,9 @@ Task<Result<void>> SimDataStore::read(DataFileId file, uint64_t offset, MutableB
   if (auto error = disk_.fault(Operation::read)) co_return std::move(*error);
   counters_.bytes_read += into.size();
   const auto found = disk_.files_.find(file);
-  if (found == disk_.files_.end())
-    std::memset(into.data(), 0, into.size());
-  else
-    found->second.current().read(offset, into);
+  if (found == disk_.files_.end() || found->second.current().end() < offset + into.size())
+    co_return Error{Code::corrupt, "the simulated data file is missing, or ends before the range does"};
+  found->second.current().read(offset, into);
   co_return Result<void>{};
 }
 
@@ -216,9 +215,9 @@ Task<Result<void>> SimDataStore::read_content(const Digest& digest, uint64_t off
   if (found == disk_.content_.end()) co_return absent(name);
   counters_.bytes_read += into.size();
   const std::vector<std::byte>& chunk = found->second;
-  const uint64_t count = offset >= chunk.size() ? 0 : std::min<uint64_t>(into.size(), chunk.size() - offset);
-  std::memcpy(into.data(), chunk.data() + (count == 0 ? 0 : offset), count);
-  std::memset(into.data() + count, 0, into.size() - count);
+  if (offset > chunk.size() || into.size() > chunk.size() - offset)
+    co_return Error{Code::corrupt, "content " + name.hex() + ": ends before the range does"};
+  std::memcpy(into.data(), chunk.data() + offset, into.size());
   co_return Result<void>{};
 }
 
@@ -226,9 +225,10 @@ Task<Result<uint64_t>> SimDataStore::reread_content(const Digest& digest, Mutabl
   const Digest name = digest;
   Result<uint64_t> bytes = co_await content_bytes(name);
   if (!bytes) co_return bytes;
-  Result<void> read = co_await read_content(name, 0, into);
+  const uint64_t have = std::min<uint64_t>(*bytes, into.size());
+  Result<void> read = co_await read_content(name, 0, into.first(have));
   if (!read) co_return std::move(read.error());
-  co_return std::min<uint64_t>(*bytes, into.size());
+  co_return have;
 }
 
 Task<Result<void>> SimDataStore::drop_content(const Digest& digest) {

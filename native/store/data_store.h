@@ -33,10 +33,11 @@ class DataStore {
 
   // ---- data files: sparse, created by the first write, up to max_resource_bytes long (split below a file system's limit) ----
 
-  /// Fills `into` exactly. Holes, and all that was never written, are zeros; so is a file that is not there.
+  /// Fills `into` exactly. Holes are zeros. `corrupt` where the file is not there or ends before the range does: only what was written is
+  /// ever asked for, and zeros in place of it would be taken for it.
   virtual Task<Result<void>> read(DataFileId file, uint64_t offset, MutableBytes into) = 0;
   /// Where read() would find the range, when that is one file, open already, that is read through the page cache. The file may
-  /// end before the range does: what is missing are zeros.
+  /// end before the range does: then read() tells.
   virtual std::optional<FileRange> locate(DataFileId file, uint64_t offset, uint64_t length) {
     (void)file, (void)offset, (void)length;
     return std::nullopt;
@@ -78,7 +79,7 @@ class DataStore {
   virtual Task<Result<void>> put_content(const Digest& digest, Bytes bytes) = 0;
   /// Likewise, in place of what is there and damaged: readers find the one or the other.
   virtual Task<Result<void>> replace_content(const Digest& digest, Bytes bytes) = 0;
-  /// Fills `into` from `offset` of the chunk; what lies past its end is zeros. `not_found` when there is no such chunk.
+  /// Fills `into` from `offset` of the chunk. `not_found` when there is no such chunk, `corrupt` when it ends before the range does.
   virtual Task<Result<void>> read_content(const Digest& digest, uint64_t offset, MutableBytes into) = 0;
   /// As locate(), of a chunk; the range ends before the chunk does.
   virtual std::optional<FileRange> locate_content(const Digest& digest, uint64_t offset) {

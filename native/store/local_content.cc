@@ -217,6 +217,9 @@ Task<Result<void>> LocalDataStore::read_content(const Digest& digest, uint64_t o
   const FileRef open = std::move(*file);
   counts_.bytes_read.fetch_add(into.size(), std::memory_order_relaxed);
   const int error = co_await read_fully(open->fd(), offset, into, 1);
+  if (error == ENODATA)
+    co_return Error{Code::corrupt,
+                    "content " + name.hex() + ": ends before byte " + std::to_string(offset + into.size())};
   if (error != 0) co_return chunk_error(error, name, "read");
   co_return Result<void>{};
 }

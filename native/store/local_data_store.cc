@@ -33,6 +33,13 @@ Error io_error(int error, const SegmentName& segment, const char* call) {
                            name_of(segment.file) + " (" + LocalPaths::segment_within_root(segment) + "): " + call);
 }
 
+/// A record or an open resource's map says that there is more.
+Error cut_short(const SegmentName& segment, uint64_t wanted_end) {
+  return Error{Code::corrupt, name_of(segment.file) + " (" + LocalPaths::segment_within_root(segment) +
+                                  "): is missing, or ends before byte " + std::to_string(wanted_end) +
+                                  ", which was written"};
+}
+
 }  // namespace
 
 LocalDataStore::LocalDataStore(const std::string& directory, const LocalDataStoreOptions& options,
@@ -168,12 +175,10 @@ Task<Result<void>> LocalDataStore::read(DataFileId file, uint64_t offset, Mutabl
     Result<FileRef> opened = co_await segment(piece.name, IfAbsent::leave);
     if (!opened) co_return std::move(opened.error());
     const FileRef at = std::move(*opened);
-    if (at) {
-      const int error = co_await read_fully(at->fd(), piece.offset, into.first(piece.length), alignment_);
-      if (error != 0) co_return io_error(error, piece.name, "read");
-    } else {
-      std::memset(into.data(), 0, piece.length);
-    }
+    int error = ENODATA;
+    if (at) error = co_await read_fully(at->fd(), piece.offset, into.first(piece.length), alignment_);
+    if (error == ENODATA) co_return cut_short(piece.name, piece.offset + piece.length);
+    if (error != 0) co_return io_error(error, piece.name, "read");
     into = into.subspan(piece.length);
     offset += piece.length;
   }

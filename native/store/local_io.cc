@@ -55,9 +55,9 @@ Task<int> read_bounced(int fd, uint64_t offset, MutableBytes into, uint32_t alig
     uint64_t done = 0;
     const int error = co_await read_to_end(fd, begin, piece, alignment, done);
     if (error != 0) co_return error;
-    std::memset(piece.data() + done, 0, piece.size() - done);
     const uint64_t skip = offset - begin;
     const uint64_t count = std::min<uint64_t>(piece.size() - skip, into.size());
+    if (done < skip + count) co_return ENODATA;
     std::memcpy(into.data(), piece.data() + skip, count);
     into = into.subspan(count);
     offset += count;
@@ -86,8 +86,7 @@ Task<int> read_fully(int fd, uint64_t offset, MutableBytes into, uint32_t alignm
   }
   uint64_t done = 0;
   const int error = co_await read_to_end(fd, offset, into, alignment, done);
-  if (error == 0) std::memset(into.data() + done, 0, into.size() - done);
-  co_return error;
+  co_return error == 0 && done < into.size() ? ENODATA : error;
 }
 
 Task<int> write_fully(int fd, uint64_t offset, Bytes from, uint32_t alignment) {

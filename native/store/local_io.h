@@ -1,8 +1,7 @@
 // local_io.h: whole transfers at offsets of a file, on the calling loop.
 //
-// Short transfers are continued, interrupted ones repeated, and what lies past a file's end reads as zeros. With direct I/O
-// (alignment > 1) the kernel takes aligned offsets, lengths and memory only: whatever is not goes through a bounce buffer of bounded
-// size. All answer 0 or an errno.
+// Short transfers are continued, interrupted ones repeated. With direct I/O (alignment > 1) the kernel takes aligned offsets, lengths and
+// memory only: whatever is not goes through a bounce buffer of bounded size. All answer 0 or an errno.
 #pragma once
 
 #include "base/task.h"
@@ -13,6 +12,7 @@ namespace atl {
 /// What direct I/O wants everywhere: the page size, which is no less than any device's sector.
 constexpr uint32_t direct_alignment = 4096;
 
+/// ENODATA: the file ends before the range does.
 Task<int> read_fully(int fd, uint64_t offset, MutableBytes into, uint32_t alignment);
 /// Offset and length are multiples of the alignment.
 Task<int> write_fully(int fd, uint64_t offset, Bytes from, uint32_t alignment);

@@ -19,6 +19,11 @@ Result<void> write(StoreBed& bed, DataFileId file, uint64_t offset, const std::s
   return call(bed, bed.store().write(file, offset, bytes_of(bytes)));
 }
 
+Result<void> read(StoreBed& bed, DataFileId file, uint64_t offset, size_t length) {
+  std::string into(length, '?');
+  return call(bed, bed.store().read(file, offset, bytes_of(into)));
+}
+
 std::set<uint64_t> files_of(StoreBed& bed) {
   std::set<uint64_t> files;
   REQUIRE_OK(call(bed, bed.store().list_files([&](DataFileId file) { REQUIRE(files.insert(number(file)).second); })));
@@ -34,10 +39,10 @@ std::set<Digest> content_of(StoreBed& bed) {
 
 }  // namespace
 
-TEST_CASE("data store: a file that was never written reads as zeros and is nowhere") {
+TEST_CASE("data store: a file that was never written cannot be read and is nowhere") {
   for_each_store({}, [](StoreBed& bed) {
-    CHECK(read_back(bed, file_7, 0, 10'000) == zeros(10'000));
-    CHECK(read_back(bed, file_7, max_resource_bytes - 4096, 4096) == zeros_4k);
+    CHECK_CODE(Code::corrupt, read(bed, file_7, 0, 10'000));
+    CHECK_CODE(Code::corrupt, read(bed, file_7, max_resource_bytes - 4096, 4096));
     CHECK(*call(bed, bed.store().allocated_bytes(file_7)) == 0);
     CHECK(files_of(bed).empty());
     REQUIRE_OK(call(bed, bed.store().sync(file_7)));
@@ -48,13 +53,16 @@ TEST_CASE("data store: a file that was never written reads as zeros and is nowhe
   });
 }
 
-TEST_CASE("data store: holes between writes and past the end are zeros") {
+TEST_CASE("data store: holes between writes are zeros, and what lies past the end is corrupt, never zeros") {
   for_each_store({}, [](StoreBed& bed) {
     const std::string written = pattern(1, 8192);
     REQUIRE_OK(write(bed, file_7, 40'960, written));
     CHECK(read_back(bed, file_7, 0, 4096) == zeros_4k);
-    CHECK(read_back(bed, file_7, 36'864, 16'384) == zeros_4k + written + zeros_4k);
-    CHECK(read_back(bed, file_7, 40'960 + 8192 - 10, 30) == written.substr(8182) + zeros(20));
+    CHECK(read_back(bed, file_7, 36'864, 12'288) == zeros_4k + written);
+    CHECK(read_back(bed, file_7, 40'960 + 8192 - 10, 10) == written.substr(8182));
+    for (const auto& [offset, length] : std::vector<std::pair<uint64_t, size_t>>{
+             {40'960 + 8192 - 10, 11}, {36'864, 16'384}, {49'152, 1}, {49'152, 4096}, {2 << 20, 4096}})
+      CHECK_CODE(Code::corrupt, read(bed, file_7, offset, length));
   });
 }
 
@@ -64,14 +72,15 @@ TEST_CASE("data store: a write across segments is one write to its caller") {
     const uint64_t offset = (1 << 20) - 4096;
     REQUIRE_OK(write(bed, file_7, offset, written));
     CHECK(read_back(bed, file_7, offset, written.size()) == written);
-    CHECK(read_back(bed, file_7, offset - 4096, written.size() + 8192) == zeros_4k + written + zeros_4k);
+    CHECK(read_back(bed, file_7, offset - 4096, written.size() + 4096) == zeros_4k + written);
+    CHECK_CODE(Code::corrupt, read(bed, file_7, offset, written.size() + 4096));
     CHECK(files_of(bed) == std::set<uint64_t>{7});
     REQUIRE_OK(call(bed, bed.store().sync(file_7)));
     REQUIRE_OK(call(bed, bed.store().punch(file_7, offset + 4096, 2 << 20)));
     CHECK(read_back(bed, file_7, offset, written.size()) ==
           written.substr(0, 4096) + zeros(2 << 20) + written.substr((2 << 20) + 4096));
     REQUIRE_OK(call(bed, bed.store().remove(file_7)));
-    CHECK(read_back(bed, file_7, offset, written.size()) == zeros(written.size()));
+    CHECK_CODE(Code::corrupt, read(bed, file_7, offset, written.size()));
     CHECK(files_of(bed).empty());
   });
 }
@@ -108,7 +117,7 @@ TEST_CASE("data store: what was written is there after a restart") {
     CHECK(files_of(bed) == std::set<uint64_t>{7});
     REQUIRE_OK(call(bed, bed.store().remove(file_7)));
     bed.restart();
-    CHECK(read_back(bed, file_7, 0, written.size()) == zeros(written.size()));
+    CHECK_CODE(Code::corrupt, read(bed, file_7, 0, written.size()));
     CHECK(files_of(bed).empty());
   });
 }
@@ -121,7 +130,7 @@ TEST_CASE("data store: files are apart from each other, and listed") {
     for (const uint64_t id : ids) CHECK(read_back(bed, DataFileId{id}, 0, 4096) == pattern(id, 4096));
     CHECK(files_of(bed) == std::set<uint64_t>{ids.begin(), ids.end()});
     REQUIRE_OK(call(bed, bed.store().remove(DataFileId{1})));
-    CHECK(read_back(bed, DataFileId{1}, 0, 4096) == zeros_4k);
+    CHECK_CODE(Code::corrupt, read(bed, DataFileId{1}, 0, 4096));
     CHECK(read_back(bed, DataFileId{257}, 0, 4096) == pattern(257, 4096));
   });
 }
@@ -145,7 +154,8 @@ TEST_CASE("data store: random changes of a file match a plain array of bytes") {
   CAPTURE(seed);
   for_each_store({.max_open_files = 3}, [seed](StoreBed& bed) {  // fewer than the file has segments
     sim::Random random{seed};
-    std::string model(6 << 20, '\0');
+    std::string model = pattern(seed, 6 << 20);
+    REQUIRE_OK(write(bed, file_7, 0, model));  // to the end of each segment: past it nothing can be read
     const uint64_t unit = bed.store().write_alignment();
     AlignedBuffer memory{(1 << 20) + 8192};
     for (int step = 0; step < 400; step++) {
@@ -183,7 +193,7 @@ TEST_CASE("data store: random changes of a file match a plain array of bytes") {
   });
 }
 
-TEST_CASE("content: a chunk reads back, with zeros past its end, until it is dropped") {
+TEST_CASE("content: a chunk reads back to its end and no further, until it is dropped") {
   for_each_store({}, [](StoreBed& bed) {
     std::string chunk = pattern(8, 100'001);
     chunk.replace(20'000, 50'000, zeros(50'000));  // a hole inside
@@ -192,8 +202,10 @@ TEST_CASE("content: a chunk reads back, with zeros past its end, until it is dro
     REQUIRE_OK(call(bed, bed.store().put_content(digest, bytes_of(chunk))));
     CHECK(*call(bed, bed.store().content_bytes(digest)) == chunk.size());
     CHECK(read_content_back(bed, digest, 0, chunk.size()) == chunk);
-    CHECK(read_content_back(bed, digest, 98'304, 8192) == chunk.substr(98'304) + zeros(8192 - (100'001 - 98'304)));
-    CHECK(read_content_back(bed, digest, 200'000, 4096) == zeros_4k);
+    CHECK(read_content_back(bed, digest, 98'304, 100'001 - 98'304) == chunk.substr(98'304));
+    std::string past(8192, '?');
+    CHECK_CODE(Code::corrupt, call(bed, bed.store().read_content(digest, 98'304, bytes_of(past))));
+    CHECK_CODE(Code::corrupt, call(bed, bed.store().read_content(digest, 200'000, bytes_of(past))));
     CHECK(content_of(bed) == std::set<Digest>{digest});
     CHECK(files_of(bed).empty());
     bed.restart();

@@ -46,7 +46,9 @@ struct Worker {
     sim::Random random{seed + which};
     const DataFileId shared{1};
     const uint64_t base = which * bytes;
-    std::string model(bytes, '\0');
+    std::string model = pattern(seed + which, bytes);
+    Result<void> begun = co_await store->write(shared, base, bytes_of(model));
+    if (!begun) co_return begun;
     AlignedBuffer memory{16 << 10};
     for (int step = 0; step < 300; step++) {
       const uint64_t unit = store->write_alignment();
