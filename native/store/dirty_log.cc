@@ -41,13 +41,21 @@ Result<std::string> boot_id() {
   return id;
 }
 
-/// Never used twice while the kernel runs (Linux 6.8 on). 0: the kernel does not say.
-Result<uint64_t> mount_id(const std::string& directory) {
+/// A copy of the directory, or a snapshot of its file system beside it, has another inode or device: its logs and its data may be of two
+/// moments, and a log that names blocks that its data does not have yet would show zeros there.
+struct Place {
+  uint64_t mount = 0;  // never used twice while the kernel runs (Linux 6.8 on). 0: the kernel does not say
+  std::string directory;
+};
+Result<Place> place_of(const std::string& directory) {
   constexpr unsigned mount_id_unique = 0x4000;  // STATX_MNT_ID_UNIQUE, which older headers lack
   struct statx found {};
-  if (::statx(AT_FDCWD, directory.c_str(), 0, mount_id_unique, &found) != 0)
+  if (::statx(AT_FDCWD, directory.c_str(), 0, mount_id_unique | STATX_INO, &found) != 0)
     return Error::from_errno(errno, "looking at " + directory);
-  return (found.stx_mask & mount_id_unique) != 0 ? found.stx_mnt_id : 0;
+  char text[32];
+  std::snprintf(text, sizeof text, ":%llx.%x", static_cast<unsigned long long>(found.stx_ino),
+                found.stx_dev_major << 20 | (found.stx_dev_minor & 0xfffff));
+  return Place{(found.stx_mask & mount_id_unique) != 0 ? uint64_t{found.stx_mnt_id} : 0, text};
 }
 
 Result<void> write_all(int fd, const std::byte* data, size_t size, const std::string& path) {
@@ -94,9 +102,9 @@ Result<std::unique_ptr<DirtyLogs>> DirtyLogs::open(const std::string& store_dire
   if (Result<void> made = make_directory(directory); !made) return made.error();
   Result<std::string> boot = boot_id();
   if (!boot) return boot.error();
-  Result<uint64_t> mount = mount_id(directory);
-  if (!mount) return mount.error();
-  return std::unique_ptr<DirtyLogs>(new DirtyLogs(directory, {std::move(*boot), *mount}, pool));
+  Result<Place> place = place_of(directory);
+  if (!place) return place.error();
+  return std::unique_ptr<DirtyLogs>(new DirtyLogs(directory, {*boot + place->directory, place->mount}, pool));
 }
 
 Task<Result<std::unique_ptr<DirtyLog>>> DirtyLogs::create(LayerId layer) {

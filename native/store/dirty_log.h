@@ -63,7 +63,7 @@ class DirtyLog {
 
 /// Under which kernel and mount a log was written, and means something.
 struct DirtyLogOrigin {
-  std::string boot;    // the kernel's boot id
+  std::string boot;    // the kernel's boot id, and which directory it is: a copy of one is another
   uint64_t mount = 0;  // STATX_MNT_ID_UNIQUE; 0: the kernel does not say
 };
 

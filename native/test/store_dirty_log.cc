@@ -142,6 +142,21 @@ TEST_CASE("dirty log: one of another boot or mount, and one that is half made, a
   }
 }
 
+TEST_CASE("dirty log: one in a copy of its directory is worth nothing there, and goes") {
+  LogBed bed;
+  left_behind(bed);
+  const std::string copy = bed.directory.path() + "/copy";
+  fs::create_directory(copy);
+  fs::copy(bed.directory.path() + "/dirty", copy + "/dirty", fs::copy_options::recursive);
+  const std::unique_ptr<DirtyLogs> logs = std::move(*DirtyLogs::open(copy, *bed.pool));
+  const Result<std::vector<DirtyLogs::Left>> left = run_and_wait(bed.thread->loop(), logs->left());
+  REQUIRE_OK(left);
+  CHECK(left->empty());
+  CHECK(logs->discarded() == 1);
+  CHECK(fs::is_empty(copy + "/dirty"));
+  CHECK(bed.left().size() == 1);
+}
+
 TEST_CASE("dirty log: as many slots as it says, each free again when it was freed") {
   LogBed bed;
   std::unique_ptr<DirtyLog> log = bed.create(1);
