@@ -17,6 +17,7 @@ Result<std::unique_ptr<Host>> Host::start(const HostOptions& options) {
   host->direct_ = options.direct;
   LocalStoreOptions store_options;
   store_options.direct = options.direct;
+  store_options.records_reach = options.records_reach;
   store_options.read_only = options.purpose == Purpose::examine;
   Result<LocalStore> store = open_local_store(options.store_dir, store_options);
   if (!store) return store.error();
@@ -98,10 +99,20 @@ void Host::start_nbd(ExportResolver& resolver, const NbdLimits& limits) {
   nbd_ = std::make_unique<NbdServer>(std::move(loops), resolver, limits);
 }
 
-Task<Result<void>> Host::shutdown() {
+Task<Result<uint64_t>> Host::records_reach() {
+  Executor& home = Executor::here();
+  co_await workers_->schedule();
+  Result<uint64_t> reach = store_.kv->settle();
+  co_await home.schedule();
+  co_return reach;
+}
+
+Task<Result<uint64_t>> Host::shutdown() {
   if (nbd_) co_await nbd_->shutdown();
   Result<void> closed = co_await engine_->shutdown();
-  co_return closed;
+  if (!closed) co_return std::move(closed.error());
+  Result<uint64_t> reach = co_await records_reach();
+  co_return reach ? *reach : uint64_t{0};
 }
 
 Host::~Host() {

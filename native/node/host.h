@@ -21,6 +21,7 @@ struct HostOptions {
   std::string store_dir;
   Purpose purpose = Purpose::serve;
   bool direct = false;
+  uint64_t records_reach = 0;  // what records_reach() answered once
   IoKind io = IoKind::automatic;
   uint32_t reactors = 0;  // 0: one for each core, at most 8
   uint64_t busy_poll_ns = BusyPoll::usual_window_ns;
@@ -52,8 +53,12 @@ class Host {
   /// Null before start_nbd.
   NbdServer* nbd() { return nbd_.get(); }
 
-  /// On loop 0: connections drained, resources flushed and closed. The destructor then stops the threads.
-  Task<Result<void>> shutdown();
+  /// How far the records reach, durably (Kv::settle).
+  Task<Result<uint64_t>> records_reach();
+
+  /// On loop 0: connections drained, resources flushed and closed. Answers how far the records reach now; 0: not known. The destructor
+  /// then stops the threads.
+  Task<Result<uint64_t>> shutdown();
 
  private:
   Host() = default;

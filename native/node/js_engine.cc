@@ -98,6 +98,8 @@ Napi::Function JsEngine::define(Napi::Env env) {
                                             InstanceMethod<&JsEngine::chunk_places>("chunkPlaces"),
                                             InstanceMethod<&JsEngine::mark_bad>("markBad"),
                                             InstanceMethod<&JsEngine::record_blocks>("recordBlocks"),
+                                            InstanceMethod<&JsEngine::records_reach>("recordsReach"),
+                                            InstanceMethod<&JsEngine::presence>("presence"),
                                             InstanceMethod<&JsEngine::reclaimed>("reclaimed"),
                                             InstanceMethod<&JsEngine::nbd_callbacks>("nbdCallbacks"),
                                             InstanceMethod<&JsEngine::nbd_tls>("nbdTls"),
@@ -120,6 +122,7 @@ Napi::Value JsEngine::open_engine(const Napi::CallbackInfo& info) {
   options.io = io == "uring" ? IoKind::uring : io == "threads" ? IoKind::threads : IoKind::automatic;
   const std::string purpose = text(given.Get("purpose"), "purpose");
   options.purpose = purpose == "examine" ? Purpose::examine : purpose == "repair" ? Purpose::repair : Purpose::serve;
+  options.records_reach = whole_number(given.Get("recordsReach"), "recordsReach");
   options.reactors =
       static_cast<uint32_t>(std::min<uint64_t>(whole_number(given.Get("reactors"), "reactors"), UINT32_MAX));
   options.busy_poll_ns = whole_number(given.Get("busyPollMicroseconds"), "busyPollMicroseconds") * 1000;
@@ -568,19 +571,19 @@ Napi::Value JsEngine::shutdown(Info info) {
   const Napi::Promise::Deferred deferred = Napi::Promise::Deferred::New(info.Env());
   queue->begin(info.Env());
   struct Shutdown {
-    static Task<void> run(Host* host, std::function<void(Result<void>)> done) {
-      Result<void> result = co_await host->shutdown();
+    static Task<void> run(Host* host, std::function<void(Result<uint64_t>)> done) {
+      Result<uint64_t> result = co_await host->shutdown();
       done(std::move(result));
     }
   };
   Host* host = going.get();
-  auto done = [queue, deferred, going](Result<void> result) mutable {
+  auto done = [queue, deferred, going](Result<uint64_t> result) mutable {
     // We are on one of the threads that must be joined: the last step is another thread's.
     std::thread([queue, deferred, going = std::move(going), result = std::move(result)]() mutable {
       going.reset();
       queue->post_run([queue, deferred, result = std::move(result)](Napi::Env env) {
         if (result)
-          deferred.Resolve(env.Undefined());
+          deferred.Resolve(number_value(env, *result));
         else
           deferred.Reject(to_js_error(env, result.error()).Value());
         queue->end(env);

@@ -63,6 +63,8 @@ class JsEngine : public Napi::ObjectWrap<JsEngine> {
   Napi::Value chunk_places(Info info);
   Napi::Value mark_bad(Info info);
   Napi::Value record_blocks(Info info);
+  Napi::Value records_reach(Info info);
+  Napi::Value presence(Info info);
   Napi::Value reclaimed(Info info);
   Napi::Value nbd_callbacks(Info info);
   Napi::Value nbd_tls(Info info);

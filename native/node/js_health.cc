@@ -1,5 +1,6 @@
 // js_health.cc: check, repair and scrub, as JavaScript sees them.
 #include "engine/check.h"
+#include "engine/presence.h"
 #include "engine/repair.h"
 #include "node/js_engine.h"
 #include "node/js_values.h"
@@ -152,6 +153,25 @@ Napi::Value JsEngine::record_blocks(Info info) {
   return promise_of<BlockSet>(info.Env(), *queue_, engine.registrar(),
                               record_blocks_of(engine.stores(), layer, RegionIndex{static_cast<uint32_t>(region)}),
                               [](Napi::Env env, const BlockSet& blocks) -> Napi::Value { return ranges(env, blocks); });
+}
+
+Napi::Value JsEngine::records_reach(Info info) {
+  Host& running = host(info.Env());
+  return promise_of<uint64_t>(info.Env(), *queue_, running.engine().registrar(), running.records_reach(),
+                              [](Napi::Env env, uint64_t reach) -> Napi::Value { return number_value(env, reach); });
+}
+
+Napi::Value JsEngine::presence(Info info) {
+  Engine& engine = host(info.Env()).engine();
+  return promise_of<Presence>(info.Env(), *queue_, engine.registrar(), presence_of(engine.stores()),
+                              [](Napi::Env env, const Presence& presence) -> Napi::Value {
+                                Napi::Object object = Napi::Object::New(env);
+                                object.Set("files", number_value(env, presence.files));
+                                object.Set("filesThere", number_value(env, presence.files_there));
+                                object.Set("chunks", number_value(env, presence.chunks));
+                                object.Set("chunksThere", number_value(env, presence.chunks_there));
+                                return object;
+                              });
 }
 
 }  // namespace atl::node

@@ -92,4 +92,10 @@ Result<void> SimKv::write(const std::vector<KvMutation>& mutations, bool durable
   return alive();
 }
 
+Result<uint64_t> SimKv::settle() {
+  Result<void> settled = write({}, true);
+  if (!settled) return std::move(settled.error());
+  return disk_.operations();
+}
+
 }  // namespace atl::sim

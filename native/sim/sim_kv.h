@@ -19,6 +19,7 @@ class SimKv final : public Kv {
   std::unique_ptr<KvSnapshot> snapshot() override;
   /// Fails as the disk says; then nothing was written.
   Result<void> write(const std::vector<KvMutation>& mutations, bool durable) override;
+  Result<uint64_t> settle() override;
 
  private:
   friend class SimSnapshot;

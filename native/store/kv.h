@@ -43,6 +43,9 @@ class Kv {
   virtual std::unique_ptr<KvSnapshot> snapshot() = 0;
   /// All or nothing. durable: on the device when it answers. After a failed write the state is as before it; no_space may be tried again.
   virtual Result<void> write(const std::vector<KvMutation>& mutations, bool durable) = 0;
+  /// Makes every earlier write durable, and answers how far the writes reach: a number that grows with each change, and that no crash takes
+  /// back once it was answered. Opened for reading only: how far they reach.
+  virtual Result<uint64_t> settle() = 0;
 };
 
 }  // namespace atl

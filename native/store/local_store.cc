@@ -13,6 +13,7 @@ Result<LocalStore> open_local_store(const std::string& directory, const LocalSto
   // The records first: their lock keeps a second process away from the data.
   RocksKvOptions kv_options;
   kv_options.read_only = options.read_only;
+  kv_options.reach_min = options.records_reach;
   Result<std::unique_ptr<RocksKv>> records = RocksKv::open(directory + "/records", kv_options);
   if (!records) return std::move(records.error());
 

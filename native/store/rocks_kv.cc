@@ -110,7 +110,15 @@ Result<std::unique_ptr<RocksKv>> RocksKv::open(const std::string& directory, con
   const rocksdb::Options from = rocks_options(options);
   const rocksdb::Status status =
       options.read_only ? rocksdb::DB::OpenForReadOnly(from, directory, &db) : rocksdb::DB::Open(from, directory, &db);
-  if (status.ok()) return std::unique_ptr<RocksKv>{new RocksKv{std::unique_ptr<rocksdb::DB>{db}, options.read_only}};
+  if (status.ok()) {
+    std::unique_ptr<RocksKv> kv{new RocksKv{std::unique_ptr<rocksdb::DB>{db}, options.read_only}};
+    // RocksDB takes a log that is cut short, or was never listed, for the usual end of a power cut.
+    const uint64_t reach = db->GetLatestSequenceNumber();
+    if (reach >= options.reach_min) return kv;
+    return Error{Code::corrupt, "records: " + directory + " ends at change " + std::to_string(reach) +
+                                    ", and changes up to " + std::to_string(options.reach_min) +
+                                    " were durable: its log is missing or cut short"};
+  }
   // RocksDB has no code of its own for it; both messages (this process, another one) name its lock file.
   if (status.IsIOError() && status.ToString().find(directory + "/LOCK") != std::string::npos &&
       status.ToString().find("lock") != std::string::npos)
@@ -161,7 +169,7 @@ Result<void> RocksKv::recover_space() {
   return {};
 }
 
-Result<void> RocksKv::write(const std::vector<KvMutation>& mutations, bool durable) {
+Result<void> RocksKv::may_write() {
   if (read_only_) return Error{Code::read_only, "records: opened for reading only"};
   if (failed_) {
     const std::scoped_lock lock{failing_};
@@ -169,8 +177,23 @@ Result<void> RocksKv::write(const std::vector<KvMutation>& mutations, bool durab
                  "records: nothing is written until they are opened again (a restart), since a write failed (" +
                      first_failure_ + ")"};
   }
-  if (out_of_space_)
-    if (Result<void> recovered = recover_space(); !recovered) return recovered;
+  return out_of_space_ ? recover_space() : Result<void>{};
+}
+
+Error RocksKv::write_failure(const rocksdb::Status& status) {
+  Error failure = error_of(status, "write");
+  if (status.IsNoSpace()) {
+    out_of_space_ = true;
+  } else {
+    const std::scoped_lock lock{failing_};
+    if (!failed_) first_failure_ = failure.message;
+    failed_ = true;
+  }
+  return failure;
+}
+
+Result<void> RocksKv::write(const std::vector<KvMutation>& mutations, bool durable) {
+  if (Result<void> may = may_write(); !may) return may;
 
   rocksdb::WriteBatch batch;
   for (const KvMutation& mutation : mutations) {
@@ -182,15 +205,16 @@ Result<void> RocksKv::write(const std::vector<KvMutation>& mutations, bool durab
   options.sync = durable;
   const rocksdb::Status status = db_->Write(options, &batch);
   if (status.ok()) return {};
-  Error failure = error_of(status, "write");
-  if (status.IsNoSpace()) {
-    out_of_space_ = true;
-  } else {
-    const std::scoped_lock lock{failing_};
-    if (!failed_) first_failure_ = failure.message;
-    failed_ = true;
-  }
-  return failure;
+  return write_failure(status);
+}
+
+Result<uint64_t> RocksKv::settle() {
+  if (read_only_) return db_->GetLatestSequenceNumber();
+  if (Result<void> may = may_write(); !may) return std::move(may.error());
+  const uint64_t reach = db_->GetLatestSequenceNumber();
+  const rocksdb::Status status = db_->SyncWAL();
+  if (!status.ok()) return write_failure(status);
+  return reach;
 }
 
 }  // namespace atl

@@ -33,6 +33,8 @@ struct RocksKvOptions {
   uint64_t write_buffer_bytes = 64u << 20;  // of all memtables together
   uint64_t cache_bytes = 64u << 20;         // blocks, indexes and filters of tables
   int max_open_files = 512;
+  /// What settle() answered once: a map that ends before it is `corrupt`, for its log was lost or cut short.
+  uint64_t reach_min = 0;
 };
 
 class RocksKv final : public Kv {
@@ -48,10 +50,13 @@ class RocksKv final : public Kv {
                     const std::function<bool(std::string_view key, std::string_view value)>& visit) override;
   std::unique_ptr<KvSnapshot> snapshot() override;
   Result<void> write(const std::vector<KvMutation>& mutations, bool durable) override;
+  Result<uint64_t> settle() override;
 
  private:
   explicit RocksKv(std::unique_ptr<rocksdb::DB> db, bool read_only);
   Result<void> recover_space();
+  Result<void> may_write();
+  Error write_failure(const rocksdb::Status& status);
 
   std::unique_ptr<rocksdb::DB> db_;
   const bool read_only_;

@@ -257,6 +257,48 @@ TEST_CASE("records: a log that a power cut left torn keeps all up to the tear") 
   CHECK(get(**kv, "c9") == std::nullopt);
 }
 
+TEST_CASE("kv: settle makes what was written durable, and its number only grows") {
+  for_each_kv([](KvBed& bed) {
+    uint64_t last = 0;
+    for (int i = 0; i < 3; i++) {
+      REQUIRE_OK(bed.kv().write({{"k" + std::to_string(i), "v"}}, false));
+      const Result<uint64_t> reach = bed.kv().settle();
+      REQUIRE_OK(reach);
+      CHECK(*reach > last);
+      last = *reach;
+      bed.restart();
+    }
+  });
+}
+
+TEST_CASE("records: a log that is missing or cut short is corrupt, for those who know how far it reached") {
+  for (const bool missing : {true, false})
+    for (const bool read_only : {true, false}) {
+      CAPTURE(missing);
+      CAPTURE(read_only);
+      const TemporaryDirectory directory;
+      RocksKvOptions options;
+      {
+        auto kv = RocksKv::open(directory.path());
+        REQUIRE_OK(kv);
+        for (int i = 0; i < 10; i++) REQUIRE_OK((*kv)->write({{"key " + std::to_string(i), "value"}}, i % 2 == 0));
+        options.reach_min = *(*kv)->settle();
+      }
+      REQUIRE_OK(RocksKv::open(directory.path(), {.read_only = true, .reach_min = options.reach_min}));
+      for (const auto& entry : std::filesystem::directory_iterator(directory.path())) {
+        if (entry.path().extension() != ".log") continue;
+        if (missing)
+          std::filesystem::remove(entry.path());
+        else
+          std::filesystem::resize_file(entry.path(), std::filesystem::file_size(entry.path()) / 2);
+      }
+      options.read_only = read_only;
+      const auto opened = RocksKv::open(directory.path(), options);
+      CHECK_CODE(Code::corrupt, opened);
+      CHECK(opened.error().message.find("its log is missing or cut short") != std::string::npos);
+    }
+}
+
 TEST_CASE("records: opened for reading only they take no writes and show what is there") {
   const TemporaryDirectory directory;
   RocksKvOptions read_only;

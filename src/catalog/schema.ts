@@ -43,6 +43,12 @@ export interface LayerRow {
   created_at: number
 }
 
+/** One row, from the first start on: which store the catalog belongs to (src/core/store_identity.ts). */
+export interface StoreIdentityRow {
+  id: string
+  generation: number
+}
+
 export interface SequenceRow {
   name: string
   next: number
@@ -237,6 +243,7 @@ export interface Schema {
   resources: ResourceRow
   layers: LayerRow
   sequences: SequenceRow
+  store_identity: StoreIdentityRow
   projects: ProjectRow
   users: UserRow
   roles: RoleRow

@@ -2,7 +2,7 @@
 
 import { type CheckReport, examine } from '../core/check.js'
 import { DataDirectory } from '../core/data_directory.js'
-import { repair } from '../core/repair.js'
+import { refusalOf, repair } from '../core/repair.js'
 import { sizeInWords } from '../lib/units.js'
 import { findingInWords } from './findings.js'
 import { print, printable, printJson } from './printing.js'
@@ -18,6 +18,8 @@ export interface CheckResult extends CheckReport {
   data: string
   /** What `--repair` did. */
   repaired: string[]
+  /** Why `--repair` did nothing. */
+  refused?: string
 }
 
 /** Answers the exit status: 0 clean (or all is repaired), 1 findings are left. What hinders the check is thrown. */
@@ -36,16 +38,19 @@ export async function checkStore({
   const { directory, unlock, formatProblem } = DataDirectory.openToExamine(data)
   try {
     const first = await examine(directory, { content, formatProblem })
+    const refused = putRight ? refusalOf(first) : undefined
     const repaired = putRight ? await repair(directory, first) : []
     const { report } = repaired.length > 0 ? await examine(directory, { content }) : first
-    return { data: directory.path, ...report, repaired }
+    return { data: directory.path, ...report, repaired, ...(refused !== undefined && { refused }) }
   } finally {
     unlock()
   }
 }
 
-function inWords({ data, layers, findings, notes, surplus, space, repaired }: CheckResult, putRight: boolean): string {
+function inWords(result: CheckResult, putRight: boolean): string {
+  const { data, layers, findings, notes, surplus, space, repaired, refused } = result
   const lines = repaired.map((words) => `repaired: ${printable(words)}`)
+  if (refused !== undefined) lines.push(printable(refused))
   for (const finding of findings) lines.push(...findingInWords(finding, { putRight }))
   lines.push(...[...notes, ...surplus].map((note) => `note: ${printable(note)}`))
   if (space !== undefined) {

@@ -5,8 +5,6 @@
  * What an interrupted run left behind, and the next start gives back by itself, is a note and no finding.
  */
 
-import { existsSync } from 'node:fs'
-import { join } from 'node:path'
 import { Catalog } from '../catalog/catalog.js'
 import { CatalogEmpty, CatalogFailed } from '../catalog/errors.js'
 import { type CatalogFinding, fileProblems, referenceFindings, ruleFindings } from '../catalog/integrity.js'
@@ -17,6 +15,7 @@ import type { LayerId } from '../lib/ids.js'
 import { type Affected, AffectedFinder } from './affected.js'
 import { type DamageKind, damages, type Severity } from './damage.js'
 import type { DataDirectory } from './data_directory.js'
+import { type Mismatch, mismatchIn, recordsAreMade, recordsReachOf } from './store_identity.js'
 
 export interface Finding {
   kind: DamageKind
@@ -68,12 +67,18 @@ export async function examine(directory: DataDirectory, options: ExamineOptions)
     const known = new Set(rows.map(({ id }) => id))
     const ofCatalog = catalog ? [...(await referenceFindings(catalog.db)), ...(await ruleFindings(catalog.db))] : []
     const report: CheckReport = { layers: known.size, findings, notes, surplus }
-    if (known.size === 0 && !storeIsMade(directory)) {
+    const mismatch = catalog && (await whatMismatches(directory, catalog))
+    if (mismatch !== undefined) {
+      const kind = mismatch.catalogOlder ? 'catalog_older' : 'store_mismatch'
+      add(kind, `${damages[kind].says.replace('…', '')}${mismatch.words.join('; ')}`)
+    } else if (known.size === 0 && !storeIsMade(directory)) {
       notes.push('the first start did not come to its end; the next one makes what is missing')
       return { report: { layers: 0, findings, notes, surplus }, catalogTrusted: true, orphans: [] }
     }
     let catalogTrusted =
-      catalog !== undefined && !ofCatalog.some(({ kind }) => kind === 'layer_missing' || kind === 'layer_cycle')
+      catalog !== undefined &&
+      mismatch === undefined &&
+      !ofCatalog.some(({ kind }) => kind === 'layer_missing' || kind === 'layer_cycle')
     const engine = await openEngine(directory, (words) =>
       add('records_unreadable', `the records cannot be read: ${words}`),
     )
@@ -93,7 +98,9 @@ export async function examine(directory: DataDirectory, options: ExamineOptions)
           orphans = (await engine.layers()).filter((layer) => !known.has(layer))
           const next = await nextLayer(catalog)
           if (orphans.some((layer) => layer >= next)) {
-            add('catalog_older', `the store has layers from number ${next} on, which the catalog never gave out`)
+            const words = `the store has layers from number ${next} on, which it never gave out`
+            if (mismatch?.catalogOlder !== true)
+              add('catalog_older', `catalog.db is not the one that belongs to the store: ${words}`)
             catalogTrusted = false
           }
         }
@@ -128,7 +135,17 @@ async function whom({ resource, layer }: CatalogFinding, affected: AffectedFinde
 }
 
 /** False: the first start did not come that far, or everything is lost. */
-export const storeIsMade = ({ store }: DataDirectory): boolean => existsSync(join(store, 'records'))
+export const storeIsMade = ({ store }: DataDirectory): boolean => recordsAreMade(store)
+
+/** Records that cannot be read are a finding of their own. */
+async function whatMismatches(directory: DataDirectory, catalog: Catalog): Promise<Mismatch | undefined> {
+  try {
+    return await mismatchIn(directory, catalog)
+  } catch (error) {
+    if (error instanceof StorageCorrupt || error instanceof StorageFailed) return undefined
+    throw error
+  }
+}
 
 async function openCatalog(
   directory: DataDirectory,
@@ -157,7 +174,8 @@ const isDamaged = ({ cause }: Error): boolean =>
 
 async function openEngine(directory: DataDirectory, damaged: (words: string) => void): Promise<Engine | undefined> {
   try {
-    return await Engine.open({ storeDir: directory.store, purpose: 'examine', reactors: 1 })
+    const recordsReach = recordsReachOf(directory)
+    return await Engine.open({ storeDir: directory.store, purpose: 'examine', reactors: 1, recordsReach })
   } catch (error) {
     // A store without records (lost, or never made: the catalog was) is damage as well; a lack of permission is not.
     const lost = !storeIsMade(directory) || (error instanceof StorageFailed && saysDamage(error))

@@ -101,7 +101,8 @@ export class Core {
     await settle(parts.catalog)
     const layerIds = await LayerIds.open(parts.catalog)
     // Numbers are durable before they are used. New layers would get the numbers, and so the records, of those that are there.
-    if (await parts.engine.hasLayersFrom(layerIds.firstOfRun)) throw new CatalogOlder()
+    if (await parts.engine.hasLayersFrom(layerIds.firstOfRun))
+      throw new CatalogOlder('the store has layers that it never gave out')
     return new Core(parts, layerIds)
   }
 

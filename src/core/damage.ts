@@ -10,6 +10,7 @@ export type DamageKind =
   | 'format_unreadable'
   | 'catalog_unreadable'
   | 'catalog_older'
+  | 'store_mismatch'
   | 'records_unreadable'
   | CatalogFindingKind
   | NativeFindingKind
@@ -45,8 +46,15 @@ export const damages: Record<DamageKind, Damage> = {
   },
   catalog_older: {
     severity: 'damaged',
-    says: 'the store has layers from number … on, which the catalog never gave out',
+    says: 'catalog.db is not the one that belongs to the store: …',
     todo: 'put back the catalog.db that belongs to this store: it is an older copy, or a new one; no server starts on it',
+  },
+  store_mismatch: {
+    severity: 'damaged',
+    says: 'the catalog and the store do not belong together: …',
+    todo:
+      "mount or restore what is missing, older or another store's, so that catalog.db and all of store/ are of one time; until then no " +
+      'server starts, and --repair does nothing',
   },
   records_unreadable: {
     severity: 'damaged',
@@ -157,10 +165,10 @@ export const damages: Record<DamageKind, Damage> = {
     says: '… in use … marked as garbage',
     repair: 'takes the mark away, before a start frees what is in use',
   },
-  file_missing: { severity: 'damaged', says: 'data file … is missing: its blocks read as zeros', todo: restore },
+  file_missing: { severity: 'damaged', says: 'data file … is missing: its blocks cannot be read', todo: restore },
   file_short: {
     severity: 'damaged',
-    says: 'data file … is cut short: … blocks of its records lie past its end, and read as zeros',
+    says: 'data file … is cut short: … blocks of its records lie past its end, and cannot be read',
     todo: restore,
   },
   file_unmentioned: {

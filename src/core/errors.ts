@@ -153,6 +153,11 @@ export const TreeDamaged = defineError(
 export const CatalogOlder = defineError(
   'catalog_older',
   500,
-  'the store has layers that the catalog never gave out: catalog.db is not the one that belongs to it (an older copy, or a ' +
-    'new one); nothing was changed; put the right one back (atoll check says more)',
+  'catalog.db is not the one that belongs to the store: %s; nothing was changed; put the right one back (atoll check says more)',
+)
+export const StoreMismatch = defineError(
+  'store_mismatch',
+  500,
+  'the catalog and the store in %s do not belong together: %s; nothing was changed; mount or restore what is missing, older or ' +
+    "another store's, so that catalog.db and all of store/ are of one time (atoll check says more)",
 )

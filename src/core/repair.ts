@@ -3,7 +3,8 @@
  *
  * Invariants
  *   1. No byte that a record or a row refers to is changed or freed, and no record.
- *   2. Nothing at all is changed while the catalog or the records cannot be read.
+ *   2. Nothing at all is changed while the catalog or the records cannot be read, or the two do not belong together: what nobody
+ *      mentions in one of them may be what the right one speaks of.
  *   3. Layers that no row knows are dropped only when every layer that a row refers to is there, and every record can be read:
  *      what looks like an orphan may be what a lost row spoke of.
  *   4. Everything may be cut off at any point and done again.
@@ -18,10 +19,21 @@ import { blocksOf } from '../lib/units.js'
 import { type Examination, storeIsMade } from './check.js'
 import type { DataDirectory } from './data_directory.js'
 
-/** The caller holds the lock of the data directory. Answers what was done, in words. */
-export async function repair(directory: DataDirectory, { report, catalogTrusted }: Examination): Promise<string[]> {
+/** Why nothing may be repaired, in words; undefined: it may. */
+export function refusalOf({ report }: Examination): string | undefined {
   const kinds = new Set(report.findings.map(({ kind }) => kind))
-  if (kinds.has('catalog_unreadable') || kinds.has('records_unreadable')) return []
+  if (kinds.has('store_mismatch') || kinds.has('catalog_older'))
+    return 'nothing is repaired while the catalog and the store do not belong together'
+  if (kinds.has('catalog_unreadable') || kinds.has('records_unreadable'))
+    return 'nothing is repaired while the catalog or the records cannot be read'
+  return undefined
+}
+
+/** The caller holds the lock of the data directory. Answers what was done, in words; nothing where refusalOf() answers. */
+export async function repair(directory: DataDirectory, examination: Examination): Promise<string[]> {
+  if (refusalOf(examination) !== undefined) return []
+  const { report, catalogTrusted } = examination
+  const kinds = new Set(report.findings.map(({ kind }) => kind))
   const did: string[] = []
   if (kinds.has('format_unreadable')) {
     directory.writeFormat()

@@ -6,8 +6,9 @@ import type { Logger } from '../lib/log.js'
 import { Core } from './core.js'
 import { DataDirectory } from './data_directory.js'
 import type { ScrubSettings } from './scrub.js'
+import { recordsReachOf, StoreIdentity } from './store_identity.js'
 
-export interface StoreOptions extends Omit<EngineOptions, 'storeDir'> {
+export interface StoreOptions extends Omit<EngineOptions, 'storeDir' | 'recordsReach'> {
   dataDir: string
   log: Logger
   nbdLimits?: NativeNbdLimits
@@ -22,6 +23,7 @@ export interface Store {
   engine: Engine
   catalog: Catalog
   core: Core
+  identity: StoreIdentity
   /** Ends the background work and all connections, and closes everything. Idempotent. */
   close(): Promise<void>
 }
@@ -46,10 +48,17 @@ export async function openStore({
     const { directory, unlock } = DataDirectory.open(dataDir)
     undo.push(unlock)
     // Before the engine: a catalog that is too new refuses the start before anything is touched.
+    StoreIdentity.refuseLostCatalog(directory)
     const catalog = await Catalog.open({ path: directory.catalog, guard })
     undo.push(() => catalog.close())
-    const engine = await Engine.open({ ...options, storeDir: directory.store })
-    undo.push(() => engine.shutdown())
+    const identity = await StoreIdentity.verify({ directory, catalog, log })
+    const recordsReach = recordsReachOf(directory)
+    const engine = await Engine.open({ ...options, storeDir: directory.store, recordsReach })
+    undo.push(async () => {
+      await identity.stop()
+      await identity.end(await engine.shutdown())
+    })
+    await identity.begin(engine)
     const { dirtyLogs, dirtyLogsDiscarded } = engine.info()
     if (!dirtyLogs)
       log.info(
@@ -68,7 +77,7 @@ export async function openStore({
       closing ??= closeAll()
       return closing
     }
-    return { directory, engine, catalog, core, close }
+    return { directory, engine, catalog, core, identity, close }
   } catch (error) {
     await closeAll()
     throw error

@@ -21,6 +21,7 @@ import type {
   NativeNbdCallbacks,
   NativeNbdLimits,
   NativePlace,
+  NativePresence,
   NativeReconnected,
   NativeScrubStep,
   NativeRequestFailure,
@@ -57,6 +58,8 @@ export interface EngineOptions {
   storeDir: string
   /** Default: serve. examine: changes nothing. repair: tidies up only when told to (`recover`). */
   purpose?: 'serve' | 'examine' | 'repair'
+  /** What `recordsReach` answered once: records that end before it are refused (StorageCorrupt). Default: 0. */
+  recordsReach?: number
   cache?: 'buffered' | 'direct'
   io?: 'auto' | 'uring' | 'threads'
   /** Threads that serve NBD; 0: one for each core, at most 8. */
@@ -132,8 +135,8 @@ export class Engine {
   /** Throws AddonMissing, AddonBroken, and the engine's own errors. */
   static async open(options: EngineOptions, addon: NativeAddon = loadAddon()): Promise<Engine> {
     const { storeDir, purpose = 'serve', cache = 'buffered', io = 'auto' } = options
-    const { reactors = 0, busyPollMicroseconds = 50 } = options
-    const given = { storeDir, purpose, cache, io, reactors, busyPollMicroseconds }
+    const { reactors = 0, busyPollMicroseconds = 50, recordsReach = 0 } = options
+    const given = { storeDir, purpose, cache, io, reactors, busyPollMicroseconds, recordsReach }
     return new Engine(await native(() => addon.openEngine(given)))
   }
 
@@ -264,6 +267,16 @@ export class Engine {
     return native(() => this.#native.recordBlocks(layer, region))
   }
 
+  /** Makes the records durable. Returns how far they reach: a number that only grows. */
+  recordsReach(): Promise<number> {
+    return native(() => this.#native.recordsReach())
+  }
+
+  /** Looks whether a few of the data files and chunks that the records mention are there. */
+  presence(): Promise<NativePresence> {
+    return native(() => this.#native.presence())
+  }
+
   /** Resolves when all space that is unreachable has been given back to the file system. */
   reclaimed(): Promise<void> {
     return native(() => this.#native.reclaimed())
@@ -317,8 +330,8 @@ export class Engine {
     return native(() => this.#native.nbdReconnect(exportNames))
   }
 
-  /** Ends the connections, flushes and closes everything. */
-  shutdown(): Promise<void> {
+  /** Ends the connections, flushes and closes everything. Returns `recordsReach` as of then; 0 if it is not known. */
+  shutdown(): Promise<number> {
     return native(() => this.#native.shutdown())
   }
 }

@@ -43,6 +43,8 @@ export interface NativeEngineOptions {
   storeDir: string
   /** examine: nothing is changed. repair: what an interrupted run left is not tidied up before `recover`. */
   purpose: 'serve' | 'examine' | 'repair'
+  /** `corrupt`: the records end before this, which `recordsReach` answered once. */
+  recordsReach: number
   cache: 'buffered' | 'direct'
   io: 'auto' | 'uring' | 'threads'
   /** Threads that serve NBD and the block maps; 0: one for each core, at most 8. */
@@ -326,6 +328,14 @@ export interface NativeCheckReport {
   chunksVerified: number
 }
 
+/** A look at a few of the data files and chunks that the records mention: native/engine/presence.h. */
+export interface NativePresence {
+  files: number
+  filesThere: number
+  chunks: number
+  chunksThere: number
+}
+
 export interface NativeBadChunk {
   /** Its digest. */
   chunk: string
@@ -455,6 +465,9 @@ export interface NativeEngine {
   markBad(chunk: string): Promise<void>
   /** The blocks that the layer's own record supplies in the region. */
   recordBlocks(layer: number, region: number): Promise<NativeBlocks[]>
+  /** Makes the records durable, and answers how far they reach: a number that only grows. */
+  recordsReach(): Promise<number>
+  presence(): Promise<NativePresence>
   /** Resolves when no garbage is left to give back (for tests, and for `du`). */
   reclaimed(): Promise<void>
 
@@ -470,8 +483,8 @@ export interface NativeEngine {
   /** Ends the connections of these exports, for their clients to connect again: `NbdServer::reconnect` of native/nbd/server.h. */
   nbdReconnect(names: string[]): Promise<NativeReconnected>
 
-  /** Stops listening, drains and ends the connections, flushes and closes everything. */
-  shutdown(): Promise<void>
+  /** Stops listening, drains and ends the connections, flushes and closes everything. Answers `recordsReach`; 0: not known. */
+  shutdown(): Promise<number>
 }
 
 export interface NativeAddon {

@@ -19,7 +19,12 @@ export function writeFileDurably(path: string, text: string, mode: number): void
 /** Renames within a folder, and syncs it. */
 export function renameDurably(from: string, to: string): void {
   renameSync(from, to)
-  const folder = openSync(dirname(to), 'r')
+  syncFolder(dirname(to))
+}
+
+/** Makes the folder's entries durable. */
+export function syncFolder(path: string): void {
+  const folder = openSync(path, 'r')
   try {
     fsyncSync(folder)
   } finally {

@@ -30,6 +30,7 @@ function timedUuid(): string {
   return `${time.slice(0, 8)}-${time.slice(8)}-7${randomUUID().slice(15)}`
 }
 
+export const newStoreId = (): string => randomUUID()
 export const newResourceId = (): ResourceId => timedUuid() as ResourceId
 export const newObjectId = (): ObjectId => timedUuid() as ObjectId
 export const newContainerId = (): ContainerId => randomUUID() as ContainerId

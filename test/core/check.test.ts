@@ -112,6 +112,16 @@ const cases: Case[] = [
     starts: false,
   },
   {
+    name: 'an empty directory in place of the data files',
+    kind: 'store_mismatch',
+    also: ['file_missing'],
+    damage: (dir) => {
+      rmSync(join(dir, 'store', 'data'), { recursive: true })
+      mkdirSync(join(dir, 'store', 'data'))
+    },
+    starts: false,
+  },
+  {
     name: 'a bit that flipped in a table of the record store',
     kind: 'records_unreadable',
     damage: (dir) => change(tableFile(dir), 20),

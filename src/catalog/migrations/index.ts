@@ -8,9 +8,17 @@ import type { Kysely } from 'kysely'
 import { initial } from './0001_initial.js'
 import { unknownSha256 } from './0002_unknown_sha256.js'
 import { snapshotsByName } from './0003_snapshots_by_name.js'
+import { storeIdentity } from './0004_store_identity.js'
 import { blockUsage } from './0005_block_usage.js'
 import { revocation } from './0006_revocation.js'
 
 export type Migration = (db: Kysely<unknown>) => Promise<void>
 
-export const migrations: readonly Migration[] = [initial, unknownSha256, snapshotsByName, blockUsage, revocation]
+export const migrations: readonly Migration[] = [
+  initial,
+  unknownSha256,
+  snapshotsByName,
+  storeIdentity,
+  blockUsage,
+  revocation,
+]
