@@ -25,7 +25,7 @@ import { silentLogger } from '../../src/lib/log.js'
 import { MiB } from '../../src/lib/units.js'
 import { contentsOf, inCatalog, makeWorld } from './check_world.js'
 
-t.setTimeout(280_000)
+t.setTimeout(900_000)
 
 // ---- the comparison ----
 

@@ -10,7 +10,7 @@ import { Api } from '../support/api.js'
 import { nbdsh } from '../support/nbd_tools.js'
 import { type ServerProcess, startServerProcess } from '../support/server_process.js'
 
-t.setTimeout(300_000)
+t.setTimeout(900_000)
 
 const server = await startServerProcess(t)
 const api = await Api.login(await server.environment())
