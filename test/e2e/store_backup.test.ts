@@ -18,7 +18,7 @@ import { startServerProcess } from '../support/server_process.js'
 
 const seed = process.env.ATOLL_SEED ?? randomBytes(4).toString('hex')
 
-t.setTimeout(600_000)
+t.setTimeout(1_800_000)
 
 type FileSystem = 'ext4' | 'xfs' | 'btrfs'
 
