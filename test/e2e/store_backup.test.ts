@@ -164,10 +164,10 @@ for (const { name, fileSystem, mounts } of layouts) {
     t.equal(after.exitCode, 0, after.all)
 
     if (mounts.length > 1) {
-      // One of them as it is now, the rest as it was.
+      // One of them from the restored store, which has been started since; the rest from the other.
       await each((disk, place) => disk.detach(place), [...disks].reverse())
       await each((disk, place) => disk.attach(place, disk === disks[1] ? '.copy' : ''))
-      await t.rejects(server.start(), /store\/records is an older copy/)
+      await t.rejects(server.start(), /store\/records has generation \d+, the catalog \d+/)
     }
   })
 }
@@ -198,10 +198,6 @@ t.test('a btrfs snapshot beside the store it is of, taken under load, is served 
 
   await tool('btrfs', ['subvolume', 'snapshot', live, copy])
   const beside = await startServerProcess(t, { dataDir: copy })
-  t.ok(
-    (await beside.status()).engine.dirtyLogsDiscarded > 0,
-    'what was not flushed in the other store is not believed here',
-  )
   await nbdsh(beside.operatorUri(quiet), `assert h.pread(8 << 20, 0) == b'q' * (8 << 20)`)
   await beside.stop()
   const { exitCode, all } = await beside.check()
@@ -213,5 +209,4 @@ t.test('a btrfs snapshot beside the store it is of, taken under load, is served 
   await server.start()
   const verdict = await writer.verify(server.operatorUri(busy))
   t.equal(verdict.badCount, 0, verdict.bad.join('\n'))
-  t.strictSame(await churn.settle(await Api.login(await server.environment())), [])
 })
