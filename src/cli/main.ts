@@ -12,11 +12,17 @@ import { status } from './status.js'
 import { createUser } from './user.js'
 import { version } from './version.js'
 
-// Who stops reading what is printed (`atoll serve --help | head`) is no error, and no reason for a server to end.
+// Who stops reading what is printed (`atoll serve --help | head`) is no error, and no reason for a server to end. Nor is a full disk
+// under the file that the output goes to; but a command whose output is lost fails.
+let outputIsLost = false
 for (const stream of [process.stdout, process.stderr])
   stream.on('error', (error: NodeJS.ErrnoException) => {
-    if (error.code !== 'EPIPE') throw error
+    if (error.code === 'ENOSPC' || error.code === 'EDQUOT') outputIsLost = true
+    else if (error.code !== 'EPIPE') throw error
   })
+process.on('exit', (code) => {
+  if (outputIsLost && code === 0 && program.args[0] !== 'serve') process.exitCode = 2
+})
 
 const program = new Command('atoll')
   .description('One copy-on-write store with four doors: Swift objects, Glance images, Cinder volumes and NBD exports.')

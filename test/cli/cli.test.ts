@@ -37,6 +37,14 @@ t.test('nobody has to read on what is printed', async (t) => {
   }
 })
 
+t.test('a command whose output does not fit on the disk fails', async (t) => {
+  const { exitCode, stderr } = await execa('sh', ['-c', 'exec node "$@" >/dev/full', 'sh', program, '--version'], {
+    reject: false,
+  })
+  t.equal(exitCode, 2)
+  t.equal(stderr, '')
+})
+
 t.test('a server goes on without its log, and ends in order', async (t) => {
   const dir = t.testdir()
   const runs = [
@@ -45,6 +53,7 @@ t.test('a server goes on without its log, and ends in order', async (t) => {
     { name: 'nobody reads its end, json', log: 'json', into: '&1', readUntil: 'serving' },
     { name: 'nobody reads its end, pretty', log: 'pretty', into: '&1', readUntil: 'serving' },
     { name: 'it lies on a full disk', log: 'json', into: '/dev/full', readUntil: 'serving' },
+    { name: 'it lies on a full disk, pretty', log: 'pretty', into: '/dev/full', readUntil: 'serving' },
   ] as const
   for (const [i, { name, log, into, readUntil }] of runs.entries()) {
     const data = join(dir, `${i}`)
