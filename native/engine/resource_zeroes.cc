@@ -23,6 +23,9 @@ Task<Result<void>> Resource::zero_region(RegionIndex region, BlockRange range, b
   // snapshot would take it away again.
   const BlockSet gone = keep_space ? others : own_blocks | others;
   if (own_blocks.empty() && others.empty()) co_return Result<void>{};
+  // Zeros over an ancestor's blocks free nothing and make records.
+  if (!others.empty() && stores_.records.kv().low_on_space())
+    co_return Error{Code::no_space, "records: only the space reserve is left"};
   // Our own blocks are zeroed or punched where they lie, at once: the record that maps them may still be the durable one, and then a
   // crash shows zeros, which is what was asked for.
   std::vector<BlockRange> runs;

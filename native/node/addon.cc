@@ -5,6 +5,7 @@
 #include "nbd/inherited_socket.h"
 #include "node/js_engine.h"
 #include "node/js_queue.h"
+#include "node/js_space.h"
 #include "node/js_values.h"
 
 namespace {
@@ -26,6 +27,8 @@ Napi::Value notify_service_manager(const Napi::CallbackInfo& info) {
 Napi::Object init(Napi::Env env, Napi::Object exports) {
   atl::node::JsEngine::define(env);
   exports.Set("openEngine", Napi::Function::New(env, atl::node::JsEngine::open_engine, "openEngine"));
+  exports.Set("lockDirectory", Napi::Function::New(env, atl::node::lock_directory, "lockDirectory"));
+  exports.Set("openSpaceReserves", Napi::Function::New(env, atl::node::open_space_reserves, "openSpaceReserves"));
   exports.Set("inheritedSocketAddress", Napi::Function::New(env, inherited_socket_address, "inheritedSocketAddress"));
   exports.Set("notifyServiceManager", Napi::Function::New(env, notify_service_manager, "notifyServiceManager"));
   return exports;

@@ -15,10 +15,13 @@ constexpr uint32_t worker_threads = 4;  // record reads, and what else may block
 Result<std::unique_ptr<Host>> Host::start(const HostOptions& options) {
   std::unique_ptr<Host> host{new Host()};
   host->direct_ = options.direct;
+  host->reserves_ = options.reserves;
   LocalStoreOptions store_options;
   store_options.direct = options.direct;
   store_options.records_reach = options.records_reach;
   store_options.read_only = options.purpose == Purpose::examine;
+  store_options.log = options.log;
+  store_options.reserves = options.reserves.get();
   Result<LocalStore> store = open_local_store(options.store_dir, store_options);
   if (!store) return store.error();
   host->store_ = std::move(*store);
@@ -51,7 +54,9 @@ Result<std::unique_ptr<Host>> Host::start(const HostOptions& options) {
     host->loops_.push_back(std::move(*loop));
   }
   if (options.purpose != Purpose::examine) {
-    Result<std::unique_ptr<DirtyLogs>> dirty_logs = DirtyLogs::open(options.store_dir, *host->workers_);
+    Result<std::unique_ptr<DirtyLogs>> dirty_logs =
+        DirtyLogs::open(options.store_dir, *host->workers_,
+                        options.reserves ? options.reserves->on(options.store_dir + "/dirty") : nullptr);
     if (!dirty_logs) return dirty_logs.error();
     host->dirty_logs_ = std::move(*dirty_logs);
   }

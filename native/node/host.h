@@ -25,6 +25,8 @@ struct HostOptions {
   IoKind io = IoKind::automatic;
   uint32_t reactors = 0;  // 0: one for each core, at most 8
   uint64_t busy_poll_ns = BusyPoll::usual_window_ns;
+  LogLine log;                              // must be callable for as long as the host lives
+  std::shared_ptr<SpaceReserves> reserves;  // null: none
 };
 
 class Host {
@@ -65,6 +67,7 @@ class Host {
   Result<void> recover_and_wait();
 
   bool direct_ = false;
+  std::shared_ptr<SpaceReserves> reserves_;
   LocalStore store_;
   std::unique_ptr<BlockingPool> committer_;
   std::unique_ptr<BlockingPool> workers_;

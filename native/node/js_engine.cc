@@ -3,6 +3,7 @@
 #include <thread>
 
 #include "engine/diff.h"
+#include "node/js_space.h"
 #include "node/js_values.h"
 
 namespace atl::node {
@@ -15,6 +16,7 @@ constexpr uint32_t extents_max = 1u << 20;
 struct Opened {
   std::shared_ptr<Host> host;
   std::shared_ptr<JsQueue> queue;
+  std::shared_ptr<JsLog> log;
 };
 
 Napi::FunctionReference& constructor_of(Napi::Env env) {
@@ -127,15 +129,19 @@ Napi::Value JsEngine::open_engine(const Napi::CallbackInfo& info) {
       static_cast<uint32_t>(std::min<uint64_t>(whole_number(given.Get("reactors"), "reactors"), UINT32_MAX));
   options.busy_poll_ns = whole_number(given.Get("busyPollMicroseconds"), "busyPollMicroseconds") * 1000;
 
+  options.reserves = space_reserves_of(given.Get("spaceReserves"));
+
   auto queue = std::make_shared<JsQueue>(env);
+  auto log = std::make_shared<JsLog>(queue, given.Get("log"));
+  options.log = log->line();
   const Napi::Promise::Deferred deferred = Napi::Promise::Deferred::New(env);
   queue->begin(env);
   // RocksDB may replay a log: not on the JavaScript thread, and there is no other yet.
-  std::thread([queue, deferred, options] {
+  std::thread([queue, deferred, options, log = std::move(log)]() mutable {
     auto started = std::make_shared<Result<std::unique_ptr<Host>>>(Host::start(options));
-    queue->post_run([queue, deferred, started](Napi::Env in) {
+    queue->post_run([queue, deferred, started, log = std::move(log)](Napi::Env in) {
       if (*started) {
-        Opened opened{std::shared_ptr<Host>(std::move(**started)), queue};
+        Opened opened{std::shared_ptr<Host>(std::move(**started)), queue, log};
         deferred.Resolve(constructor_of(in).New({Napi::External<Opened>::New(in, &opened)}));
       } else {
         deferred.Reject(to_js_error(in, started->error()).Value());
@@ -153,12 +159,13 @@ JsEngine::JsEngine(const Napi::CallbackInfo& info) : Napi::ObjectWrap<JsEngine>(
   auto* opened = info[0].As<Napi::External<Opened>>().Data();
   host_ = opened->host;
   queue_ = opened->queue;
+  log_ = opened->log;
 }
 
 JsEngine::~JsEngine() {
   // Collected (or the process ends) without shutdown(): its threads may be in the middle of anything, and what was flushed
   // is durable. Taking it apart here could hang; leaving it is safe.
-  if (host_) new std::pair{std::move(host_), queue_};
+  if (host_) new std::tuple{std::move(host_), queue_, std::move(log_)};
 }
 
 Host& JsEngine::host(Napi::Env env) {
@@ -577,11 +584,12 @@ Napi::Value JsEngine::shutdown(Info info) {
     }
   };
   Host* host = going.get();
-  auto done = [queue, deferred, going](Result<uint64_t> result) mutable {
+  auto done = [queue, deferred, going, log = log_](Result<uint64_t> result) mutable {
     // We are on one of the threads that must be joined: the last step is another thread's.
-    std::thread([queue, deferred, going = std::move(going), result = std::move(result)]() mutable {
+    std::thread([queue, deferred, going = std::move(going), result = std::move(result),
+                 log = std::move(log)]() mutable {
       going.reset();
-      queue->post_run([queue, deferred, result = std::move(result)](Napi::Env env) {
+      queue->post_run([queue, deferred, result = std::move(result), log = std::move(log)](Napi::Env env) {
         if (result)
           deferred.Resolve(number_value(env, *result));
         else

@@ -7,6 +7,7 @@
 #include <unordered_map>
 
 #include "node/host.h"
+#include "node/js_log.h"
 #include "node/js_queue.h"
 #include "node/js_resolver.h"
 
@@ -80,6 +81,7 @@ class JsEngine : public Napi::ObjectWrap<JsEngine> {
   std::shared_ptr<Resource> reading(Info info);
   Napi::Value read_from(Info info, const std::shared_ptr<Resource>& from);
 
+  std::shared_ptr<JsLog> log_;  // the host's; goes after it
   /// Tasks hold it too: the engine must not go while one of them runs.
   std::shared_ptr<Host> host_;
   std::shared_ptr<JsQueue> queue_;

@@ -97,14 +97,15 @@ void DirtyLog::free(Slot& slot) {
   free_.push_back(static_cast<uint32_t>(&slot - dirty_log_slots(mapped_)));
 }
 
-Result<std::unique_ptr<DirtyLogs>> DirtyLogs::open(const std::string& store_directory, JobSink& pool) {
+Result<std::unique_ptr<DirtyLogs>> DirtyLogs::open(const std::string& store_directory, JobSink& pool,
+                                                   const SpaceReserve* reserve) {
   const std::string directory = store_directory + "/dirty";
   if (Result<void> made = make_directory(directory); !made) return made.error();
   Result<std::string> boot = boot_id();
   if (!boot) return boot.error();
   Result<Place> place = place_of(directory);
   if (!place) return place.error();
-  return std::unique_ptr<DirtyLogs>(new DirtyLogs(directory, {*boot + place->directory, place->mount}, pool));
+  return std::unique_ptr<DirtyLogs>(new DirtyLogs(directory, {*boot + place->directory, place->mount}, pool, reserve));
 }
 
 Task<Result<std::unique_ptr<DirtyLog>>> DirtyLogs::create(LayerId layer) {
@@ -119,6 +120,9 @@ Result<std::unique_ptr<DirtyLog>> DirtyLogs::create_here(LayerId layer, uint64_t
   char name[64];
   std::snprintf(name, sizeof name, "/%016" PRIx64 ".%" PRIu64, number(layer), turn);
   const std::string path = directory_ + name;
+  // A volume's own blocks can be overwritten on a full file system, also after a new start; but not for the last of the reserve.
+  if (reserve_ != nullptr && reserve_->nearly_used_up())
+    return Error::from_errno(ENOSPC, "opening " + path + " (only the space reserve is left)");
   const File file(::open(path.c_str(), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
   if (file.fd() < 0) return Error::from_errno(errno, "opening " + path);
   const std::vector<std::byte> content = new_dirty_log(origin_, layer);

@@ -25,6 +25,7 @@
 #include "base/task.h"
 #include "base/types.h"
 #include "io/executor.h"
+#include "store/space_reserve.h"
 
 namespace atl {
 
@@ -82,7 +83,8 @@ class DirtyLogs {
   };
 
   /// Blocking. Makes DIR/dirty.
-  static Result<std::unique_ptr<DirtyLogs>> open(const std::string& store_directory, JobSink& pool);
+  static Result<std::unique_ptr<DirtyLogs>> open(const std::string& store_directory, JobSink& pool,
+                                                 const SpaceReserve* reserve = nullptr);
 
   /// Whether logs are kept. Not where the kernel does not tell one mount from the next (before Linux 6.8).
   bool kept() const { return origin_.mount != 0; }
@@ -97,14 +99,15 @@ class DirtyLogs {
   Task<Result<void>> remove(std::string path);
 
  private:
-  DirtyLogs(std::string directory, DirtyLogOrigin origin, JobSink& pool)
-      : directory_(std::move(directory)), origin_(std::move(origin)), pool_(pool) {}
+  DirtyLogs(std::string directory, DirtyLogOrigin origin, JobSink& pool, const SpaceReserve* reserve)
+      : directory_(std::move(directory)), origin_(std::move(origin)), pool_(pool), reserve_(reserve) {}
   Result<std::unique_ptr<DirtyLog>> create_here(LayerId layer, uint64_t turn);
   Result<std::vector<Left>> left_here();
 
   const std::string directory_;
   const DirtyLogOrigin origin_;
   JobSink& pool_;
+  const SpaceReserve* const reserve_;
   std::atomic<uint64_t> turn_{0};
   std::atomic<uint64_t> discarded_{0};
 };

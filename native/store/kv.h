@@ -46,6 +46,12 @@ class Kv {
   /// Makes every earlier write durable, and answers how far the writes reach: a number that grows with each change, and that no crash takes
   /// back once it was answered. Opened for reading only: how far they reach.
   virtual Result<uint64_t> settle() = 0;
+  /// As write(), but the space reserve (space_reserve.h) is not for these mutations.
+  virtual Result<void> write_without_reserve(const std::vector<KvMutation>& mutations, bool durable) {
+    return write(mutations, durable);
+  }
+  /// Whether the space reserve has been drawn on: what makes the store grow for a tenant is refused meanwhile. Thread-safe, cheap.
+  virtual bool low_on_space() const { return false; }
 };
 
 }  // namespace atl

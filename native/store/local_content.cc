@@ -130,6 +130,7 @@ Result<int> LocalDataStore::begin_content(const Digest& digest, uint64_t length,
     if (Result<void> synced = sync_content_entry(digest); !synced) return std::move(synced.error());
     return -1;
   }
+  if (low_on_space()) return chunk_error(ENOSPC, digest, "write (only the space reserve is left)");
   const int fd = open_file(path, O_CREAT | O_EXCL);
   if (fd < 0) return chunk_error(-fd, digest, "open (create)");
   if (::ftruncate(fd, static_cast<off_t>(length)) != 0) {

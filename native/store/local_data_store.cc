@@ -40,6 +40,10 @@ Error cut_short(const SegmentName& segment, uint64_t wanted_end) {
                                   ", which was written"};
 }
 
+Error only_reserve_left(const SegmentName& segment) {
+  return io_error(ENOSPC, segment, "write (only the space reserve is left)");
+}
+
 }  // namespace
 
 LocalDataStore::LocalDataStore(const std::string& directory, const LocalDataStoreOptions& options,
@@ -166,6 +170,29 @@ Result<void> LocalDataStore::may_change(DataFileId file) const {
   return not_failed(file);
 }
 
+// ---- Space ----
+
+bool LocalDataStore::low_on_space() const {
+  return std::any_of(options_.reserves.begin(), options_.reserves.end(),
+                     [](const SpaceReserve* reserve) { return reserve->low(); });
+}
+
+Task<bool> LocalDataStore::is_allocated(const FileRef& at, Piece piece) {
+  if (!at) co_return false;
+  // May read what the file system knows of the file from its disk.
+  const auto work = [fd = at->fd(), piece] {
+    const off_t hole = ::lseek(fd, static_cast<off_t>(piece.offset), SEEK_HOLE);
+    return hole >= 0 && static_cast<uint64_t>(hole) >= piece.offset + piece.length;
+  };
+  const bool allocated = co_await on_pool(*pool_, work);
+  co_return allocated;
+}
+
+bool LocalDataStore::release_reserve() {
+  return std::any_of(options_.reserves.begin(), options_.reserves.end(),
+                     [](SpaceReserve* reserve) { return reserve->release(); });
+}
+
 // ---- Reading and writing ----
 
 Task<Result<void>> LocalDataStore::read(DataFileId file, uint64_t offset, MutableBytes into) {
@@ -204,9 +231,11 @@ Task<Result<void>> LocalDataStore::write(DataFileId file, uint64_t offset, Bytes
   counts_.bytes_written.fetch_add(from.size(), std::memory_order_relaxed);
   while (!from.empty()) {
     const Piece piece = first_piece(file, offset, from.size());
-    Result<FileRef> opened = co_await segment(piece.name, IfAbsent::create);
+    const bool low = low_on_space();
+    Result<FileRef> opened = co_await segment(piece.name, low ? IfAbsent::leave : IfAbsent::create);
     if (!opened) co_return std::move(opened.error());
     const FileRef at = std::move(*opened);
+    if (low && !co_await is_allocated(at, piece)) co_return only_reserve_left(piece.name);
     const int error = co_await write_fully(at->fd(), piece.offset, from.first(piece.length), alignment_);
     at->changed();  // after an error too: part of it may have been written
     if (error != 0) co_return io_error(error, piece.name, "write");
@@ -226,9 +255,11 @@ Task<Result<void>> LocalDataStore::punch(DataFileId file, uint64_t offset, uint6
     if (at) {
       int error = EOPNOTSUPP;
       const char* call = "fallocate (punch a hole)";
-      if (can_punch_.load(std::memory_order_relaxed))
-        error =
-            co_await allocate_range(at->fd(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, piece.offset, piece.length);
+      if (can_punch_.load(std::memory_order_relaxed)) do {
+          error =
+              co_await allocate_range(at->fd(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, piece.offset, piece.length);
+          // A hole in the middle of an extent may need a block for the list of extents.
+        } while (error == ENOSPC && release_reserve());
       if (error == EOPNOTSUPP) {
         can_punch_.store(false, std::memory_order_relaxed);
         call = "write (zeros for a hole)";
@@ -253,9 +284,11 @@ Task<Result<void>> LocalDataStore::write_zeroes(DataFileId file, uint64_t offset
   if (Result<void> may = may_change(file); !may) co_return may;
   while (length > 0) {
     const Piece piece = first_piece(file, offset, length);
-    Result<FileRef> opened = co_await segment(piece.name, IfAbsent::create);
+    const bool low = low_on_space();
+    Result<FileRef> opened = co_await segment(piece.name, low ? IfAbsent::leave : IfAbsent::create);
     if (!opened) co_return std::move(opened.error());
     const FileRef at = std::move(*opened);
+    if (low && !co_await is_allocated(at, piece)) co_return only_reserve_left(piece.name);
     int error = EOPNOTSUPP;
     const char* call = "fallocate (zeros)";
     if (can_zero_.load(std::memory_order_relaxed))

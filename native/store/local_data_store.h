@@ -6,7 +6,8 @@
 //   2. sync() answers when the file's bytes and its directory's entry are durable; a file without changes since the last sync
 //      costs nothing. A change still under way at a sync is left to the next one.
 //   3. After a failed sync the data file refuses changes and syncs (I6) until reopen() or remove().
-//   4. A content chunk is written under another name and renamed once it is durable: it is there whole or not at all.
+//   4. While a space reserve is low, nothing is written that needs new space; what is allocated is overwritten as ever.
+//   5. A content chunk is written under another name and renamed once it is durable: it is there whole or not at all.
 //
 // Direct mode concerns data files. Content chunks are always read through the page cache: they are what many resources share (the blocks
 // of one image under all of its volumes), and they never change. They are written straight to the device wherever they have no
@@ -18,12 +19,14 @@
 #include <mutex>
 #include <string>
 #include <unordered_map>
+#include <vector>
 
 #include "io/blocking_pool.h"
 #include "store/data_store.h"
 #include "store/local_directory.h"
 #include "store/local_files.h"
 #include "store/local_paths.h"
+#include "store/space_reserve.h"
 
 namespace atl {
 
@@ -34,6 +37,7 @@ struct LocalDataStoreOptions {
       uint64_t{1} << 40;  // part of the format; other values are for tests. A multiple of region_bytes or less than it
   uint32_t max_open_files = 0;  // 0: two fifths of the process's limit, at most 65536
   uint32_t blocking_threads = 4;
+  std::vector<SpaceReserve*> reserves{};  // of its file systems, and the records'; they outlive the store
 };
 
 class LocalDataStore final : public DataStore {
@@ -101,6 +105,12 @@ class LocalDataStore final : public DataStore {
   int open_file(const std::string& path, int flags);
   /// The same, the flags saying what for.
   int open_with(const std::string& path, int flags);
+
+  bool low_on_space() const;
+  /// Whether the piece, of an open file or of none, can be written to without a block more.
+  Task<bool> is_allocated(const FileRef& at, Piece piece);
+  /// For a call that frees space and met ENOSPC: true if there is some now.
+  bool release_reserve();
 
   Result<void> may_change(DataFileId file) const;
   /// The refusal, in words that say what failed first.

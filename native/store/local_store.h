@@ -5,9 +5,11 @@
 #include <memory>
 #include <string>
 
+#include "base/log_line.h"
 #include "base/result.h"
 #include "store/data_store.h"
 #include "store/kv.h"
+#include "store/space_reserve.h"
 
 namespace atl {
 
@@ -15,6 +17,8 @@ struct LocalStoreOptions {
   bool direct = false;         // data files bypass the page cache
   bool read_only = false;      // for check: changes nothing; fails when there is no store
   uint64_t records_reach = 0;  // the records are `corrupt` if they end before it (RocksKvOptions::reach_min)
+  LogLine log;                 // the records' warnings and errors
+  const SpaceReserves* reserves = nullptr;  // outlive the store; null: none
 };
 
 struct LocalStore {

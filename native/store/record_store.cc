@@ -16,6 +16,15 @@ constexpr size_t changes_per_group = 8192;
 // Layers of a chain that are asked on the caller's own thread: some µs for each.
 constexpr size_t walk_in_memory_max = 4;
 
+/// Keeps something new for a tenant. Blocks that are assigned were written before; that they are given back needs records, too.
+bool grows(const RecordBatch& batch) {
+  return std::any_of(batch.begin(), batch.end(), [](const RecordChange& change) {
+    return std::holds_alternative<StoreContent>(change) || std::holds_alternative<IntendContent>(change);
+  });
+}
+
+Error only_reserve_left() { return Error{Code::no_space, "records: only the space reserve is left"}; }
+
 Error malformed_key() { return Error{Code::corrupt, "record store: a key is malformed"}; }
 
 std::vector<std::pair<LayerId, RegionIndex>> touched(const RecordBatch& batch) {
@@ -87,9 +96,18 @@ void RecordStore::Pending::await_suspend(std::coroutine_handle<> awaiter) {
 
 Task<Result<void>> RecordStore::commit(RecordBatch batch, Durability durability) {
   if (batch.empty()) co_return Result<void>{};
+  if (kv_.low_on_space() && grows(batch)) co_return only_reserve_left();
   Pending pending{*this, std::move(batch), durability};
   Result<void> result = co_await pending;
   co_return result;
+}
+
+/// Some of the group may draw on the space reserve, some may not.
+bool RecordStore::mixed(const Pending* group) {
+  bool growing = false;
+  bool other = false;
+  for (const Pending* at = group; at != nullptr; at = at->after) (grows(at->batch) ? growing : other) = true;
+  return growing && other;
 }
 
 void RecordStore::drain() {
@@ -111,8 +129,10 @@ void RecordStore::drain() {
   }
   bool garbage = false;
   const Result<void> together = commit_group(group, garbage);
-  // One batch that meets a damaged record must not fail the others of its group.
-  const bool one_by_one = !together && together.error().code == Code::corrupt && group->after != nullptr;
+  // One batch that meets a damaged record must not fail the others of its group, nor one that the space reserve is not for.
+  const bool alone_is_better = !together && (together.error().code == Code::corrupt ||
+                                             (together.error().code == Code::no_space && mixed(group)));
+  const bool one_by_one = alone_is_better && group->after != nullptr;
   if (one_by_one)
     for (Pending* at = group; at != nullptr; at = at->after) {
       Pending* rest = std::exchange(at->after, nullptr);
@@ -139,16 +159,20 @@ void RecordStore::drain() {
 Result<void> RecordStore::commit_group(Pending* first, bool& garbage) {
   CommitPlan plan{kv_};
   bool durable = false;
+  bool growing = false;
   std::vector<std::pair<LayerId, RegionIndex>> records;
   for (Pending* at = first; at != nullptr; at = at->after) {
     if (Result<void> applied = plan.apply(at->batch); !applied) return applied;
     durable |= at->durability == Durability::durable;
+    growing |= grows(at->batch);
     const auto more = touched(at->batch);
     records.insert(records.end(), more.begin(), more.end());
   }
+  if (growing && kv_.low_on_space()) return only_reserve_left();
   index_.commit_begins(std::move(records));
   if (mutated(Mutation::reclaim_before_durable) && plan.makes_garbage()) durable = false;
-  Result<void> written = kv_.write(plan.mutations(), durable);
+  Result<void> written =
+      growing ? kv_.write_without_reserve(plan.mutations(), durable) : kv_.write(plan.mutations(), durable);
   index_.commit_ended();
   if (!written) return written;
   garbage |= plan.makes_garbage();

@@ -126,6 +126,7 @@ class RecordStore {
   Result<void> visit_range(const std::string& from, const std::string& to, const KvSnapshot* snapshot,
                            const std::function<void(RegionIndex, const RegionRecord&)>& visit);
   void drain();
+  static bool mixed(const Pending* group);
   Result<void> commit_group(Pending* first, bool& garbage);
 
   Kv& kv_;

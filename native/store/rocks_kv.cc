@@ -11,6 +11,9 @@
 
 #include <algorithm>
 
+#include "store/local_directory.h"
+#include "store/rocks_log.h"
+
 namespace atl {
 namespace {
 
@@ -51,19 +54,27 @@ rocksdb::CompressionType compression() {
 // RocksDB would look for space by itself, every five seconds, and refuse a Resume() meanwhile. Ours comes with the next write.
 class NoOwnRecovery final : public rocksdb::EventListener {
  public:
+  explicit NoOwnRecovery(std::shared_ptr<std::atomic<bool>> out_of_space) : out_of_space_(std::move(out_of_space)) {}
+  /// A compaction that finds no space fails no write, but RocksDB stops flushing and compacting until it is resumed.
+  void OnBackgroundError(rocksdb::BackgroundErrorReason, rocksdb::Status* error) override {
+    if (error->IsNoSpace()) *out_of_space_ = true;
+  }
   void OnErrorRecoveryBegin(rocksdb::BackgroundErrorReason, rocksdb::Status, bool* by_itself) override {
     *by_itself = false;
   }
+
+ private:
+  const std::shared_ptr<std::atomic<bool>> out_of_space_;
 };
 
-rocksdb::Options rocks_options(const RocksKvOptions& from) {
+rocksdb::Options rocks_options(const RocksKvOptions& from, const std::shared_ptr<std::atomic<bool>>& out_of_space) {
   rocksdb::Options options;
   options.create_if_missing = !from.read_only;
   options.paranoid_checks = true;
   options.wal_recovery_mode = rocksdb::WALRecoveryMode::kPointInTimeRecovery;
   options.track_and_verify_wals_in_manifest = true;  // a lost log is damage, not an early end
 
-  options.listeners.push_back(std::make_shared<NoOwnRecovery>());
+  options.listeners.push_back(std::make_shared<NoOwnRecovery>(out_of_space));
 
   // Memory: the memtables' budget, the cache's, and nothing mapped.
   options.db_write_buffer_size = from.write_buffer_bytes;
@@ -86,10 +97,10 @@ rocksdb::Options rocks_options(const RocksKvOptions& from) {
   options.max_background_jobs = 2;
   options.bytes_per_sync = 1 << 20;  // tables go to the disk as they are written, so that no log sync waits for them
 
-  // Its own log: little, and not for ever.
+  options.info_log = rocks_logger(from.log);
   options.info_log_level = rocksdb::InfoLogLevel::WARN_LEVEL;
-  options.keep_log_file_num = 2;
-  options.max_log_file_size = 1 << 20;
+  // While no compaction finds space, deletions must get through all the same.
+  options.level0_stop_writes_trigger = 1000;
   options.stats_dump_period_sec = 0;
   options.stats_persist_period_sec = 0;
   options.max_manifest_file_size = 16 << 20;
@@ -101,23 +112,38 @@ rocksdb::Options rocks_options(const RocksKvOptions& from) {
 
 }  // namespace
 
-RocksKv::RocksKv(std::unique_ptr<rocksdb::DB> db, bool read_only) : db_(std::move(db)), read_only_(read_only) {}
+RocksKv::RocksKv(std::unique_ptr<rocksdb::DB> db, const RocksKvOptions& options, Flag out_of_space)
+    : out_of_space_(std::move(out_of_space)),
+      db_(std::move(db)),
+      read_only_(options.read_only),
+      reserve_(options.reserve) {}
 
 RocksKv::~RocksKv() = default;
 
 Result<std::unique_ptr<RocksKv>> RocksKv::open(const std::string& directory, const RocksKvOptions& options) {
+  // RocksDB would do it too, and complain that it had to.
+  if (!options.read_only)
+    if (Result<void> made = make_directory(directory); !made) return std::move(made.error());
+  auto out_of_space = std::make_shared<std::atomic<bool>>(false);
+  const auto open = [&](rocksdb::DB** db) {
+    const rocksdb::Options from = rocks_options(options, out_of_space);
+    return options.read_only ? rocksdb::DB::OpenForReadOnly(from, directory, db)
+                             : rocksdb::DB::Open(from, directory, db);
+  };
   rocksdb::DB* db = nullptr;
-  const rocksdb::Options from = rocks_options(options);
-  const rocksdb::Status status =
-      options.read_only ? rocksdb::DB::OpenForReadOnly(from, directory, &db) : rocksdb::DB::Open(from, directory, &db);
+  rocksdb::Status status = open(&db);
+  while (status.IsNoSpace() && options.reserve != nullptr && options.reserve->release()) status = open(&db);
   if (status.ok()) {
-    std::unique_ptr<RocksKv> kv{new RocksKv{std::unique_ptr<rocksdb::DB>{db}, options.read_only}};
+    std::unique_ptr<RocksKv> kv{new RocksKv{std::unique_ptr<rocksdb::DB>{db}, options, std::move(out_of_space)}};
     // RocksDB takes a log that is cut short, or was never listed, for the usual end of a power cut.
     const uint64_t reach = db->GetLatestSequenceNumber();
-    if (reach >= options.reach_min) return kv;
-    return Error{Code::corrupt, "records: " + directory + " ends at change " + std::to_string(reach) +
-                                    ", and changes up to " + std::to_string(options.reach_min) +
-                                    " were durable: its log is missing or cut short"};
+    if (reach < options.reach_min)
+      return Error{Code::corrupt, "records: " + directory + " ends at change " + std::to_string(reach) +
+                                      ", and changes up to " + std::to_string(options.reach_min) +
+                                      " were durable: its log is missing or cut short"};
+    if (!options.read_only)
+      if (Result<void> removed = remove_rocks_log_files(directory); !removed) return std::move(removed.error());
+    return kv;
   }
   // RocksDB has no code of its own for it; both messages (this process, another one) name its lock file.
   if (status.IsIOError() && status.ToString().find(directory + "/LOCK") != std::string::npos &&
@@ -162,11 +188,11 @@ std::unique_ptr<KvSnapshot> RocksKv::snapshot() { return std::make_unique<RocksS
 
 Result<void> RocksKv::recover_space() {
   const std::scoped_lock lock{recovering_};
-  if (!out_of_space_) return {};
+  if (!out_of_space_->exchange(false)) return {};
   const rocksdb::Status status = db_->Resume();
-  if (!status.ok()) return error_of(status, "recovering from a full file system");
-  out_of_space_ = false;
-  return {};
+  if (status.ok()) return {};
+  *out_of_space_ = true;
+  return error_of(status, "recovering from a full file system");
 }
 
 Result<void> RocksKv::may_write() {
@@ -177,13 +203,16 @@ Result<void> RocksKv::may_write() {
                  "records: nothing is written until they are opened again (a restart), since a write failed (" +
                      first_failure_ + ")"};
   }
-  return out_of_space_ ? recover_space() : Result<void>{};
+  return *out_of_space_ ? recover_space() : Result<void>{};
 }
 
 Error RocksKv::write_failure(const rocksdb::Status& status) {
   Error failure = error_of(status, "write");
   if (status.IsNoSpace()) {
-    out_of_space_ = true;
+    *out_of_space_ = true;
+  } else if (status.IsIncomplete() && *out_of_space_) {
+    // It waited for room among the tables, which no compaction could make.
+    failure.code = Code::no_space;
   } else {
     const std::scoped_lock lock{failing_};
     if (!failed_) first_failure_ = failure.message;
@@ -193,6 +222,14 @@ Error RocksKv::write_failure(const rocksdb::Status& status) {
 }
 
 Result<void> RocksKv::write(const std::vector<KvMutation>& mutations, bool durable) {
+  for (;;) {
+    Result<void> written = write_without_reserve(mutations, durable);
+    if (written || written.error().code != Code::no_space) return written;
+    if (reserve_ == nullptr || !reserve_->release()) return written;
+  }
+}
+
+Result<void> RocksKv::write_without_reserve(const std::vector<KvMutation>& mutations, bool durable) {
   if (Result<void> may = may_write(); !may) return may;
 
   rocksdb::WriteBatch batch;

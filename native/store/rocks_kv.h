@@ -7,6 +7,8 @@
 //   3. After "no space" the next write first brings the map back to a known state (a new log, everything in memory flushed);
 //      while that fails, for want of space, the answer stays no_space.
 //   4. A snapshot is released before its Kv is destroyed.
+//   5. RocksDB writes no log file of its own (rocks_log.h).
+//   6. A write that meets a full file system draws on the space reserve before it answers no_space.
 //
 // Why point-in-time recovery: a power cut may tear or reorder what was written to the log after its last sync. This mode keeps all up to
 // the first record that is not whole; a sync covers the log's whole prefix, so no durable write is ever behind such a record.
@@ -19,7 +21,9 @@
 #include <mutex>
 #include <string>
 
+#include "base/log_line.h"
 #include "store/kv.h"
+#include "store/space_reserve.h"
 
 namespace rocksdb {
 class DB;
@@ -35,6 +39,8 @@ struct RocksKvOptions {
   int max_open_files = 512;
   /// What settle() answered once: a map that ends before it is `corrupt`, for its log was lost or cut short.
   uint64_t reach_min = 0;
+  LogLine log;                      // RocksDB's warnings and errors
+  SpaceReserve* reserve = nullptr;  // outlives the map; null: none
 };
 
 class RocksKv final : public Kv {
@@ -51,19 +57,24 @@ class RocksKv final : public Kv {
   std::unique_ptr<KvSnapshot> snapshot() override;
   Result<void> write(const std::vector<KvMutation>& mutations, bool durable) override;
   Result<uint64_t> settle() override;
+  Result<void> write_without_reserve(const std::vector<KvMutation>& mutations, bool durable) override;
+  bool low_on_space() const override { return reserve_ != nullptr && reserve_->low(); }
 
  private:
-  explicit RocksKv(std::unique_ptr<rocksdb::DB> db, bool read_only);
+  using Flag = std::shared_ptr<std::atomic<bool>>;
+
+  RocksKv(std::unique_ptr<rocksdb::DB> db, const RocksKvOptions& options, Flag out_of_space);
   Result<void> recover_space();
   Result<void> may_write();
   Error write_failure(const rocksdb::Status& status);
 
+  const Flag out_of_space_;  // RocksDB takes no writes, or has stopped its background work; its threads set it
   std::unique_ptr<rocksdb::DB> db_;
   const bool read_only_;
+  SpaceReserve* const reserve_;
   std::mutex recovering_;
   std::mutex failing_;
   std::string first_failure_;  // guarded by failing_
-  std::atomic<bool> out_of_space_{false};
   std::atomic<bool> failed_{false};
 };
 

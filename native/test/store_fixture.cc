@@ -30,6 +30,7 @@ class LocalBed final : public StoreBed {
     options_.direct = direct;
     options_.segment_bytes = options.segment_bytes;
     options_.max_open_files = options.max_open_files;
+    options_.reserves = options.reserves;
     open();
   }
 

@@ -57,6 +57,7 @@ T run_and_wait(JobSink& sink, Task<T> task) {
 struct BedOptions {
   uint64_t segment_bytes = 1 << 20;  // small, so that tests cross borders
   uint32_t max_open_files = 0;
+  std::vector<SpaceReserve*> reserves{};
 };
 
 /// A data store under test.

@@ -11,11 +11,14 @@
  */
 
 import { AsyncLocalStorage } from 'node:async_hooks'
-import { closeSync, existsSync, openSync } from 'node:fs'
+import { closeSync, copyFileSync, existsSync, mkdtempSync, openSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import Database from 'better-sqlite3'
 import { Kysely, sql } from 'kysely'
-import { CatalogEmpty, CatalogMissing, CatalogOutdated } from './errors.js'
-import { GroupCommit, type Transaction } from './group_commit.js'
+import { asError } from '../lib/errors.js'
+import { CatalogEmpty, CatalogFailed, CatalogFull, CatalogMissing, CatalogOutdated } from './errors.js'
+import { type CatalogReserve, GroupCommit, type Transaction, type TransactionOptions } from './group_commit.js'
 import { migrate, schemaVersion, schemaVersionNow } from './migrate.js'
 import { connect, Prepared } from './prepared.js'
 import type { Schema } from './schema.js'
@@ -35,6 +38,8 @@ export interface CatalogOptions {
    * costs each promise of the process a little, a sixth of a small GET: tests have it, the server has not.
    */
   guard?: boolean
+  /** Default: none. */
+  reserve?: CatalogReserve | undefined
 }
 
 const busyTimeoutMs = 5000
@@ -49,8 +54,9 @@ export class Catalog {
   readonly #connections: SqliteConnection[]
   readonly #transactions: GroupCommit
   readonly #inTransaction: AsyncLocalStorage<true> | undefined
+  #afterClose = () => {}
 
-  private constructor(path: string, guard: boolean) {
+  private constructor(path: string, guard: boolean, reserve: CatalogReserve | undefined) {
     const writer = new SqliteConnection(open(path, false))
     const reader = new SqliteConnection(open(path, true), () => {
       if (this.#inTransaction?.getStore()) throw new Error('in a transaction, read by tx.db')
@@ -58,23 +64,62 @@ export class Catalog {
     this.#connections = [reader, writer]
     this.#inTransaction = guard ? new AsyncLocalStorage() : undefined
     this.#writer = new Kysely<Schema>({ dialect: new SerialSqliteDialect(writer) })
-    this.#transactions = new GroupCommit(this.#writer, writer)
+    this.#transactions = new GroupCommit(this.#writer, writer, reserve)
     this.db = new Kysely<Schema>({ dialect: new SerialSqliteDialect(reader) })
     connect(this.db, reader)
   }
 
   /** Throws CatalogTooNew, CatalogOutdated, CatalogEmpty, CatalogMissing, CatalogFailed. */
-  static async open({ path, schema = 'upgrade', guard = true }: CatalogOptions): Promise<Catalog> {
+  static async open({ path, schema = 'upgrade', guard = true, reserve }: CatalogOptions): Promise<Catalog> {
     if (schema === 'exact' && !existsSync(path)) throw new CatalogMissing(path)
-    await prepare(path, schema)
-    return new Catalog(path, guard)
+    for (;;) {
+      try {
+        await prepare(path, schema)
+        return new Catalog(path, guard, reserve)
+      } catch (error) {
+        if (!(error instanceof CatalogFull && reserve?.release())) throw error
+      }
+    }
+  }
+
+  /**
+   * For check: must be there and up to date. SQLite has to write beside a catalog to read it: where the file system takes no writes
+   * (it is read-only, or full), a copy in `scratch` is opened. Throws as `open` does.
+   */
+  static async openToExamine(path: string, scratch = tmpdir()): Promise<Catalog> {
+    try {
+      return await Catalog.open({ path, schema: 'exact' })
+    } catch (error) {
+      if (!takesNoWrites(error)) throw error
+    }
+    const copy = copied(path, scratch)
+    try {
+      const catalog = await Catalog.open({ path: copy.path, schema: 'exact' })
+      catalog.#afterClose = copy.remove
+      return catalog
+    } catch (error) {
+      copy.remove()
+      throw error
+    }
   }
 
   /** Everything or nothing; durable when it resolves. See the rules above. */
-  async transaction<T>(work: (tx: Transaction) => Promise<T>): Promise<T> {
+  transaction<T>(work: (tx: Transaction) => Promise<T>): Promise<T> {
+    return this.#run(work, { mayUseReserve: false })
+  }
+
+  /**
+   * The same, on a full disk by the space reserve: for what frees space, and for what nobody could free any without (a login).
+   * The work may run more than once.
+   */
+  reservedTransaction<T>(work: (tx: Transaction) => Promise<T>): Promise<T> {
+    return this.#run(work, { mayUseReserve: true })
+  }
+
+  async #run<T>(work: (tx: Transaction) => Promise<T>, options: TransactionOptions): Promise<T> {
     const inside = this.#inTransaction
     if (inside?.getStore()) throw new Error('a transaction within a transaction would wait for itself')
-    return this.#transactions.run(inside === undefined ? work : (tx) => inside.run(true, () => work(tx)))
+    return this.#transactions.run(inside === undefined ? work : (tx) => inside.run(true, () => work(tx)), options)
   }
 
   /**
@@ -94,6 +139,32 @@ export class Catalog {
     await this.#writer.destroy()
     // Kysely closes nothing that was never asked anything.
     for (const connection of this.#connections) connection.close()
+    this.#afterClose()
+  }
+}
+
+const takesNoWrites = (error: unknown): boolean =>
+  error instanceof CatalogFull ||
+  (error instanceof CatalogFailed &&
+    /^SQLITE_(READONLY|CANTOPEN|IOERR)/.test(String((error.cause as { code?: unknown } | undefined)?.code)))
+
+/** With what is in its write-ahead log. */
+function copied(path: string, scratch: string): { path: string; remove: () => void } {
+  let directory: string | undefined
+  const remove = () => {
+    if (directory !== undefined) rmSync(directory, { recursive: true, force: true })
+  }
+  try {
+    directory = mkdtempSync(join(scratch, 'atoll-check-'))
+    const copy = join(directory, 'catalog.db')
+    for (const suffix of ['', '-wal']) {
+      if (existsSync(path + suffix)) copyFileSync(path + suffix, copy + suffix)
+    }
+    return { path: copy, remove }
+  } catch (error) {
+    remove()
+    const why = `its file system takes no writes, and it cannot be copied to ${scratch} (set TMPDIR to another directory)`
+    throw new CatalogFailed(`${why}: ${asError(error).message}`, { cause: error })
   }
 }
 

@@ -178,7 +178,8 @@ export class SqliteConnection implements DatabaseConnection {
 export function translated(error: unknown): unknown {
   const code = (error as { code?: unknown } | null)?.code
   if (typeof code !== 'string') return error
-  if (code.startsWith('SQLITE_FULL')) return new CatalogFull({ cause: error })
+  // SHMSIZE: there is no room for the index of the write-ahead log (the -shm file).
+  if (code.startsWith('SQLITE_FULL') || code === 'SQLITE_IOERR_SHMSIZE') return new CatalogFull({ cause: error })
   if (code.startsWith('SQLITE_BUSY') || code === 'SQLITE_LOCKED') return new CatalogBusy({ cause: error })
   if (/^SQLITE_(IOERR|CORRUPT|NOTADB|READONLY|CANTOPEN)/.test(code)) {
     return new CatalogFailed((error as Error).message, { cause: error })

@@ -3,6 +3,7 @@
 import { type CheckReport, examine } from '../core/check.js'
 import { DataDirectory } from '../core/data_directory.js'
 import { refusalOf, repair } from '../core/repair.js'
+import type { NativeLog } from '../engine/engine.js'
 import { sizeInWords } from '../lib/units.js'
 import { findingInWords } from './findings.js'
 import { print, printable, printJson } from './printing.js'
@@ -36,11 +37,14 @@ export async function checkStore({
   repair: putRight = false,
 }: CheckOptions): Promise<CheckResult> {
   const { directory, unlock, formatProblem } = DataDirectory.openToExamine(data)
+  // Standard output is for the findings.
+  const log: NativeLog = (level, message) => console.error(`atoll: ${level}: ${message}`)
   try {
-    const first = await examine(directory, { content, formatProblem })
+    if (putRight) directory.mustTakeWrites()
+    const first = await examine(directory, { content, formatProblem, log })
     const refused = putRight ? refusalOf(first) : undefined
-    const repaired = putRight ? await repair(directory, first) : []
-    const { report } = repaired.length > 0 ? await examine(directory, { content }) : first
+    const repaired = putRight ? await repair(directory, first, log) : []
+    const { report } = repaired.length > 0 ? await examine(directory, { content, log }) : first
     return { data: directory.path, ...report, repaired, ...(refused !== undefined && { refused }) }
   } finally {
     unlock()

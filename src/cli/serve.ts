@@ -64,12 +64,12 @@ export interface Server {
 
 /** Throws what hinders it; everything that was opened by then is closed again. */
 export async function start(settings: ServeSettings, log: Logger): Promise<Server> {
-  const { data, cache, io, reactors, busyPollMicroseconds, scrub } = settings
+  const { data, cache, io, reactors, busyPollMicroseconds, scrub, spaceReserveBytes } = settings
   const startedAt = Date.now()
   const { httpLimits, nbdLimits } = limitsOf(settings, log)
   const readiness = new Readiness()
   const engine = { cache, io, reactors, busyPollMicroseconds, nbdLimits }
-  const store = await openStore({ dataDir: data, log, ...engine, scrub, guard: false })
+  const store = await openStore({ dataDir: data, log, ...engine, scrub, guard: false, spaceReserveBytes })
   let app: App | undefined
   let control: ControlServer | undefined
   let tls: NbdTls | undefined

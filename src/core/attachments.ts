@@ -166,7 +166,7 @@ export class Attachments {
     const { volume_id: volumeId } = await attachmentRow(db, caller, id)
     const { resource_id: resource } = await volumeRow(db, caller, volumeId)
     const gone = await this.#tree.locked(resource, () =>
-      this.#catalog.transaction(async (tx: Transaction) => {
+      this.#catalog.reservedTransaction(async (tx: Transaction) => {
         const row = await attachmentRow(tx.db, caller, id)
         await tx.db.deleteFrom('attachments').where('id', '=', row.id).execute()
         await settleVolume(tx.db, row.volume_id)
@@ -214,7 +214,9 @@ export class Attachments {
     return rows.flatMap((row) => {
       const sizeGib = sizes.get(row.volume_id)
       // Deleted between the two questions.
-      return sizeGib === undefined ? [] : [toAttachment(row, { sizeGib }, this.#addressFor(this.#catalog.db, caller, row))]
+      return sizeGib === undefined
+        ? []
+        : [toAttachment(row, { sizeGib }, this.#addressFor(this.#catalog.db, caller, row))]
     })
   }
 

@@ -8,7 +8,7 @@
 import { Catalog } from '../catalog/catalog.js'
 import { CatalogEmpty, CatalogFailed } from '../catalog/errors.js'
 import { type CatalogFinding, fileProblems, referenceFindings, ruleFindings } from '../catalog/integrity.js'
-import { Engine, type NativeCheckReport, type NativeFinding } from '../engine/engine.js'
+import { Engine, type NativeCheckReport, type NativeFinding, type NativeLog } from '../engine/engine.js'
 import { StorageCorrupt, StorageFailed } from '../engine/errors.js'
 import { asError } from '../lib/errors.js'
 import type { LayerId } from '../lib/ids.js'
@@ -47,6 +47,8 @@ export interface ExamineOptions {
   content: boolean
   /** What is wrong with the file "format". */
   formatProblem?: string | undefined
+  /** For lines of the store. Default: they are dropped. */
+  log?: NativeLog | undefined
 }
 
 /** The caller holds the lock of the data directory. Throws what hinders the check. */
@@ -79,7 +81,7 @@ export async function examine(directory: DataDirectory, options: ExamineOptions)
       catalog !== undefined &&
       mismatch === undefined &&
       !ofCatalog.some(({ kind }) => kind === 'layer_missing' || kind === 'layer_cycle')
-    const engine = await openEngine(directory, (words) =>
+    const engine = await openEngine(directory, options.log, (words) =>
       add('records_unreadable', `the records cannot be read: ${words}`),
     )
     let orphans: LayerId[] = []
@@ -153,7 +155,7 @@ async function openCatalog(
 ): Promise<Catalog | undefined> {
   let catalog: Catalog | undefined
   try {
-    catalog = await Catalog.open({ path: directory.catalog, schema: 'exact' })
+    catalog = await Catalog.openToExamine(directory.catalog)
     const problems = await fileProblems(catalog.db)
     if (problems.length === 0) return catalog
     damaged(problems.slice(0, 10).join('; '), false)
@@ -172,10 +174,15 @@ async function openCatalog(
 const isDamaged = ({ cause }: Error): boolean =>
   /CORRUPT|NOTADB|SHORT_READ/.test(String((cause as { code?: unknown }).code))
 
-async function openEngine(directory: DataDirectory, damaged: (words: string) => void): Promise<Engine | undefined> {
+async function openEngine(
+  directory: DataDirectory,
+  log: NativeLog | undefined,
+  damaged: (words: string) => void,
+): Promise<Engine | undefined> {
   try {
     const recordsReach = recordsReachOf(directory)
-    return await Engine.open({ storeDir: directory.store, purpose: 'examine', reactors: 1, recordsReach })
+    const given = { storeDir: directory.store, purpose: 'examine', reactors: 1, recordsReach } as const
+    return await Engine.open({ ...given, ...(log && { log }) })
   } catch (error) {
     // A store without records (lost, or never made: the catalog was) is damage as well; a lack of permission is not.
     const lost = !storeIsMade(directory) || (error instanceof StorageFailed && saysDamage(error))

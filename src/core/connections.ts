@@ -55,14 +55,14 @@ export class Connections {
 
   /** Takes back a reservation that no attachment uses; does nothing if there is none. */
   async unreserve(caller: ProjectCaller, volumeId: string): Promise<void> {
-    await this.#change(caller, volumeId, async (db, volume, attachments) => {
+    await this.#changeBack(caller, volumeId, async (db, volume, attachments) => {
       if (volume.status === 'attaching' && attachments.length === 0) await setStatus(db, volume, 'available')
     })
   }
 
   /** in-use → detaching. Throws VolumeStateConflict. */
   async beginDetaching(caller: ProjectCaller, volumeId: string): Promise<void> {
-    await this.#change(caller, volumeId, async (db, volume) => {
+    await this.#changeBack(caller, volumeId, async (db, volume) => {
       statusMustBe(volume, ['in-use'])
       await setStatus(db, volume, 'detaching')
     })
@@ -70,7 +70,7 @@ export class Connections {
 
   /** detaching → in-use; does nothing to a volume in another state. */
   async rollDetaching(caller: ProjectCaller, volumeId: string): Promise<void> {
-    await this.#change(caller, volumeId, async (db, volume) => {
+    await this.#changeBack(caller, volumeId, async (db, volume) => {
       if (volume.status === 'detaching') await setStatus(db, volume, 'in-use')
     })
   }
@@ -139,12 +139,13 @@ export class Connections {
     })
   }
 
-  #change<T>(
-    caller: ProjectCaller,
-    volumeId: string,
-    work: (db: Reader, volume: VolumeRow, attachments: AttachmentRow[]) => Promise<T>,
-  ): Promise<T> {
+  #change<T>(caller: ProjectCaller, volumeId: string, work: Work<T>): Promise<T> {
     return this.#catalog.transaction((tx) => withAttachments(tx, caller, volumeId, work))
+  }
+
+  /** On the way back, which must be open on a full disk too. */
+  #changeBack<T>(caller: ProjectCaller, volumeId: string, work: Work<T>): Promise<T> {
+    return this.#catalog.reservedTransaction((tx) => withAttachments(tx, caller, volumeId, work))
   }
 
   /** Deletes the chosen attachments under the lock of the volume's resource, as exports.ts requires. */
@@ -155,7 +156,7 @@ export class Connections {
   ): Promise<void> {
     const { resource_id: resource } = await volumeRow(this.#catalog.db, caller, volumeId)
     const ended = await this.#tree.locked(resource, () =>
-      this.#change(caller, volumeId, async (db, volume, attachments) => {
+      this.#changeBack(caller, volumeId, async (db, volume, attachments) => {
         const chosen = choose(volume, attachments)
         for (const { id } of chosen) await db.deleteFrom('attachments').where('id', '=', id).execute()
         const idle = attachments.length === 0 && (volume.status === 'detaching' || volume.status === 'in-use')
@@ -167,11 +168,13 @@ export class Connections {
   }
 }
 
+type Work<T> = (db: Reader, volume: VolumeRow, attachments: AttachmentRow[]) => Promise<T>
+
 async function withAttachments<T>(
   { db }: Transaction,
   caller: ProjectCaller,
   volumeId: string,
-  work: (db: Reader, volume: VolumeRow, attachments: AttachmentRow[]) => Promise<T>,
+  work: Work<T>,
 ): Promise<T> {
   const volume = await volumeRow(db, caller, volumeId)
   mayWrite(caller)

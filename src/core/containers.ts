@@ -77,7 +77,7 @@ export class Containers {
   /** Throws ContainerNotFound, ContainerNotEmpty. */
   async delete(caller: ProjectCaller, ref: ContainerRef): Promise<void> {
     mayWrite(caller)
-    await this.#catalog.transaction(async (tx) => {
+    await this.#catalog.reservedTransaction(async (tx) => {
       const row = containerRow(tx.db, caller, ref)
       if (row.object_count > 0) throw new ContainerNotEmpty(row.name)
       await replaceKinds(tx.db, 'container_metadata', row.id, { metadata: {}, headers: {} })

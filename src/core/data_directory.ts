@@ -2,7 +2,8 @@
  * The data directory: everything that Atoll keeps.
  *
  *   format            which layout this is (text)
- *   lock              held by the process that uses the directory
+ *   lock              held, together with the directory itself, by the process that uses it
+ *   reserve           space for the catalog, the records and deletions on a full file system (native/store/space_reserve.h)
  *   catalog.db        SQLite, with catalog.db-wal and catalog.db-shm
  *   store/            the engine's: data/, content/, records/
  *   openrc/admin.sh   how to log in
@@ -12,13 +13,13 @@
  *
  * Only its owner can enter it (mode 0700).
  *
- * The lock is that of an SQLite database: it goes with the process however that ends, and works on every platform and file
- * system where the catalog does. A file with a process id in it would outlive a kill; flock(2) is not to be had from Node.
+ * The lock goes with the process however that ends, and taking it writes nothing: it works on a full and on a read-only file
+ * system (native/store/directory_lock.h).
  */
 
-import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, statSync } from 'node:fs'
+import { accessSync, chmodSync, constants, existsSync, mkdirSync, readdirSync, readFileSync, statSync } from 'node:fs'
 import { join, resolve } from 'node:path'
-import { holdProcessLock, LockHeld } from '../catalog/process_lock.js'
+import { LockHeld, lockDirectory } from '../engine/directory_lock.js'
 import { asError, defineError } from '../lib/errors.js'
 import { writeFileDurably } from '../lib/files.js'
 
@@ -128,6 +129,15 @@ export class DataDirectory {
     if (!existsSync(this.#formatPath)) throw new DirectoryMissing(this.path)
   }
 
+  /** Throws DirectoryUnusable when it is on a read-only file system, or may not be written to. */
+  mustTakeWrites(): void {
+    try {
+      accessSync(this.path, constants.W_OK)
+    } catch (error) {
+      throw new DirectoryUnusable(this.path, asError(error).message, { cause: error })
+    }
+  }
+
   #make(): void {
     mkdirSync(this.path, { recursive: true, mode: 0o700 })
     if (!statSync(this.path).isDirectory()) throw new DirectoryUnusable(this.path, 'it is not a directory')
@@ -153,7 +163,7 @@ export class DataDirectory {
 
   #lock(): () => void {
     try {
-      return holdProcessLock(join(this.path, 'lock'))
+      return lockDirectory(this.path)
     } catch (error) {
       if (error instanceof LockHeld) throw new DirectoryInUse(this.path, error.holder ?? 'unknown', { cause: error })
       throw new DirectoryUnusable(this.path, asError(error).message, { cause: error })

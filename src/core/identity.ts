@@ -107,7 +107,7 @@ export class Identity {
   ): Promise<User> {
     const { password } = change
     const passwordHash = password === undefined ? undefined : await this.#passwords.hash(password, id)
-    return this.#catalog.transaction(async ({ db }) => {
+    return this.#catalog.reservedTransaction(async ({ db }) => {
       if (by !== undefined) requireStillAdmin(db, by)
       const row = await userRow(db, id)
       if (change.name !== undefined && change.name !== row.name) await nameMustBeFree(db, 'user', change.name)
@@ -131,7 +131,7 @@ export class Identity {
 
   /** Its tokens and roles go with it. Throws UserNotFound. */
   async deleteUser(id: string, by?: Caller): Promise<void> {
-    await this.#catalog.transaction(async ({ db }) => {
+    await this.#catalog.reservedTransaction(async ({ db }) => {
       if (by !== undefined) requireStillAdmin(db, by)
       await userRow(db, id)
       await db
@@ -192,7 +192,7 @@ export class Identity {
     change: { [Field in keyof NewProject]?: NewProject[Field] | undefined },
     by?: Caller,
   ): Promise<Project> {
-    return this.#catalog.transaction(async ({ db }) => {
+    return this.#catalog.reservedTransaction(async ({ db }) => {
       if (by !== undefined) requireStillAdmin(db, by)
       const row = await projectRow(db, id)
       if (change.name !== undefined && change.name !== row.name) await nameMustBeFree(db, 'project', change.name)
@@ -266,7 +266,7 @@ export class Identity {
     { userId, projectId, roleId }: { userId: UserId; projectId: ProjectId; roleId: RoleId },
     by?: Caller,
   ): Promise<void> {
-    await this.#catalog.transaction(async ({ db }) => {
+    await this.#catalog.reservedTransaction(async ({ db }) => {
       if (by !== undefined) requireStillAdmin(db, by)
       const { numDeletedRows } = await db
         .deleteFrom('assignments')

@@ -94,7 +94,7 @@ export class ImageData {
         },
       )
     } catch (error) {
-      await this.#catalog.transaction(({ db }) =>
+      await this.#catalog.reservedTransaction(({ db }) =>
         db
           .updateTable('images')
           .set({ status: 'queued' })

@@ -152,7 +152,7 @@ export class Images {
     for (let attempt = 1; ; attempt++) {
       const { resource_id: resource } = await ownImageRow(this.#catalog.db, caller, id)
       const remove = () =>
-        this.#catalog.transaction(async (tx) => {
+        this.#catalog.reservedTransaction(async (tx) => {
           const row = await ownImageRow(tx.db, caller, id)
           if (row.protected === 1) throw new ImageProtected(row.id)
           // The image got its data after the first look; the lock of that resource must be held as well (exports.ts).

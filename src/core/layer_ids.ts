@@ -22,7 +22,7 @@ export class LayerIds {
   }
 
   static async open(catalog: Catalog): Promise<LayerIds> {
-    const next = await catalog.transaction(async ({ db }) => {
+    const next = await catalog.reservedTransaction(async ({ db }) => {
       // Layer 0 is "none".
       await db
         .insertInto('sequences')

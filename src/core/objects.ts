@@ -144,7 +144,7 @@ export class Objects {
   /** Throws ContainerNotFound, ObjectNotFound. */
   async delete(caller: ProjectCaller, ref: ObjectRef): Promise<void> {
     mayWrite(caller)
-    await this.#catalog.transaction(async (tx) => {
+    await this.#catalog.reservedTransaction(async (tx) => {
       const { container, row } = objectRow(tx.db, caller, ref)
       await this.#remove(tx, container, row)
     })

@@ -166,7 +166,7 @@ export class Reaper {
   /** Answers false when the tree has changed meanwhile. */
   async #takeOut(layer: LayerId, child: LayerRow | undefined): Promise<boolean> {
     const { catalog, grace } = this.#parts
-    const out = await catalog.transaction(async (tx) => {
+    const out = await catalog.reservedTransaction(async (tx) => {
       const row = await tx.db.selectFrom('layers').selectAll().where('id', '=', layer).executeTakeFirst()
       const users = await tx.db.selectFrom('resources').select('id').where('head_layer', '=', layer).limit(1).execute()
       const children = await tx.db.selectFrom('layers').selectAll().where('parent', '=', layer).limit(2).execute()
@@ -207,7 +207,7 @@ export class Reaper {
       this.#unlinks.delete(layer)
     }
     await engine.dropLayer(layer)
-    await catalog.transaction(({ db }) => db.deleteFrom('layers').where('id', '=', layer).execute())
+    await catalog.reservedTransaction(({ db }) => db.deleteFrom('layers').where('id', '=', layer).execute())
   }
 
   async #isHead(layer: LayerId): Promise<boolean> {

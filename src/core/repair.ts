@@ -13,7 +13,7 @@
 import { sql } from 'kysely'
 import { Catalog, type Transaction } from '../catalog/catalog.js'
 import { brokenReferences, descriptions } from '../catalog/integrity.js'
-import { Engine } from '../engine/engine.js'
+import { Engine, type NativeLog } from '../engine/engine.js'
 import type { LayerId, ResourceId } from '../lib/ids.js'
 import { blocksOf } from '../lib/units.js'
 import { type Examination, storeIsMade } from './check.js'
@@ -30,7 +30,7 @@ export function refusalOf({ report }: Examination): string | undefined {
 }
 
 /** The caller holds the lock of the data directory. Answers what was done, in words; nothing where refusalOf() answers. */
-export async function repair(directory: DataDirectory, examination: Examination): Promise<string[]> {
+export async function repair(directory: DataDirectory, examination: Examination, log?: NativeLog): Promise<string[]> {
   if (refusalOf(examination) !== undefined) return []
   const { report, catalogTrusted } = examination
   const kinds = new Set(report.findings.map(({ kind }) => kind))
@@ -44,7 +44,7 @@ export async function repair(directory: DataDirectory, examination: Examination)
     // Rows of a broken tree are looked at by people.
     if (catalogTrusted) did.push(...(await catalog.transaction((tx) => repairCatalog(tx))))
     const known = new Set((await catalog.db.selectFrom('layers').select('id').execute()).map(({ id }) => id))
-    if (storeIsMade(directory)) did.push(...(await repairEngine(directory, { known, catalogTrusted })))
+    if (storeIsMade(directory)) did.push(...(await repairEngine(directory, { known, catalogTrusted, log })))
   } finally {
     await catalog.close()
   }
@@ -53,9 +53,9 @@ export async function repair(directory: DataDirectory, examination: Examination)
 
 async function repairEngine(
   directory: DataDirectory,
-  { known, catalogTrusted }: { known: ReadonlySet<LayerId>; catalogTrusted: boolean },
+  { known, catalogTrusted, log }: { known: ReadonlySet<LayerId>; catalogTrusted: boolean; log: NativeLog | undefined },
 ): Promise<string[]> {
-  const engine = await Engine.open({ storeDir: directory.store, purpose: 'repair', reactors: 1 })
+  const engine = await Engine.open({ storeDir: directory.store, purpose: 'repair', reactors: 1, ...(log && { log }) })
   try {
     const did = await engine.repair()
     const { trusted } = await engine.check({ layers: [...known], data: false })

@@ -43,7 +43,10 @@ export interface PasswordLogin {
 /** What the client claims to be, known or not. */
 export const claimOf = (user: UserReference): string => ('id' in user ? `id:${user.id}` : `name:${user.name}`)
 
-const askerOf = ({ user, address }: Pick<PasswordLogin, 'user' | 'address'>): Asker => ({ address: address ?? '', name: claimOf(user) })
+const askerOf = ({ user, address }: Pick<PasswordLogin, 'user' | 'address'>): Asker => ({
+  address: address ?? '',
+  name: claimOf(user),
+})
 
 export interface Login {
   token: string
@@ -129,12 +132,12 @@ export class Sessions {
 
   /** Ends the token and all that were obtained with it. Idempotent. */
   async revoke(token: string): Promise<void> {
-    await this.#catalog.transaction(({ db }) => deleteTokens(db, 'hash', hashOf(token)))
+    await this.#catalog.reservedTransaction(({ db }) => deleteTokens(db, 'hash', hashOf(token)))
   }
 
   /** Forgets tokens that have expired. Answers how many. */
   async purge(): Promise<number> {
-    const { numDeletedRows } = await this.#catalog.transaction(({ db }) =>
+    const { numDeletedRows } = await this.#catalog.reservedTransaction(({ db }) =>
       db.deleteFrom('tokens').where('expires_at', '<=', Date.now()).executeTakeFirstOrThrow(),
     )
     return Number(numDeletedRows)
@@ -160,7 +163,7 @@ export class Sessions {
   async #issue(decide: (db: Reader) => Promise<NewToken>): Promise<Login> {
     const token = newSecret()
     const auditId = randomBytes(16).toString('base64url')
-    const session = await this.#catalog.transaction(async ({ db }) => {
+    const session = await this.#catalog.reservedTransaction(async ({ db }) => {
       const { userId, projectId, methods, parent } = await decide(db)
       const issuedAt = Date.now()
       const row: TokenRow = {

@@ -185,7 +185,7 @@ export class Snapshots {
     mayWrite(caller)
     const { resource_id: resource } = await snapshotRow(this.#catalog.db, caller, id)
     await this.#tree.locked(resource, () =>
-      this.#catalog.transaction(async (tx) => {
+      this.#catalog.reservedTransaction(async (tx) => {
         const row = await snapshotRow(tx.db, caller, id)
         await tx.db.deleteFrom('snapshots').where('id', '=', row.id).execute()
         countBlocks(tx, row.project_id, { snapshots: -1 })

@@ -1,14 +1,16 @@
 /** A data directory in use: its lock, the engine, the catalog and the core over them. */
 
+import { join } from 'node:path'
 import { Catalog } from '../catalog/catalog.js'
-import { Engine, type EngineOptions, type NativeNbdLimits } from '../engine/engine.js'
+import { Engine, type EngineOptions, type NativeLog, type NativeNbdLimits } from '../engine/engine.js'
+import { SpaceReserves } from '../engine/space_reserves.js'
 import type { Logger } from '../lib/log.js'
 import { Core } from './core.js'
 import { DataDirectory } from './data_directory.js'
 import type { ScrubSettings } from './scrub.js'
 import { recordsReachOf, StoreIdentity } from './store_identity.js'
 
-export interface StoreOptions extends Omit<EngineOptions, 'storeDir' | 'recordsReach'> {
+export interface StoreOptions extends Omit<EngineOptions, 'storeDir' | 'recordsReach' | 'log' | 'spaceReserves'> {
   dataDir: string
   log: Logger
   nbdLimits?: NativeNbdLimits
@@ -16,6 +18,8 @@ export interface StoreOptions extends Omit<EngineOptions, 'storeDir' | 'recordsR
   scrub?: ScrubSettings
   /** Of the catalog (CatalogOptions). */
   guard?: boolean
+  /** On each file system (SpaceReserves). Default: none. */
+  spaceReserveBytes?: number
 }
 
 export interface Store {
@@ -37,6 +41,7 @@ export async function openStore({
   nbdLimits,
   scrub = noScrub,
   guard = true,
+  spaceReserveBytes = 0,
   ...options
 }: StoreOptions): Promise<Store> {
   const undo: (() => unknown)[] = []
@@ -47,13 +52,24 @@ export async function openStore({
   try {
     const { directory, unlock } = DataDirectory.open(dataDir)
     undo.push(unlock)
+    const directories = [directory.path, directory.store, join(directory.store, 'records')]
+    const nativeLog = logOf(log)
+    const reserves = await SpaceReserves.open({ directories, bytes: spaceReserveBytes, log: nativeLog })
+    undo.push(() => reserves.close())
+    reserves.prepareStart()
     // Before the engine: a catalog that is too new refuses the start before anything is touched.
     StoreIdentity.refuseLostCatalog(directory)
-    const catalog = await Catalog.open({ path: directory.catalog, guard })
+    const catalog = await Catalog.open({ path: directory.catalog, guard, reserve: reserves })
     undo.push(() => catalog.close())
     const identity = await StoreIdentity.verify({ directory, catalog, log })
     const recordsReach = recordsReachOf(directory)
-    const engine = await Engine.open({ ...options, storeDir: directory.store, recordsReach })
+    const engine = await Engine.open({
+      ...options,
+      storeDir: directory.store,
+      recordsReach,
+      log: nativeLog,
+      spaceReserves: reserves,
+    })
     undo.push(async () => {
       await identity.stop()
       await identity.end(await engine.shutdown())
@@ -72,6 +88,7 @@ export async function openStore({
     const core = await Core.open({ catalog, engine, log, scrub: { ...scrub, statePath: directory.scrubState } })
     engine.resolveExportsBy(core.exports, nbdLimits)
     undo.push(() => core.close())
+    reserves.keep()
     let closing: Promise<void> | undefined
     const close = () => {
       closing ??= closeAll()
@@ -83,3 +100,8 @@ export async function openStore({
     throw error
   }
 }
+
+const logOf =
+  (log: Logger): NativeLog =>
+  (level, message, suppressed) =>
+    log[level](suppressed > 0 ? { suppressed } : {}, message)

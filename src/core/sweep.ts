@@ -21,7 +21,7 @@ export interface SweepParts {
 }
 
 export async function settle(catalog: Catalog): Promise<void> {
-  await catalog.transaction(async ({ db }) => {
+  await catalog.reservedTransaction(async ({ db }) => {
     // The upload died with the process that took it.
     await db.updateTable('images').set({ status: 'queued' }).where('status', '=', 'saving').execute()
   })

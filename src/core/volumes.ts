@@ -223,7 +223,10 @@ export class Volumes {
 
   async update(caller: ProjectCaller, id: string, change: VolumeChange): Promise<Volume> {
     mayWrite(caller)
-    return this.#catalog.transaction(async ({ db }) => {
+    // A detach begins with a change of the status alone.
+    const { status, ...rest } = change
+    const keepsItsSize = status !== undefined && Object.values(rest).every((value) => value === undefined)
+    const work = async ({ db }: Transaction): Promise<Volume> => {
       const row = await volumeRow(db, caller, id)
       if (change.status?.from !== undefined) statusMustBe(row, change.status.from)
       if (change.attached !== undefined) await attachedMustBe(db, row, change.attached)
@@ -239,7 +242,8 @@ export class Volumes {
       await db.updateTable('volumes').set(next).where('id', '=', row.id).execute()
       if (change.metadata) await replaceValues(db, 'volume_metadata', row.id, change.metadata)
       return this.#told(db, next)
-    })
+    }
+    return keepsItsSize ? this.#catalog.reservedTransaction(work) : this.#catalog.transaction(work)
   }
 
   /** Changes the metadata by `edit`, in one transaction, and returns the outcome. */
@@ -293,7 +297,7 @@ export class Volumes {
     const { resource_id: resource } = await volumeRow(this.#catalog.db, caller, id)
     if (force && !caller.isAdmin) throw new NotAllowed('admin')
     const gone = await this.#tree.locked(resource, () =>
-      this.#catalog.transaction(async (tx) => {
+      this.#catalog.reservedTransaction(async (tx) => {
         const row = await volumeRow(tx.db, caller, id)
         if (!force) statusMustBe(row, ['available', 'error'])
         const exports = await this.#deleteAttachments(tx, row)

@@ -18,6 +18,7 @@ import type {
   NativeEngineInfo,
   NativeExportCounters,
   NativeIngestResult,
+  NativeLog,
   NativeNbdCallbacks,
   NativeNbdLimits,
   NativePlace,
@@ -32,6 +33,7 @@ import type {
   NbdTlsMode,
 } from './native.js'
 import { Reading } from './reading.js'
+import type { SpaceReserves } from './space_reserves.js'
 import type { Chain, ResourceSpec } from './spec.js'
 
 export type {
@@ -44,6 +46,7 @@ export type {
   NativeFinding,
   NativeFindingKind,
   NativeIngestResult,
+  NativeLog,
   NativeNbdLimits,
   NativePlace,
   NativeRequestFailure,
@@ -66,6 +69,10 @@ export interface EngineOptions {
   reactors?: number
   /** How long a reactor looks for its next answer before it sleeps, where that is likely to pay; 0: never. Default: 50. */
   busyPollMicroseconds?: number
+  /** For lines of the store: warnings and errors of RocksDB. Default: they are dropped. */
+  log?: NativeLog
+  /** They are closed after the engine's shutdown. Default: none. */
+  spaceReserves?: SpaceReserves
 }
 
 export interface ExportTarget {
@@ -135,8 +142,9 @@ export class Engine {
   /** Throws AddonMissing, AddonBroken, and the engine's own errors. */
   static async open(options: EngineOptions, addon: NativeAddon = loadAddon()): Promise<Engine> {
     const { storeDir, purpose = 'serve', cache = 'buffered', io = 'auto' } = options
-    const { reactors = 0, busyPollMicroseconds = 50, recordsReach = 0 } = options
-    const given = { storeDir, purpose, cache, io, reactors, busyPollMicroseconds, recordsReach }
+    const { reactors = 0, busyPollMicroseconds = 50, recordsReach = 0, log, spaceReserves: reserves } = options
+    const spaceReserves = reserves?.native
+    const given = { storeDir, purpose, cache, io, reactors, busyPollMicroseconds, recordsReach, log, spaceReserves }
     return new Engine(await native(() => addon.openEngine(given)))
   }
 

@@ -51,6 +51,25 @@ export interface NativeEngineOptions {
   reactors: number
   /** How long a reactor looks for its next answer before it sleeps, when that is likely to pay: native/io/busy_poll.h. 0: never. */
   busyPollMicroseconds: number
+  /** Lines of the store: warnings and errors of RocksDB. undefined: they are dropped. */
+  log?: NativeLog | undefined
+  /** They are closed after the engine's shutdown. undefined: none. */
+  spaceReserves?: NativeSpaceReserves | undefined
+}
+
+/** `suppressed`: how many lines were dropped since the last one, because there were too many. */
+export type NativeLog = (level: 'info' | 'warn' | 'error', message: string, suppressed: number) => void
+
+declare const reservesBrand: unique symbol
+
+/** native/store/space_reserve.h; `low` and `release` are those of the first directory's file system. */
+export interface NativeSpaceReserves {
+  low(): boolean
+  release(): boolean
+  prepareStart(): void
+  keep(): void
+  close(): void
+  readonly handle: { readonly [reservesBrand]: true }
 }
 
 export interface NativeEngineInfo {
@@ -489,6 +508,9 @@ export interface NativeEngine {
 
 export interface NativeAddon {
   openEngine(options: NativeEngineOptions): Promise<NativeEngine>
+  /** Returns a function that gives the lock back. Throws `busy` when it is held: native/store/directory_lock.h. */
+  lockDirectory(path: string): () => void
+  openSpaceReserves(options: { directories: string[]; bytes: number; log?: NativeLog | undefined }): NativeSpaceReserves
   /**
    * The address of a socket that this process was started with (`HOST:PORT`, `unix:PATH`), which children of ours will not have.
    * Throws `invalid` for all but listening stream sockets.

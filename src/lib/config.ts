@@ -68,6 +68,8 @@ export interface ServeSettings {
   }
   /** Of stored content. 0 bytes a second: none. */
   scrub: { bytesPerSecond: number; intervalMs: number }
+  /** On each file system of the data directory. 0: none. */
+  spaceReserveBytes: number
 }
 
 export interface NbdTlsSettings {
@@ -125,6 +127,7 @@ export type SettingName =
   | 'nbd-tls-priority'
   | 'scrub-rate'
   | 'scrub-interval'
+  | 'space-reserve'
 
 export interface Setting {
   name: SettingName
@@ -306,6 +309,11 @@ export const settings: readonly Setting[] = [
     argument: 'days',
     words: 'verify all content once in so many days, up to 3650; 0: over and over (default: 7)',
   },
+  {
+    name: 'space-reserve',
+    argument: 'size',
+    words: 'space held for deletions and logins on a full disk, at most 1/8 of it; 0 = none (default: 128M)',
+  },
 ]
 
 export type Given = Partial<Record<SettingName, unknown>>
@@ -366,6 +374,7 @@ export function resolveSettings(
       bytesPerSecond: values.get('scrub-rate', rate, 16 * MiB),
       intervalMs: values.get('scrub-interval', wholeNumber(0, 3650), 7) * dayMs,
     },
+    spaceReserveBytes: values.get('space-reserve', reserveSize, 128 * MiB),
     nbdTls: {
       mode: values.get('nbd-tls', oneOf(...tlsModes), 'off'),
       cert: values.get('nbd-tls-cert', text, undefined),
@@ -479,6 +488,13 @@ function rate(value: unknown): number {
   // A region may take a quarter of an hour, not a day.
   if (bytes === undefined || !Number.isSafeInteger(bytes) || bytes < 0 || (bytes > 0 && bytes < 4 * KiB))
     throw new Error(`expected 0, or a size of 4K or more such as 16M, but received ${JSON.stringify(value)}`)
+  return bytes
+}
+
+function reserveSize(value: unknown): number {
+  const bytes = typeof value === 'number' ? value : parseSize(text(value))
+  if (bytes === undefined || !Number.isSafeInteger(bytes) || bytes < 0 || (bytes > 0 && bytes < 8 * MiB))
+    throw new Error(`expected 0, or a size of at least 8M such as 128M, got ${JSON.stringify(value)}`)
   return bytes
 }
 

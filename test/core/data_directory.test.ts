@@ -56,6 +56,23 @@ t.test('a lock goes with its process, however that ends', async (t) => {
   DataDirectory.open(path).unlock()
 })
 
+t.test('an older Atoll, which locks by a transaction of SQLite, is kept out', async (t) => {
+  const path = join(t.testdir(), 'data')
+  const { unlock } = DataDirectory.open(path)
+  const script = `
+    const Database = require('better-sqlite3')
+    const database = new Database(${JSON.stringify(join(path, 'lock'))}, { timeout: 0 })
+    try {
+      database.exec('begin immediate')
+      console.log('taken')
+    } catch (error) {
+      console.log(error.code)
+    }`
+  t.equal((await execa('node', ['-e', script])).stdout, 'SQLITE_BUSY')
+  unlock()
+  t.equal((await execa('node', ['-e', script])).stdout, 'taken')
+})
+
 t.test("somebody else's directory is left alone", async (t) => {
   const path = t.testdir({ 'thesis.txt': 'precious' })
   chmodSync(path, 0o755)

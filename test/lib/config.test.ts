@@ -122,6 +122,24 @@ t.test('the rate of the scrub is a size as people write it, or 0', async (t) => 
   t.throws(() => resolveSettings({ 'scrub-interval': '3651' }, {}, undefined), { message: /^--scrub-interval: / })
 })
 
+t.test('the space reserve is a size of at least 8 MiB, or 0', async (t) => {
+  const reserveOf = (given: unknown) => resolveSettings({ 'space-reserve': given }, {}, undefined).spaceReserveBytes
+  t.equal(resolveSettings({}, {}, undefined).spaceReserveBytes, 128 * MiB)
+  for (const [given, bytes] of [
+    ['0', 0],
+    [0, 0],
+    ['8M', 8 * MiB],
+    ['2 TiB', 2 * TiB],
+  ] as const)
+    t.equal(reserveOf(given), bytes, String(given))
+  for (const wrong of ['', '-1', '16MB', '8191K', 1, 0.5, Number.NaN, true, '99999999999999T'])
+    t.throws(
+      () => reserveOf(wrong),
+      { message: /^--space-reserve: expected 0, or a size of at least 8M/ },
+      String(wrong),
+    )
+})
+
 t.test('a setting that does not exist is refused', async (t) => {
   t.throws(() => resolveSettings({}, {}, config(t, 'chace: direct')), { message: /chace: there is no such setting/ })
 })
