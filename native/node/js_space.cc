@@ -13,17 +13,20 @@
 namespace atl::node {
 namespace {
 
-struct Opened {
+struct Opened : std::enable_shared_from_this<Opened> {
   std::shared_ptr<JsQueue> queue;
   std::unique_ptr<JsLog> log;
   std::shared_ptr<SpaceReserves> reserves;
   SpaceReserve* catalog = nullptr;
 
+  bool closed = false;
+
   void close() {
-    if (!log) return;
+    if (std::exchange(closed, true)) return;
     reserves->stop();
+    // Lines that wait for JavaScript come first, and use the log.
+    queue->post_run([self = shared_from_this()](Napi::Env) {});
     queue->close();
-    log.reset();
   }
 };
 

@@ -235,7 +235,10 @@ Task<Result<void>> LocalDataStore::write(DataFileId file, uint64_t offset, Bytes
     Result<FileRef> opened = co_await segment(piece.name, low ? IfAbsent::leave : IfAbsent::create);
     if (!opened) co_return std::move(opened.error());
     const FileRef at = std::move(*opened);
-    if (low && !co_await is_allocated(at, piece)) co_return only_reserve_left(piece.name);
+    if (low) {
+      const bool allocated = co_await is_allocated(at, piece);
+      if (!allocated) co_return only_reserve_left(piece.name);
+    }
     const int error = co_await write_fully(at->fd(), piece.offset, from.first(piece.length), alignment_);
     at->changed();  // after an error too: part of it may have been written
     if (error != 0) co_return io_error(error, piece.name, "write");
@@ -288,7 +291,10 @@ Task<Result<void>> LocalDataStore::write_zeroes(DataFileId file, uint64_t offset
     Result<FileRef> opened = co_await segment(piece.name, low ? IfAbsent::leave : IfAbsent::create);
     if (!opened) co_return std::move(opened.error());
     const FileRef at = std::move(*opened);
-    if (low && !co_await is_allocated(at, piece)) co_return only_reserve_left(piece.name);
+    if (low) {
+      const bool allocated = co_await is_allocated(at, piece);
+      if (!allocated) co_return only_reserve_left(piece.name);
+    }
     int error = EOPNOTSUPP;
     const char* call = "fallocate (zeros)";
     if (can_zero_.load(std::memory_order_relaxed))

@@ -7,6 +7,7 @@
 #include <rocksdb/listener.h>
 #include <rocksdb/options.h>
 #include <rocksdb/table.h>
+#include <rocksdb/transaction_log.h>
 #include <rocksdb/write_batch.h>
 
 #include <algorithm>
@@ -99,6 +100,8 @@ rocksdb::Options rocks_options(const RocksKvOptions& from, const std::shared_ptr
 
   options.info_log = rocks_logger(from.log);
   options.info_log_level = rocksdb::InfoLogLevel::WARN_LEVEL;
+  // What is in no log is worth nothing (fill_empty_memtable).
+  options.avoid_flush_during_shutdown = true;
   // While no compaction finds space, deletions must get through all the same.
   options.level0_stop_writes_trigger = 1000;
   options.stats_dump_period_sec = 0;
@@ -190,9 +193,45 @@ Result<void> RocksKv::recover_space() {
   const std::scoped_lock lock{recovering_};
   if (!out_of_space_->exchange(false)) return {};
   const rocksdb::Status status = db_->Resume();
-  if (status.ok()) return {};
-  *out_of_space_ = true;
-  return error_of(status, "recovering from a full file system");
+  if (!status.ok()) {
+    *out_of_space_ = true;
+    return error_of(status, "recovering from a full file system");
+  }
+  const uint64_t full_log = full_log_.exchange(0);
+  if (full_log != 0 && current_log() == full_log) {
+    // It would be appended to again, which RocksDB answers by an assertion. The next start begins a new one.
+    const Error failure{Code::io, "records: write: no new log was begun after one met a full file system"};
+    set_failed(failure.message);
+    return failure;
+  }
+  return {};
+}
+
+void RocksKv::set_failed(const std::string& cause) {
+  const std::scoped_lock lock{failing_};
+  if (!failed_) first_failure_ = cause;
+  failed_ = true;
+}
+
+uint64_t RocksKv::current_log() {
+  std::unique_ptr<rocksdb::LogFile> log;
+  return db_->GetCurrentWalFile(&log).ok() && log ? log->LogNumber() : 0;
+}
+
+bool RocksKv::memtable_is_empty() {
+  uint64_t entries = 0;
+  return db_->GetIntProperty(rocksdb::DB::Properties::kNumEntriesActiveMemTable, &entries) && entries == 0;
+}
+
+/// Resume() begins a new log only where there is something in memory to be flushed. A log that a write failed on must not be appended
+/// to again, so a deletion of nothing comes before the first write to an empty memtable. It is in no log, and need not be.
+rocksdb::Status RocksKv::fill_empty_memtable() {
+  if (!memtable_is_empty()) return rocksdb::Status::OK();
+  rocksdb::WriteBatch nothing;
+  rocksdb::WriteOptions options;
+  options.disableWAL = true;
+  const rocksdb::Status added = nothing.Delete("\xff");
+  return added.ok() ? db_->Write(options, &nothing) : added;
 }
 
 Result<void> RocksKv::may_write() {
@@ -209,14 +248,13 @@ Result<void> RocksKv::may_write() {
 Error RocksKv::write_failure(const rocksdb::Status& status) {
   Error failure = error_of(status, "write");
   if (status.IsNoSpace()) {
+    full_log_ = current_log();
     *out_of_space_ = true;
   } else if (status.IsIncomplete() && *out_of_space_) {
     // It waited for room among the tables, which no compaction could make.
     failure.code = Code::no_space;
   } else {
-    const std::scoped_lock lock{failing_};
-    if (!failed_) first_failure_ = failure.message;
-    failed_ = true;
+    set_failed(failure.message);
   }
   return failure;
 }
@@ -240,6 +278,13 @@ Result<void> RocksKv::write_without_reserve(const std::vector<KvMutation>& mutat
   }
   rocksdb::WriteOptions options;
   options.sync = durable;
+  if (!memtable_is_empty()) return commit(options, batch);
+  const std::scoped_lock lock{filling_};
+  if (const rocksdb::Status filled = fill_empty_memtable(); !filled.ok()) return write_failure(filled);
+  return commit(options, batch);
+}
+
+Result<void> RocksKv::commit(const rocksdb::WriteOptions& options, rocksdb::WriteBatch& batch) {
   const rocksdb::Status status = db_->Write(options, &batch);
   if (status.ok()) return {};
   return write_failure(status);
@@ -247,6 +292,8 @@ Result<void> RocksKv::write_without_reserve(const std::vector<KvMutation>& mutat
 
 Result<uint64_t> RocksKv::settle() {
   if (read_only_) return db_->GetLatestSequenceNumber();
+  // What is in no log (fill_empty_memtable()) counts as a change: the answer must not end with it, for a crash takes it back.
+  const std::scoped_lock lock{filling_};
   if (Result<void> may = may_write(); !may) return std::move(may.error());
   const uint64_t reach = db_->GetLatestSequenceNumber();
   const rocksdb::Status status = db_->SyncWAL();

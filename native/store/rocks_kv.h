@@ -66,13 +66,20 @@ class RocksKv final : public Kv {
   RocksKv(std::unique_ptr<rocksdb::DB> db, const RocksKvOptions& options, Flag out_of_space);
   Result<void> recover_space();
   Result<void> may_write();
+  Result<void> commit(const rocksdb::WriteOptions& options, rocksdb::WriteBatch& batch);
   Error write_failure(const rocksdb::Status& status);
+  bool memtable_is_empty();
+  rocksdb::Status fill_empty_memtable();
+  uint64_t current_log();
+  void set_failed(const std::string& cause);
 
   const Flag out_of_space_;  // RocksDB takes no writes, or has stopped its background work; its threads set it
   std::unique_ptr<rocksdb::DB> db_;
   const bool read_only_;
   SpaceReserve* const reserve_;
   std::mutex recovering_;
+  std::mutex filling_;                 // held from a change that is in no log to the next one that is
+  std::atomic<uint64_t> full_log_{0};  // the log that the last write without space went to; 0: none
   std::mutex failing_;
   std::string first_failure_;  // guarded by failing_
   std::atomic<bool> failed_{false};
