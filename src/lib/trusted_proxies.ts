@@ -67,7 +67,7 @@ function isIn(list: BlockList, address: string): boolean {
  * address (a trusted proxy wrote something else) counts as one client.
  */
 export function clientOf(address: string | undefined): string {
-  const bare = address?.replace(/%.*$/, '') ?? ''
+  const [bare = ''] = (address ?? '').split('%', 1)
   const version = isIP(bare)
   if (version === 0) return 'unknown'
   if (version === 4) return bare
@@ -85,10 +85,11 @@ export function clientOf(address: string | undefined): string {
 /** The eight groups of a valid IPv6 address. */
 function groupsOf(address: string): number[] {
   // The last two groups may be written as an IPv4 address.
-  const text = address.replace(/(\d+)\.(\d+)\.(\d+)\.(\d+)$/, (_, ...bytes) => {
-    const [a = 0, b = 0, c = 0, d = 0] = bytes.slice(0, 4).map(Number)
-    return `${((a << 8) | b).toString(16)}:${((c << 8) | d).toString(16)}`
-  })
+  const lastAt = address.lastIndexOf(':') + 1
+  const bytes = address.slice(lastAt).split('.').map(Number)
+  const [a = 0, b = 0, c = 0, d = 0] = bytes
+  const ofBytes = `${((a << 8) | b).toString(16)}:${((c << 8) | d).toString(16)}`
+  const text = bytes.length === 4 ? address.slice(0, lastAt) + ofBytes : address
   const [head = '', tail] = text.split('::')
   const first = head === '' ? [] : head.split(':')
   const last = tail === undefined || tail === '' ? [] : tail.split(':')
