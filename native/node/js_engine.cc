@@ -557,17 +557,6 @@ Napi::Value JsEngine::nbd_listen(Info info) {
       [](Napi::Env env, const std::string& bound) -> Napi::Value { return Napi::String::New(env, bound); });
 }
 
-Napi::Value JsEngine::nbd_disconnect(Info info) {
-  Host& running = host(info.Env());
-  struct Disconnect {
-    static Task<Result<void>> run(NbdServer* server, std::string name) {
-      if (server != nullptr) co_await server->disconnect(std::move(name));
-      co_return Result<void>{};
-    }
-  };
-  return promise_of(info.Env(), *queue_, running.loop(0), Disconnect::run(running.nbd(), text(info[0], "name")));
-}
-
 Napi::Value JsEngine::shutdown(Info info) {
   host(info.Env());
   if (!ingests_.empty() || whole_ingests_ > 0)

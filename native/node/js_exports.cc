@@ -63,6 +63,17 @@ Napi::Value JsEngine::export_counters(Info info) {
   return exports;
 }
 
+Napi::Value JsEngine::nbd_disconnect(Info info) {
+  Host& running = host(info.Env());
+  struct Disconnect {
+    static Task<Result<void>> run(NbdServer* server, std::string name) {
+      if (server != nullptr) co_await server->disconnect(std::move(name));
+      co_return Result<void>{};
+    }
+  };
+  return promise_of(info.Env(), *queue_, running.loop(0), Disconnect::run(running.nbd(), text(info[0], "name")));
+}
+
 Napi::Value JsEngine::nbd_reconnect(Info info) {
   Napi::Env env = info.Env();
   Host& running = host(env);

@@ -28,6 +28,8 @@
 namespace rocksdb {
 class DB;
 class Status;
+class WriteBatch;
+struct WriteOptions;
 }  // namespace rocksdb
 
 namespace atl {

@@ -251,7 +251,7 @@ export class StoreIdentity {
       if (part === 'records') this.#mark = mark
     }
     if (known === undefined) for (const folder of [store, this.#directory.path]) syncFolder(folder)
-    await this.#catalog.transaction(async ({ db }) => {
+    await this.#catalog.reservedTransaction(async ({ db }) => {
       if (known === undefined) await db.insertInto('store_identity').values({ id, generation }).execute()
       else {
         const from = db.updateTable('store_identity').set({ generation }).where('generation', '=', known.generation)

@@ -112,7 +112,7 @@ t.test(
   async (t) => {
     for (const [proxies, counted] of [
       ['loopback', '9.9.9.9'],
-          [2, '8.8.8.8'],
+      [2, '8.8.8.8'],
       ['10.0.0.7', '127.0.0.1'],
     ] as const) {
       const lines: { msg?: string; from?: string; status?: number }[] = []

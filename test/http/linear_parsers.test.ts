@@ -68,7 +68,7 @@ const parsers: Record<string, Parser> = {
   'a Host header': { parse: (host) => baseUrl(withHeaders({ host }), {}), after: ['a', '[::'] },
   'forwarded headers': {
     parse: (text) =>
-      baseUrl(withHeaders({ 'x-forwarded-host': text, 'x-forwarded-proto': text }), { trustProxy: true }),
+      baseUrl(withHeaders({ 'x-forwarded-host': text, 'x-forwarded-proto': text }), { trustProxy: () => true }),
   },
   'a path of object storage': { parse: parsePath, after: ['/v1/', '/v1/a/c/'] },
   'percent-encoded text': { parse: decodeText, after: ['%'] },
