@@ -492,8 +492,8 @@ function rate(value: unknown): number {
 }
 
 function reserveSize(value: unknown): number {
-  const bytes = typeof value === 'number' ? value : parseSize(text(value))
-  if (bytes === undefined || !Number.isSafeInteger(bytes) || bytes < 0 || (bytes > 0 && bytes < 8 * MiB))
+  const bytes = typeof value === 'string' ? parseSize(value) : value
+  if (typeof bytes !== 'number' || !Number.isSafeInteger(bytes) || bytes < 0 || (bytes > 0 && bytes < 8 * MiB))
     throw new Error(`expected 0, or a size of at least 8M such as 128M, got ${JSON.stringify(value)}`)
   return bytes
 }
