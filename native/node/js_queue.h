@@ -52,17 +52,19 @@ Napi::Error to_js_error(Napi::Env env, const Error& error);
 
 namespace detail {
 
+/// `convert` may hold JavaScript references: it must end on the JavaScript thread, so it travels along. By its address, for a move of it may
+/// leave copies behind (of what it has captured from a const variable), which would end on this thread.
 template <class T, class Convert>
-Task<void> drive(Task<Result<T>> task, JsQueue* queue, Napi::Promise::Deferred deferred, Convert convert) {
+Task<void> drive(Task<Result<T>> task, JsQueue* queue, Napi::Promise::Deferred deferred,
+                 std::unique_ptr<Convert> convert) {
   Result<T> result = co_await task;
-  // `convert` may hold JavaScript references: it must end on the JavaScript thread, so it travels along.
   queue->post_run([queue, deferred, result = std::move(result), convert = std::move(convert)](Napi::Env env) mutable {
     if (!result)
       deferred.Reject(to_js_error(env, result.error()).Value());
     else if constexpr (std::is_void_v<T>)
-      deferred.Resolve(convert(env));
+      deferred.Resolve((*convert)(env));
     else
-      deferred.Resolve(convert(env, *result));
+      deferred.Resolve((*convert)(env, *result));
     queue->end(env);
   });
 }
@@ -74,7 +76,8 @@ template <class T, class Convert>
 Napi::Value promise_of(Napi::Env env, JsQueue& queue, Executor& executor, Task<Result<T>> task, Convert convert) {
   Napi::Promise::Deferred deferred = Napi::Promise::Deferred::New(env);
   queue.begin(env);
-  spawn_on(executor, detail::drive<T, Convert>(std::move(task), &queue, deferred, std::move(convert)));
+  auto boxed = std::make_unique<Convert>(std::move(convert));
+  spawn_on(executor, detail::drive<T, Convert>(std::move(task), &queue, deferred, std::move(boxed)));
   return deferred.Promise();
 }
 
