@@ -6,7 +6,7 @@ import { refusalOf, repair } from '../core/repair.js'
 import type { NativeLog } from '../engine/engine.js'
 import { sizeInWords } from '../lib/units.js'
 import { findingInWords } from './findings.js'
-import { print, printable, printJson } from './printing.js'
+import { print, printable, printError, printJson } from './printing.js'
 
 export interface CheckOptions {
   data: string
@@ -38,7 +38,7 @@ export async function checkStore({
 }: CheckOptions): Promise<CheckResult> {
   const { directory, unlock, formatProblem } = DataDirectory.openToExamine(data)
   // Standard output is for the findings.
-  const log: NativeLog = (level, message) => console.error(`atoll: ${level}: ${message}`)
+  const log: NativeLog = (level, message) => printError(`atoll: ${level}: ${message}`)
   try {
     if (putRight) directory.mustTakeWrites()
     const first = await examine(directory, { content, formatProblem, log })

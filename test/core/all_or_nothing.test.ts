@@ -137,7 +137,9 @@ async function newWorld(store: TestStore, alice: ProjectCaller): Promise<World> 
 /** Every row of every table, but for numbers that are given out once and never again. */
 async function contents({ core }: { core: Core }): Promise<Record<string, string[]>> {
   const { db } = core.catalog
-  const tables = (await db.introspection.getTables()).map(({ name }) => name).filter((name) => name !== 'sequences')
+  // Each start changes these.
+  const passing = ['sequences', 'store_identity']
+  const tables = (await db.introspection.getTables()).map(({ name }) => name).filter((name) => !passing.includes(name))
   const rows = tables.map(async (name) => {
     const found = await sql<Record<string, unknown>>`select * from ${sql.table(name)}`.execute(db)
     return [name, found.rows.map((row) => JSON.stringify(row)).sort()] as const

@@ -31,11 +31,16 @@ export function repeatTransactions(catalog: Catalog): () => number {
 
 type Run = Catalog['transaction']
 
-/** Returns what puts the catalog's own back. */
+/** Also of those that may use the space reserve. Returns what puts the catalog's own back. */
 export function replaceTransaction(catalog: Catalog, replacement: (original: Run) => Run): () => void {
-  const original = catalog.transaction.bind(catalog)
-  Object.defineProperty(catalog, 'transaction', { value: replacement(original), configurable: true })
-  return () => void Reflect.deleteProperty(catalog, 'transaction')
+  const kinds = ['transaction', 'reservedTransaction'] as const
+  for (const kind of kinds) {
+    const original = catalog[kind].bind(catalog)
+    Object.defineProperty(catalog, kind, { value: replacement(original), configurable: true })
+  }
+  return () => {
+    for (const kind of kinds) Reflect.deleteProperty(catalog, kind)
+  }
 }
 
 async function rolledBack(tx: Transaction, work: (tx: Transaction) => Promise<unknown>) {

@@ -3,6 +3,7 @@
 import t from 'tap'
 import type { Catalog } from '../../src/catalog/catalog.js'
 import type { RoleId } from '../../src/lib/ids.js'
+import { replaceTransaction } from './repeated.js'
 import { TestStore } from './support.js'
 
 const password = 'a password'
@@ -21,12 +22,11 @@ const isValid = (token: string) =>
 
 /** Runs `change` after the next transaction was asked for, and before it begins. */
 function beforeNextTransaction(catalog: Catalog, change: () => Promise<unknown>): void {
-  const transaction = catalog.transaction
-  catalog.transaction = async (work) => {
-    catalog.transaction = transaction
+  const undo = replaceTransaction(catalog, (original) => async (work) => {
+    undo()
     await change()
-    return catalog.transaction(work)
-  }
+    return original(work)
+  })
 }
 
 t.test('revoking a token ends what was obtained with it, also through others, and nothing else', async (t) => {

@@ -168,9 +168,9 @@ t.test('logging in', async (t) => {
     t.equal((await ask(tokens, { method: 'POST', body: ' '.repeat(2 << 20) })).status, 413)
   })
 
-  t.test('what is not there is 404 in Keystone’s format', async (t) => {
+  t.test('what is not there is 404 in Keystone’s format, and a method that is not served 405', async (t) => {
     t.match(await ask(`${server.url}/v3/nowhere`), { status: 404, json: { error: { code: 404, title: 'Not Found' } } })
-    t.equal((await ask(tokens, { method: 'PUT' })).status, 404)
+    t.equal((await ask(tokens, { method: 'PUT' })).status, 405)
   })
 
   t.test('every answer names its request', async (t) => {
