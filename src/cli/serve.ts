@@ -130,7 +130,9 @@ export async function start(settings: ServeSettings, log: Logger): Promise<Serve
 function limitsOf({ httpLimits, nbdLimits }: ServeSettings, log: Logger) {
   const wanted = { http: httpLimits.connections, nbd: nbdLimits.connections }
   const { http, nbd, warning } = fitToDescriptors(wanted, descriptorLimit())
-  if (warning !== undefined) log.warn(warning)
+  // A little less than usual is no reason to worry anybody.
+  const level = 2 * http < wanted.http || 2 * nbd < wanted.nbd ? 'warn' : 'info'
+  if (warning !== undefined) log[level](warning)
   const connectionsOfProject = nbdLimits.connectionsOfProject ?? Math.ceil(nbd / 2)
   return {
     httpLimits: { ...httpLimits, connections: http },
