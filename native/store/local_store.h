@@ -17,7 +17,7 @@ struct LocalStoreOptions {
   bool direct = false;         // data files bypass the page cache
   bool read_only = false;      // for check: changes nothing; fails when there is no store
   uint64_t records_reach = 0;  // the records are `corrupt` if they end before it (RocksKvOptions::reach_min)
-  LogLine log;                 // the records' warnings and errors
+  LogLine log{};               // the records' warnings and errors
   const SpaceReserves* reserves = nullptr;  // outlive the store; null: none
 };
 

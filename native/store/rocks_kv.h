@@ -41,7 +41,7 @@ struct RocksKvOptions {
   int max_open_files = 512;
   /// What settle() answered once: a map that ends before it is `corrupt`, for its log was lost or cut short.
   uint64_t reach_min = 0;
-  LogLine log;                      // RocksDB's warnings and errors
+  LogLine log{};                    // RocksDB's warnings and errors
   SpaceReserve* reserve = nullptr;  // outlives the map; null: none
 };
 

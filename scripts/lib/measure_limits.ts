@@ -265,7 +265,12 @@ function row(what: string, figure: string): void {
 
 const cleanup = new Cleanup()
 try {
-  const server = await startServerProcess(cleanup)
+  // One client, one project and one export have more of them here than they usually may.
+  const limits = ['http-max-client', 'nbd-max-project', 'nbd-max-export'].flatMap((each) => [
+    `--${each}-connections`,
+    '4096',
+  ])
+  const server = await startServerProcess(cleanup, { arguments: limits })
   row('memory of a fresh server', `${((await memoryKib(server)) / 1024).toFixed(0)} MiB`)
   await server.stop()
   const exportNames = await fill(server)
