@@ -13,6 +13,7 @@
 
 import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
+import type { TLSSocket } from 'node:tls'
 import type { FastifyInstance } from 'fastify'
 import { clientOf, type ProxyTrust } from '../lib/trusted_proxies.js'
 import { ServerBusy } from './errors.js'
@@ -33,6 +34,8 @@ const errorReportMs = 10_000
 
 interface Connection {
   socket: Socket
+  /** peerOf(socket), which a closed socket does not tell any more. */
+  peer: string
   client: Client
   /** Requests that are being answered. */
   requests: number
@@ -50,6 +53,8 @@ export function limitConnections(app: FastifyInstance, limits: ConnectionLimits)
   const connections = new Connections(limits)
   const server = app.server as Server
   server.on('connection', (socket: Socket) => connections.add(socket))
+  // Of HTTPS: requests come on a socket of its own, around the one that was accepted.
+  server.prependListener('secureConnection', (socket: TLSSocket) => connections.secure(socket))
   // Before Fastify's own listener, so that a request that is answered at once has been counted.
   server.prependListener('request', (request: IncomingMessage, response: ServerResponse) =>
     connections.begin(request.socket, response),
@@ -73,6 +78,7 @@ export function limitConnections(app: FastifyInstance, limits: ConnectionLimits)
 export class Connections {
   readonly #limits: ConnectionLimits
   readonly #bySocket = new WeakMap<Socket, Connection>()
+  readonly #byPeer = new Map<string, Connection>()
   readonly #clients = new Map<string, Client>()
   /** The oldest comes first. */
   readonly #reserve = new Set<Connection>()
@@ -88,8 +94,10 @@ export class Connections {
     const client = this.#clients.get(name) ?? { name, count: 0, idle: new Set<Connection>() }
     const shared = this.#limits.trusts(remoteAddress, 0)
     const reserved = !this.#makeRoom(client, shared)
-    const connection: Connection = { socket, client, requests: 0, reserved }
+    const peer = peerOf(socket)
+    const connection: Connection = { socket, peer, client, requests: 0, reserved }
     this.#bySocket.set(socket, connection)
+    this.#byPeer.set(peer, connection)
     socket.once('close', () => this.#remove(connection))
     if (reserved) {
       this.#keepInReserve(connection)
@@ -99,6 +107,12 @@ export class Connections {
     client.count += 1
     client.idle.add(connection)
     this.#count += 1
+  }
+
+  /** The handshake of a connection that was added is done: its requests come on this socket. */
+  secure(socket: TLSSocket): void {
+    const connection = this.#byPeer.get(peerOf(socket))
+    if (connection !== undefined) this.#bySocket.set(socket, connection)
   }
 
   begin(socket: Socket, response: ServerResponse): void {
@@ -158,6 +172,7 @@ export class Connections {
   #remove(connection: Connection): void {
     const { client, socket } = connection
     if (!this.#bySocket.delete(socket)) return
+    if (this.#byPeer.get(connection.peer) === connection) this.#byPeer.delete(connection.peer)
     if (connection.reserved) {
       this.#reserve.delete(connection)
       return
@@ -168,6 +183,10 @@ export class Connections {
     this.#count -= 1
   }
 }
+
+/** Its two ends: no two connections that are open have the same. */
+const peerOf = ({ remoteAddress, remotePort, localAddress, localPort }: Socket): string =>
+  [remoteAddress, remotePort, localAddress, localPort].join(' ')
 
 function first<Value>(values: Set<Value>): Value | undefined {
   const [value] = values

@@ -1,8 +1,13 @@
 import { once } from 'node:events'
+import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { connect, type Socket } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { connect as connectTls } from 'node:tls'
 import t from 'tap'
 import { parseTrustedProxies } from '../../src/lib/trusted_proxies.js'
+import { issue, makeAuthority } from '../support/certificates.js'
 import { ask } from '../support/http.js'
 import { startServer, type TestServer } from '../support/server.js'
 
@@ -100,3 +105,27 @@ t.test(
     t.equal(status, 200)
   },
 )
+
+t.test('a connection of HTTPS with a request is not taken for an idle one', async (t) => {
+  const dir = await mkdtemp(join(tmpdir(), 'atoll-connections-'))
+  t.teardown(() => rm(dir, { recursive: true }))
+  const made = await issue(await makeAuthority(dir, 'authority'), 'server', { dir, name: 'server' })
+  const tls = { cert: await readFile(made.certificate, 'utf8'), key: await readFile(made.key, 'utf8') }
+  const server = await startServer(t, { limits: { connections: 100, connectionsOfClient: 2 }, tls })
+  const secure = async () => {
+    const socket = connectTls({ socket: await open(server, '127.0.0.2'), rejectUnauthorized: false })
+    socket.on('error', () => {})
+    await once(socket, 'secureConnect')
+    return socket
+  }
+  const busy = await secure()
+  const body = '{"auth": {}}'
+  busy.write(
+    `POST /v3/auth/tokens HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: ${body.length}\r\n\r\n`,
+  )
+  await once(busy, 'data')
+  const idle = await secure()
+  for (let i = 0; i < 3; i++) t.match(await answerOf(await secure(), get('/healthcheck')), /^HTTP\/1.1 200/)
+  await closed(idle)
+  t.match(await answerOf(busy, body), /^HTTP\/1.1 400/, 'the busy one goes on')
+})

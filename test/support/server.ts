@@ -68,6 +68,8 @@ export interface TestServerOptions {
   urls?: UrlSettings
   /** Default: it is ready at once. */
   readiness?: Readiness
+  /** HTTPS; its URL begins with `http:` all the same. */
+  tls?: { cert: string; key: string }
   log?: Logger
 }
 
