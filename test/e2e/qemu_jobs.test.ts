@@ -16,9 +16,9 @@ import { dataBytes } from '../support/space.js'
 t.setTimeout(300_000)
 
 const MiB = 2 ** 20
-const size = 256 * MiB
+const size = 1024 * MiB
 /** In each of them 8 MiB of data; all else is a hole. */
-const islands = [0, 50 * MiB, 101 * MiB, 200 * MiB, size - 8 * MiB]
+const islands = [0, 100 * MiB, 333 * MiB, 700 * MiB, size - 8 * MiB]
 const dataSize = islands.length * 8 * MiB
 
 const server = await startServerProcess(t)
