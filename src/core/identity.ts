@@ -22,7 +22,7 @@ import { column } from './pages.js'
 import type { Passwords } from './passwords.js'
 import type { Assignment, Caller, Project, Role, User } from './records.js'
 import { requireStillAdmin } from './rights.js'
-import { collected, SlicePace } from './slices.js'
+import { collected, rowsInSlices, SlicePace } from './slices.js'
 import { deleteTokens } from './token_rows.js'
 
 export const roleNames = ['admin', 'member', 'reader'] as const
@@ -80,14 +80,10 @@ export class Identity {
     let query = this.#catalog.db.selectFrom('users').selectAll().orderBy('name')
     if (name !== undefined) query = query.where('name', '=', name)
     if (enabled !== undefined) query = query.where('enabled', '=', flag(enabled))
-    for (let last: string | undefined; ; ) {
-      const size = pace.rows
-      const after = last === undefined ? query : query.where('name', '>', last)
-      const rows = await after.limit(size).execute()
-      yield rows.map(toUser)
-      last = rows.at(-1)?.name
-      if (rows.length < size) return
-    }
+    const slices = rowsInSlices<UserRow>(pace, (size, last) =>
+      (last === undefined ? query : query.where('name', '>', last.name)).limit(size).execute(),
+    )
+    for await (const rows of slices) yield rows.map(toUser)
   }
 
   /** Throws NameTaken, BadPassword, InvalidArgument, ProjectNotFound. */
@@ -168,14 +164,10 @@ export class Identity {
           .select('project_id')
           .where('user_id', '=', userId as UserId),
       )
-    for (let last: string | undefined; ; ) {
-      const size = pace.rows
-      const after = last === undefined ? query : query.where('name', '>', last)
-      const rows = await after.limit(size).execute()
-      yield rows.map(toProject)
-      last = rows.at(-1)?.name
-      if (rows.length < size) return
-    }
+    const slices = rowsInSlices<ProjectRow>(pace, (size, last) =>
+      (last === undefined ? query : query.where('name', '>', last.name)).limit(size).execute(),
+    )
+    for await (const rows of slices) yield rows.map(toProject)
   }
 
   /** Throws NameTaken, InvalidArgument. */
@@ -235,22 +227,11 @@ export class Identity {
     if (filter.userId !== undefined) query = query.where('user_id', '=', filter.userId as UserId)
     if (filter.projectId !== undefined) query = query.where('project_id', '=', filter.projectId as ProjectId)
     if (filter.roleId !== undefined) query = query.where('role_id', '=', filter.roleId as RoleId)
-    for (let last: AssignmentRow | undefined; ; ) {
-      const size = pace.rows
-      const after =
-        last === undefined
-          ? query
-          : query.where(
-              behind(
-                assignmentSorts,
-                assignmentKey.map((key) => (last as AssignmentRow)[key]),
-              ),
-            )
-      const rows = await after.limit(size).execute()
-      yield await toAssignments(db, rows)
-      last = rows.at(-1)
-      if (rows.length < size) return
-    }
+    const valuesOf = (row: AssignmentRow) => assignmentKey.map((key) => row[key])
+    const slices = rowsInSlices<AssignmentRow>(pace, (size, last) =>
+      (last === undefined ? query : query.where(behind(assignmentSorts, valuesOf(last)))).limit(size).execute(),
+    )
+    for await (const rows of slices) yield await toAssignments(db, rows)
   }
 
   /** Idempotent. Throws UserNotFound, ProjectNotFound, RoleNotFound. */

@@ -68,6 +68,23 @@ function lightest<Id extends string>(ids: Id[], weights: ReadonlyMap<Id, number>
   return end < 0 ? ids : ids.slice(0, end)
 }
 
+/**
+ * The rows of a query, slice by slice. `read` returns at most `size` rows behind `last` (undefined: from the first row on); a slice
+ * that is not full is the last one.
+ */
+export async function* rowsInSlices<Row>(
+  pace: { readonly rows: number },
+  read: (size: number, last: Row | undefined) => Promise<Row[]>,
+): AsyncGenerator<Row[], void, void> {
+  for (let last: Row | undefined; ; ) {
+    const size = pace.rows
+    const rows = await read(size, last)
+    yield rows
+    last = rows.at(-1)
+    if (rows.length < size) return
+  }
+}
+
 /** All of a list at once. */
 export async function collected<Item>(slices: AsyncIterable<readonly Item[]>): Promise<Item[]> {
   const all: Item[] = []

@@ -29,7 +29,7 @@ import type { Exports } from './exports.js'
 import { withMetadata } from './metadata_filter.js'
 import { column, idsOfPage, numberOr, type PageOf, textOr } from './pages.js'
 import type { Metadata, Page, ProjectCaller, Volume, VolumeStatus } from './records.js'
-import { collected, loadInSlices, SlicePace } from './slices.js'
+import { collected, loadInSlices, rowsInSlices, SlicePace } from './slices.js'
 import type { Tree } from './tree.js'
 import { takeId } from './used_ids.js'
 import { onResourceOf } from './vanished.js'
@@ -196,23 +196,22 @@ export class Volumes {
   ): AsyncGenerator<VolumeSums, void, void> {
     const { db } = this.#catalog
     const size = metadata ? sumsRows.withMetadata : sumsRows.alone
-    const filtered = this.#filtered(caller, query).select(['id', 'size_gib', 'created_at']).limit(size)
+    const filtered = this.#filtered(caller, query).select(['id', 'size_gib', 'created_at'])
     const sorted = filtered.orderBy('created_at').orderBy('id')
     const sorts = [
       { expression: column('created_at'), direction: 'asc' },
       { expression: column('id'), direction: 'asc' },
     ] as const
-    for (let last: { id: VolumeId; created_at: number } | undefined; ; ) {
-      const after = last === undefined ? sorted : sorted.where(behind(sorts, [last.created_at, last.id]))
-      const rows = await after.execute()
+    const slices = rowsInSlices<Pick<VolumeRow, 'id' | 'size_gib' | 'created_at'>>({ rows: size }, (_, last) =>
+      (last === undefined ? sorted : sorted.where(behind(sorts, [last.created_at, last.id]))).limit(size).execute(),
+    )
+    for await (const rows of slices) {
       const ids = rows.map(({ id }) => id)
       yield {
         count: rows.length,
         sizeGib: rows.reduce((sum, row) => sum + row.size_gib, 0),
         metadata: metadata ? [...(await valuesOf(db, 'volume_metadata', ids)).values()] : [],
       }
-      last = rows.at(-1)
-      if (rows.length < size) return
     }
   }
 
