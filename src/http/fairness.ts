@@ -10,7 +10,7 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { TooManyAnswers, TooManyBodies } from './errors.js'
 import { onExchangeEnd } from './exchange_end.js'
-import { FairTurns } from './fair_turns.js'
+import { LoopTurns } from './loop_turns.js'
 import { type Share, SharedBudget } from './shared_budget.js'
 
 interface FairnessLimits {
@@ -23,7 +23,7 @@ interface FairnessLimits {
 export class Fairness {
   readonly answers: SharedBudget
   readonly bodies: SharedBudget
-  readonly turns = new FairTurns()
+  readonly turns = new LoopTurns()
 
   constructor(limits: FairnessLimits) {
     this.answers = new SharedBudget(limits.answerBytes)

@@ -1,5 +1,5 @@
 /**
- * Answers of any length, made in pieces: each piece takes a turn (fair_turns.ts), and is made only when the client has read those before
+ * Answers of any length, made in pieces: each piece takes a turn (loop_turns.ts), and is made only when the client has read those before
  * it. A short answer is sent as a whole, with its length. While the server makes and sends a longer one it holds one piece of it.
  */
 

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { FairTurns } from '../../src/http/fair_turns.js'
+import { LoopTurns } from '../../src/http/loop_turns.js'
 import { SharedBudget } from '../../src/http/shared_budget.js'
 
 t.test('one owner gets half of a budget, several an equal share, and one more always finds as much free', (t) => {
@@ -45,7 +45,7 @@ t.test('what an owner gives back is free for all, and giving it back twice chang
 
 /** The owners in the order in which they made their pieces; `works`: how many pieces each work has. */
 async function orderOf(works: { owner: string; pieces: number }[]): Promise<string[]> {
-  const turns = new FairTurns()
+  const turns = new LoopTurns()
   const order: string[] = []
   await Promise.all(
     works.map(async ({ owner, pieces }, i) => {

@@ -17,7 +17,7 @@ interface Work {
   turn(): Promise<void>
 }
 
-export class FairTurns {
+export class LoopTurns {
   /** By owner; the owner whose turn is next comes first. */
   readonly #waiting = new Map<string, Waiting[]>()
   #begun = 0
