@@ -99,7 +99,7 @@ void HeadChanges::drop_log() {
 }
 
 Task<void> HeadChanges::flush_in_background() {
-  // Whoever needs durability asks again; an error stays with the blocks, which stay marked, or with this object (I6).
+  // Callers that need durability flush again. An error stays with the blocks, which stay marked, or with this object (I6).
   (void)co_await flush();
 }
 

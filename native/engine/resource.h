@@ -6,8 +6,7 @@
 // Neither the head nor the size changes under a change: quiesce() waits for changes in flight. Reads, questions and sends are not waited
 // for: after each suspension the resource may be smaller, the chain another one, and a region unresolved. They look again, and a
 // range that is beyond the new end gets `out_of_range`.
-// Whoever calls keeps the resource open until its task has ended. The tasks that nobody owns are those of head_changes.h, and settle()
-// waits for them.
+// The caller keeps the resource open until its task has ended. Only tasks of head_changes.h have no owner, and settle() waits for them.
 #pragma once
 
 #include <memory>

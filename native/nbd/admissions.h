@@ -44,7 +44,7 @@ class Admissions {
  public:
   explicit Admissions(const NbdLimits& limits) : limits_(limits) {}
 
-  /// welcome: counted as a handshake. over_limit: counted as one that is only told so. closed: not counted.
+  /// welcome: counted as a handshake. over_limit: counted as one that gets the refusal and no export. closed: not counted.
   enum class Answer : uint8_t { welcome, over_limit, closed };
   struct Entry {
     Answer answer;

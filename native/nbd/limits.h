@@ -23,7 +23,7 @@ struct NbdLimits {
   uint32_t connections = 4'096;
   /// Of these, only for operators' sockets; at most a quarter.
   uint32_t operator_reserve = 64;
-  /// Tenants' connections that have chosen one export. QEMU opens up to 16, nbdcopy as many as it is told.
+  /// Tenants' connections that have chosen one export. QEMU opens up to 16, nbdcopy as many as its options say.
   uint32_t export_connections = 64;
   /// And the exports of one project.
   uint32_t project_connections = 2'048;

@@ -61,7 +61,7 @@ struct ServerState : std::enable_shared_from_this<ServerState> {
 
   /// Counts the connection in, and keeps it until leave(). closed: neither. May cut another one's handshake for it.
   Admissions::Answer enter(const std::shared_ptr<Connection>& connection);
-  /// Before the client is told the size of the export that it has chosen (Connection::entered()).
+  /// Requires: the client does not know the size of the chosen export yet (Connection::entered()).
   Admissions::Choice choose(Connection& connection, const std::string& export_name, const std::string& project);
   void take_back(Connection& connection);
   void leave(Connection& connection);
