@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "attach/handshake_stream.h"
-#include "nbd/protocol.h"
+#include "nbd/protocol/protocol.h"
 
 namespace atl::attach {
 

@@ -1,5 +1,5 @@
 // mutation.h: faults on purpose. A program built with ATOLL_MUTATIONS can break one rule of the engine at a time, to prove that
-// the simulator sees it (scripts/simulate --mutations; docs/reliability.md). Everywhere else mutated() is constantly false and the
+// the simulator sees it (scripts/simulate --mutations; docs/internals/reliability.md). Everywhere else mutated() is constantly false and the
 // compiler removes what depends on it: the addon contains none of this.
 #pragma once
 

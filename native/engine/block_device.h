@@ -77,7 +77,7 @@ class BlockDevice {
   /// The range, all of it data, for sendfile(2); nothing where read() must be asked. To be sent before anything else happens on home():
   /// after that it may lie elsewhere. What a client has not taken from its socket by then may still change, if that client (or
   /// another of this device) writes to these blocks meanwhile; it cannot become anybody else's data, because no data file has a place
-  /// for two resources' blocks (store/source.h).
+  /// for two resources' blocks (store/records/source.h).
   virtual std::optional<FileRange> lend(uint64_t offset, uint64_t length) {
     (void)offset, (void)length;
     return std::nullopt;

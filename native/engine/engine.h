@@ -13,11 +13,11 @@
 #include <unordered_set>
 #include <vector>
 
-#include "engine/ingest.h"
-#include "engine/readings.h"
-#include "engine/reclaimer.h"
-#include "engine/resource.h"
-#include "engine/scrub.h"
+#include "engine/health/scrub.h"
+#include "engine/resource/resource.h"
+#include "engine/space/readings.h"
+#include "engine/space/reclaimer.h"
+#include "engine/uploads/ingest.h"
 
 namespace atl {
 

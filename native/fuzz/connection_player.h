@@ -6,8 +6,8 @@
 #include <algorithm>
 
 #include "fuzz/target.h"
-#include "nbd/handshake.h"
-#include "nbd/request_stream.h"
+#include "nbd/protocol/handshake.h"
+#include "nbd/protocol/request_stream.h"
 
 namespace atl::fuzz {
 

@@ -5,7 +5,7 @@
 #include <map>
 
 #include "fuzz/target.h"
-#include "store/dirty_log_content.h"
+#include "store/dirty_log/dirty_log_content.h"
 
 namespace atl::fuzz {
 namespace {

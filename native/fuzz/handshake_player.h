@@ -4,7 +4,7 @@
 #include <algorithm>
 
 #include "fuzz/target.h"
-#include "nbd/handshake.h"
+#include "nbd/protocol/handshake.h"
 
 namespace atl::fuzz {
 

@@ -2,8 +2,8 @@
 // the export and asks for what was offered; a filter of contexts chooses among those negotiated; the heads of replies are as long as
 // they say.
 #include "fuzz/target.h"
-#include "nbd/handshake.h"
-#include "nbd/transmission.h"
+#include "nbd/protocol/handshake.h"
+#include "nbd/protocol/transmission.h"
 
 namespace atl::fuzz {
 namespace {

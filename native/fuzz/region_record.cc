@@ -1,6 +1,6 @@
 // region_record.cc: any bytes as a region record on disk, and any sequence of changes to one. What is decoded is encoded to the same
 // record; assign and absorb do, block by block, what a table of 1024 sources does.
-#include "store/region_record.h"
+#include "store/records/region_record.h"
 
 #include <map>
 

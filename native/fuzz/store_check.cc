@@ -2,13 +2,13 @@
 // answers; after a repair, check finds nothing more of what repair puts right, and what was damaged is still told.
 #include <set>
 
-#include "engine/check.h"
-#include "engine/repair.h"
+#include "engine/health/check.h"
+#include "engine/health/repair.h"
 #include "fuzz/target.h"
 #include "sim/disk.h"
 #include "sim/machine.h"
 #include "store/hashing.h"
-#include "store/record_keys.h"
+#include "store/records/record_keys.h"
 
 namespace atl::fuzz {
 namespace {

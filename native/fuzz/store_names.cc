@@ -1,8 +1,8 @@
 // store_names.cc: any bytes as a key or a small value of the record store, or as the name of a file of the local store. Whatever is
 // recognised is written back to the same bytes, and no key has two meanings.
 #include "fuzz/target.h"
-#include "store/local_paths.h"
-#include "store/record_keys.h"
+#include "store/local/local_paths.h"
+#include "store/records/record_keys.h"
 
 namespace atl::fuzz {
 

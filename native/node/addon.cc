@@ -1,12 +1,12 @@
-// addon.cc: the addon's one entry. Its types are src/engine/native.ts.
+// addon.cc: the addon's one entry. Its types are src/addon/contract.ts.
 #include <napi.h>
 
 #include "io/service_manager.h"
-#include "nbd/inherited_socket.h"
-#include "node/js_engine.h"
+#include "nbd/server/inherited_socket.h"
 #include "node/js_queue.h"
-#include "node/js_space.h"
 #include "node/js_values.h"
+#include "node/objects/js_engine.h"
+#include "node/objects/js_space.h"
 
 namespace {
 

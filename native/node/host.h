@@ -8,8 +8,8 @@
 #include "engine/engine.h"
 #include "io/blocking_pool.h"
 #include "io/loop_thread.h"
-#include "nbd/server.h"
-#include "store/local_store.h"
+#include "nbd/server/server.h"
+#include "store/local/local_store.h"
 
 namespace atl::node {
 

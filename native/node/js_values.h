@@ -6,8 +6,8 @@
 #include <string>
 #include <vector>
 
-#include "engine/check.h"
 #include "engine/engine.h"
+#include "engine/health/check.h"
 
 namespace atl::node {
 

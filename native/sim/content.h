@@ -3,7 +3,7 @@
 // A cell is 256 bytes, half a sector: what every client changes as a whole. Each change writes into each cell a stamp that names
 // both, so whatever a read finds tells who wrote it and where. Zeros are the stamp 0.
 //
-// Rules (docs/reliability.md, "Simulated crashes")
+// Rules (docs/internals/reliability.md, "Simulated crashes")
 //   1. A read may find any version that was not replaced before the read began: one is replaced when a change that began after
 //      its end has ended well, or when a read that no change overlapped has found another one.
 //   2. A crash may bring back any version that was not replaced before the last flush that ended well began.

@@ -4,7 +4,7 @@
 #include <map>
 #include <vector>
 
-#include "store/record_store.h"
+#include "store/records/record_store.h"
 
 namespace atl::sim {
 

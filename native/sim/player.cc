@@ -6,8 +6,8 @@
 #include <cstdio>
 #include <iostream>
 
-#include "engine/check.h"
-#include "store/record_keys.h"
+#include "engine/health/check.h"
+#include "store/records/record_keys.h"
 
 namespace atl::sim {
 namespace {

@@ -1,4 +1,4 @@
-// simulate.cc: the program behind scripts/simulate (docs/reliability.md, "Simulated crashes").
+// simulate.cc: the program behind scripts/simulate (docs/internals/reliability.md, "Simulated crashes").
 #include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>

@@ -1,4 +1,4 @@
-// tree.h: the catalog's part of the simulation: resources, the layer tree, and the reaper, step by step as src/core/tree.ts,
+// tree.h: the catalog's part of the simulation: resources, the layer tree, and the reaper, step by step as src/core/tree/tree.ts,
 // reaper.ts, grace.ts and sweep.ts do it. A transaction is durable at one instant; the power may go before or after it.
 //
 // Everything here runs on the registrar. What the tests know of the bytes (content.h) moves with the transactions.

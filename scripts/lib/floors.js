@@ -1,5 +1,5 @@
 /**
- * The floors of the house, as rules on imports (docs/architecture.md draws them).
+ * The floors of the house, as rules on imports (docs/internals/architecture.md draws them).
  *
  *   native/  base → io → store → engine → nbd → node; sim/ and fuzz/ may use the floors below node, fuzz/ also sim/, and tests use both;
  *            no floor uses those. attach/ is a program of its own. Includes are written from native/: "io/loop.h".

@@ -21,7 +21,7 @@ set_up() {
   say '  all is there'
 }
 
-native_sources() { git ls-files --cached --others --exclude-standard 'native/*.cc' 'native/*.h' 'test/*.cc' | existing; }
+native_sources() { git ls-files --cached --others --exclude-standard 'native/*.cc' 'native/*.h' 'test/*.cc' 'testkit/*.cc' | existing; }
 shell_sources() { git grep --untracked -lE '^#!.*\b(ba)?sh$|^# shellcheck shell=' -- scripts test .ci | existing; }
 existing() { while read -r path; do [[ ! -f $path ]] || printf '%s\n' "$path"; done; }
 
@@ -64,7 +64,7 @@ native_plain() {
 
 # The same seeds each time, and some that nobody has seen; they are printed, and a failure is cut down to a short script.
 sim_crashes() { scripts/simulate --runs 15000 --fresh 3000; }
-# Each rule of the engine that can be broken on purpose is seen to be broken (docs/reliability.md has the table).
+# Each rule of the engine that can be broken on purpose is seen to be broken (docs/internals/reliability.md has the table).
 sim_mutations() { scripts/simulate --mutations --seeds-max 3000; }
 
 native_asan() {

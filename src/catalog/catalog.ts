@@ -18,11 +18,11 @@ import Database from 'better-sqlite3'
 import { Kysely, sql } from 'kysely'
 import { asError } from '../lib/errors.js'
 import { CatalogEmpty, CatalogFailed, CatalogFull, CatalogMissing, CatalogOutdated } from './errors.js'
-import { type CatalogReserve, GroupCommit, type Transaction, type TransactionOptions } from './group_commit.js'
+import { type CatalogReserve, GroupCommit, type Transaction, type TransactionOptions } from './sqlite/group_commit.js'
 import { migrate, schemaVersion, schemaVersionNow } from './migrate.js'
-import { connect, Prepared } from './prepared.js'
+import { connect, Prepared } from './sqlite/prepared.js'
 import type { Schema } from './schema.js'
-import { SerialSqliteDialect, SqliteConnection, translated } from './sqlite_dialect.js'
+import { SerialSqliteDialect, SqliteConnection, translated } from './sqlite/dialect.js'
 
 /** For reading: the catalog itself or, in a transaction, that. */
 export type Reader = Kysely<Schema>

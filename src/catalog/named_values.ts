@@ -5,7 +5,7 @@
 
 import { type Kysely, sql } from 'kysely'
 import type { Reader } from './catalog.js'
-import { Prepared } from './prepared.js'
+import { Prepared } from './sqlite/prepared.js'
 import type { MetadataKind } from './schema.js'
 
 export type NamedValues = Record<string, string>

@@ -1,5 +1,5 @@
 /**
- * The catalog's tables, as the newest migration leaves them. docs/format.md explains them.
+ * The catalog's tables, as the newest migration leaves them. docs/internals/format.md explains them.
  *
  * Times are milliseconds since 1970. Flags are 0 or 1. Every name and value is text in UTF-8, compared byte by byte
  * (SQLite's default; a PostgreSQL catalog needs the collation "C").
@@ -43,7 +43,7 @@ export interface LayerRow {
   created_at: number
 }
 
-/** One row, from the first start on: which store the catalog belongs to (src/core/store_identity.ts). */
+/** One row, from the first start on: which store the catalog belongs to (src/core/directory/store_identity.ts). */
 export interface StoreIdentityRow {
   id: string
   generation: number

@@ -1,12 +1,12 @@
 /** `atoll check`: words about a stopped store, and with `--repair` what can be put right. */
 
-import { type CheckReport, examine } from '../core/check.js'
-import { DataDirectory } from '../core/data_directory.js'
-import { refusalOf, repair } from '../core/repair.js'
+import { type CheckReport, examine } from '../core/health/check.js'
+import { DataDirectory } from '../core/directory/data_directory.js'
+import { refusalOf, repair } from '../core/health/repair.js'
 import type { NativeLog } from '../engine/engine.js'
 import { sizeInWords } from '../lib/units.js'
-import { findingInWords } from './findings.js'
-import { print, printable, printError, printJson } from './printing.js'
+import { findingInWords } from './text/findings.js'
+import { print, printable, printError, printJson } from '../lib/printing.js'
 
 export interface CheckOptions {
   data: string

@@ -2,15 +2,15 @@
 /** The command `atoll`. */
 
 import { Command, CommanderError, Option } from 'commander'
-import { environmentName, type Given, type SettingName, settings } from '../lib/config.js'
+import { environmentName, type Given, type SettingName, settings } from '../server/settings.js'
 import { AtollError, asError } from '../lib/errors.js'
 import { check } from './check.js'
-import { printable, printError } from './printing.js'
+import { printable, printError } from '../lib/printing.js'
 import { reconnect } from './reconnect.js'
-import { serve } from './serve.js'
+import { serve } from '../server/server.js'
 import { status } from './status.js'
 import { createUser } from './user.js'
-import { version } from './version.js'
+import { version } from '../lib/version.js'
 
 // Who stops reading what is printed (`atoll serve --help | head`) is no error, and no reason for a server to end. Nor is a full disk
 // under the file that the output goes to; but a command whose output is lost fails.
@@ -67,7 +67,7 @@ program
   .addHelpText(
     'after',
     '\nExit status: 0 nothing is wrong (any more, with --repair), 1 something is, 2 the check could not be made.\n' +
-      'docs/reliability.md has a table of all that it can find, and of what --repair does.',
+      'docs/internals/reliability.md has a table of all that it can find, and of what --repair does.',
   )
   .action(async (options: { data?: string; content?: boolean; repair?: boolean; json?: boolean }) => {
     process.exitCode = await check({ ...options, data: dataOf(options) })

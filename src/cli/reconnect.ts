@@ -1,9 +1,9 @@
 /** `atoll reconnect`: ends a volume's NBD connections, so that its clients connect again and learn its present size. */
 
-import { DataDirectory } from '../core/data_directory.js'
-import type { Reconnected } from '../core/exports.js'
-import { askToReconnect } from './control_client.js'
-import { print, printable, printError } from './printing.js'
+import { DataDirectory } from '../core/directory/data_directory.js'
+import type { Reconnected } from '../core/exports/exports.js'
+import { askToReconnect } from '../server/control_client.js'
+import { print, printable, printError } from '../lib/printing.js'
 
 /** Returns the exit status: 0 when no connection is left. Throws ServerRefuses, DirectoryMissing. */
 export async function reconnect({ volume, data }: { volume: string; data: string }): Promise<number> {

@@ -1,15 +1,15 @@
 /** `atoll status`: words about a running server. */
 
-import { DataDirectory } from '../core/data_directory.js'
+import { DataDirectory } from '../core/directory/data_directory.js'
 import type { TlsMode } from '../lib/addresses.js'
 import { sizeInWords } from '../lib/units.js'
-import type { StatusReport } from './control.js'
-import { askForStatus } from './control_client.js'
-import { exportsInWords } from './exports_table.js'
-import type { NbdTlsReport } from './nbd_tls.js'
-import { print, printable, printJson } from './printing.js'
-import { scrubInWords } from './scrub_words.js'
-import type { TlsFilesReport } from './tls_files.js'
+import type { StatusReport } from '../server/control.js'
+import { askForStatus } from '../server/control_client.js'
+import { exportsInWords } from './text/exports_table.js'
+import type { NbdTlsReport } from '../server/nbd_tls.js'
+import { print, printable, printJson } from '../lib/printing.js'
+import { scrubInWords } from './text/scrub_words.js'
+import type { TlsFilesReport } from '../server/tls_files.js'
 
 /** Answers the exit status: 0 it runs, 1 it does not. */
 export async function status(options: { data: string; json?: boolean; exports?: boolean }): Promise<number> {

@@ -3,12 +3,12 @@
 import { readFileSync } from 'node:fs'
 import { text } from 'node:stream/consumers'
 import { Catalog } from '../catalog/catalog.js'
-import { DataDirectory } from '../core/data_directory.js'
-import { InvalidArgument } from '../core/errors.js'
-import { Identity } from '../core/identity.js'
-import { Passwords } from '../core/passwords.js'
+import { DataDirectory } from '../core/directory/data_directory.js'
+import { InvalidArgument } from '../core/model/errors.js'
+import { Identity } from '../core/identity/identity.js'
+import { Passwords } from '../core/identity/passwords.js'
 import { asError } from '../lib/errors.js'
-import { print, printable } from './printing.js'
+import { print, printable } from '../lib/printing.js'
 
 export interface CreateUser {
   name: string

@@ -6,9 +6,9 @@ import { Engine, type EngineOptions, type NativeLog, type NativeNbdLimits } from
 import { SpaceReserves } from '../engine/space_reserves.js'
 import type { Logger } from '../lib/log.js'
 import { Core } from './core.js'
-import { DataDirectory } from './data_directory.js'
-import type { ScrubSettings } from './scrub.js'
-import { recordsReachOf, StoreIdentity } from './store_identity.js'
+import { DataDirectory } from './directory/data_directory.js'
+import type { ScrubSettings } from './health/scrub.js'
+import { recordsReachOf, StoreIdentity } from './directory/store_identity.js'
 
 export interface StoreOptions extends Omit<EngineOptions, 'storeDir' | 'recordsReach' | 'log' | 'spaceReserves'> {
   dataDir: string

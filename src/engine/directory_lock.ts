@@ -2,8 +2,8 @@
 
 import { readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
-import { loadAddon } from './addon.js'
-import type { NativeAddon } from './native.js'
+import { loadAddon } from '../addon/load.js'
+import type { NativeAddon } from '../addon/contract.js'
 
 /** Another process holds the lock; `holder`: its ID, when it could be read. */
 export class LockHeld extends Error {

@@ -5,8 +5,8 @@
 
 import { asError } from '../lib/errors.js'
 import type { LayerId, ResourceId } from '../lib/ids.js'
-import { loadAddon } from './addon.js'
-import { native, TlsUnusable } from './errors.js'
+import { loadAddon } from '../addon/load.js'
+import { native, TlsUnusable } from '../addon/errors.js'
 import { type ByteSource, type IngestOptions, ingest } from './ingest.js'
 import { Lease } from './lease.js'
 import type {
@@ -31,7 +31,7 @@ import type {
   NativeUsage,
   NbdDoor,
   NbdTlsMode,
-} from './native.js'
+} from '../addon/contract.js'
 import { Reading } from './reading.js'
 import type { SpaceReserves } from './space_reserves.js'
 import type { Chain, ResourceSpec } from './spec.js'
@@ -54,7 +54,7 @@ export type {
   NativeTlsMaterial,
   NativeUsage,
   NbdDoor,
-} from './native.js'
+} from '../addon/contract.js'
 
 export interface EngineOptions {
   /** Holds `data/`, `content/` and `records/`; made when absent. */

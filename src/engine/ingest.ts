@@ -4,8 +4,8 @@
  */
 
 import type { LayerId } from '../lib/ids.js'
-import { Cancelled, fromNative, native } from './errors.js'
-import type { NativeEngine, NativeIngestResult } from './native.js'
+import { Cancelled, fromNative, native } from '../addon/errors.js'
+import type { NativeEngine, NativeIngestResult } from '../addon/contract.js'
 
 /**
  * A source that pushes: calls `take` with one piece after the other. When that answers a promise, it waits for it before the next call.

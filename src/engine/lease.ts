@@ -7,8 +7,8 @@
  */
 
 import type { ResourceId } from '../lib/ids.js'
-import { EngineNotFound, native } from './errors.js'
-import type { NativeChange, NativeEngine, NativeExtent } from './native.js'
+import { EngineNotFound, native } from '../addon/errors.js'
+import type { NativeChange, NativeEngine, NativeExtent } from '../addon/contract.js'
 import type { ResourceSpec } from './spec.js'
 
 export class Lease {

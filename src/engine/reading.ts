@@ -7,8 +7,8 @@
  *   2. Nothing begins after `end`.
  */
 
-import { fromNative, native } from './errors.js'
-import type { NativeEngine, NativeReading, NativeSending } from './native.js'
+import { fromNative, native } from '../addon/errors.js'
+import type { NativeEngine, NativeReading, NativeSending } from '../addon/contract.js'
 import { ResourceReadable } from './read_stream.js'
 import type { ResourceSpec } from './spec.js'
 

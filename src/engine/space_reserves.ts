@@ -3,9 +3,9 @@
  * (native/store/space_reserve.h has the rules).
  */
 
-import { loadAddon } from './addon.js'
-import { native } from './errors.js'
-import type { NativeAddon, NativeLog, NativeSpaceReserves } from './native.js'
+import { loadAddon } from '../addon/load.js'
+import { native } from '../addon/errors.js'
+import type { NativeAddon, NativeLog, NativeSpaceReserves } from '../addon/contract.js'
 
 export class SpaceReserves {
   readonly native: NativeSpaceReserves

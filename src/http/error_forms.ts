@@ -4,11 +4,11 @@
  */
 
 import { STATUS_CODES } from 'node:http'
-import { faultBody } from './cinder/faults.js'
-import { renderFault } from './glance/faults.js'
-import { keystoneErrorBody } from './identity/keystone_error.js'
-import { isObjectStorage } from './request_id.js'
-import { renderSwiftError } from './swift/errors.js'
+import { faultBody } from './apis/cinder/errors.js'
+import { renderFault } from './apis/glance/errors.js'
+import { keystoneErrorBody } from './apis/keystone/errors.js'
+import { isObjectStorage } from './shared/request_id.js'
+import { renderSwiftError } from './apis/swift/errors.js'
 
 export interface HttpError {
   status: number

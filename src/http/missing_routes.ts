@@ -1,7 +1,7 @@
 /** What is at no route: 404 when there is nothing at the path, 405 when there is something, for other methods. */
 
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
-import { describeError, MethodNotServed, NoSuchPath } from './errors.js'
+import { describeError, MethodNotServed, NoSuchPath } from './shared/errors.js'
 import { renderError } from './error_forms.js'
 
 interface Place {

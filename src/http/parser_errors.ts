@@ -8,7 +8,7 @@ import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import type { FastifyBaseLogger, FastifyInstance } from 'fastify'
 import { type HttpError, rawAnswer } from './error_forms.js'
-import { afterAnswers, lastUrl } from './request_order.js'
+import { afterAnswers, lastUrl } from './shared/request_order.js'
 
 /** What Node's parser says of a request (llhttp, `HPE_*`). */
 interface ParserError extends Error {

@@ -2,7 +2,7 @@
  * Errors that a client or an operator is meant to see.
  *
  * Each kind is defined once, by `defineError`: a stable code for programs, an HTTP-like status for the doors, and a
- * message with `%s` for what it is about. docs/errors.md is generated from `errorCatalogue()`.
+ * message with `%s` for what it is about. docs/reference/errors.md is generated from `errorCatalogue()`.
  *
  * Status 500 means that something of ours is broken: the doors log it and tell the client nothing of our insides.
  */

@@ -6,7 +6,7 @@ import { sql } from 'kysely'
 import t from 'tap'
 import { Catalog } from '../../src/catalog/catalog.js'
 import { schemaVersionNow } from '../../src/catalog/migrate.js'
-import { Prepared, PreparedInsert } from '../../src/catalog/prepared.js'
+import { Prepared, PreparedInsert } from '../../src/catalog/sqlite/prepared.js'
 import type { ProjectId } from '../../src/lib/ids.js'
 
 async function openCatalog(t: Tap): Promise<{ catalog: Catalog; path: string }> {

@@ -4,9 +4,9 @@ import { fileURLToPath } from 'node:url'
 import Database from 'better-sqlite3'
 import { execa } from 'execa'
 import t from 'tap'
-import { Api } from '../support/api.js'
-import { untilItSays } from '../support/process_output.js'
-import { startServerProcess } from '../support/server_process.js'
+import { Api } from '../../testkit/api.js'
+import { untilItSays } from '../../testkit/process_output.js'
+import { startServerProcess } from '../../testkit/server_process.js'
 
 const program = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url))
 

@@ -4,9 +4,9 @@ import { statSync } from 'node:fs'
 import { request } from 'node:http'
 import { join } from 'node:path'
 import t from 'tap'
-import { Api } from '../support/api.js'
-import { nbdsh } from '../support/nbd_tools.js'
-import { atoll, startServerProcess } from '../support/server_process.js'
+import { Api } from '../../testkit/api.js'
+import { nbdsh } from '../../testkit/nbd_tools.js'
+import { atoll, startServerProcess } from '../../testkit/server_process.js'
 
 t.setTimeout(180_000)
 

@@ -4,8 +4,8 @@ import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { MiB } from '../../src/lib/units.js'
-import { Api } from '../support/api.js'
-import { atoll, startServerProcess } from '../support/server_process.js'
+import { Api } from '../../testkit/api.js'
+import { atoll, startServerProcess } from '../../testkit/server_process.js'
 
 t.setTimeout(120_000)
 

@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Core } from '../../src/core/core.js'
-import type { Assignment, ProjectCaller } from '../../src/core/records.js'
+import type { Assignment, ProjectCaller } from '../../src/core/model/records.js'
 import { openStore, type Store } from '../../src/core/store.js'
 import { silentLogger } from '../../src/lib/log.js'
 

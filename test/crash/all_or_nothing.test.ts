@@ -1,8 +1,8 @@
 // Images are made of what is stored already, and patched, while the server is killed: each is there whole, or not at all.
 
 import t from 'tap'
-import { Api } from '../support/api.js'
-import { startServerProcess } from '../support/server_process.js'
+import { Api } from '../../testkit/api.js'
+import { startServerProcess } from '../../testkit/server_process.js'
 
 t.setTimeout(300_000)
 

@@ -4,13 +4,13 @@
 import { randomBytes } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
-import type { CheckReport } from '../../src/core/check.js'
+import type { CheckReport } from '../../src/core/health/check.js'
 import { GiB } from '../../src/lib/units.js'
-import { Api } from '../support/api.js'
-import { startServerProcess } from '../support/server_process.js'
-import { dataBytes, spaceReturnsTo } from '../support/space.js'
-import { Churn } from './churn.js'
-import { Writer } from './writer.js'
+import { Api } from '../../testkit/api.js'
+import { startServerProcess } from '../../testkit/server_process.js'
+import { dataBytes, spaceReturnsTo } from '../../testkit/space.js'
+import { Churn } from '../../testkit/load/churn.js'
+import { Writer } from '../../testkit/load/writer.js'
 
 const kills = Number(process.env.ATOLL_KILLS ?? 50)
 const seed = process.env.ATOLL_SEED ?? randomBytes(4).toString('hex')

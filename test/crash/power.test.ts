@@ -3,10 +3,10 @@
 
 import { randomBytes } from 'node:crypto'
 import t from 'tap'
-import { Cleanup } from './power/cleanup.js'
-import { chooseCuts, judgeCuts } from './power/cuts.js'
-import { fileSystems } from './power/disk.js'
-import { record } from './power/recording.js'
+import { Cleanup } from '../../testkit/power/cleanup.js'
+import { chooseCuts, judgeCuts } from '../../testkit/power/cuts.js'
+import { fileSystems } from '../../testkit/power/disk.js'
+import { record } from '../../testkit/power/recording.js'
 
 const cuts = Number(process.env['ATOLL_CUTS'] ?? 5)
 const seed = process.env['ATOLL_SEED'] ?? randomBytes(4).toString('hex')

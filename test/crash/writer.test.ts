@@ -7,7 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { execa } from 'execa'
 import t from 'tap'
 import { GiB } from '../../src/lib/units.js'
-import { Writer } from './writer.js'
+import { Writer } from '../../testkit/load/writer.js'
 
 t.setTimeout(120_000)
 

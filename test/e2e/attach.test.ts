@@ -3,12 +3,12 @@
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import t from 'tap'
-import { Api } from '../support/api.js'
-import { issue, makeAuthority } from '../support/certificates.js'
-import { bootNbdGuest, guestUri, hostAddress, killKeepers, untilNoKeeper } from '../support/guest/nbd_guest.js'
-import { WriteLoad } from '../support/guest/write_load.js'
-import { freePort } from '../support/ports.js'
-import { type ServerProcess, startServerProcess } from '../support/server_process.js'
+import { Api } from '../../testkit/api.js'
+import { issue, makeAuthority } from '../../testkit/certificates.js'
+import { bootNbdGuest, guestUri, hostAddress, killKeepers, untilNoKeeper } from '../../testkit/guest/nbd_guest.js'
+import { WriteLoad } from '../../testkit/guest/write_load.js'
+import { freePort } from '../../testkit/ports.js'
+import { type ServerProcess, startServerProcess } from '../../testkit/server_process.js'
 
 t.setTimeout(900_000)
 

@@ -5,9 +5,9 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { execa } from 'execa'
 import t from 'tap'
-import { Api } from '../support/api.js'
-import { generations, hostClients, type NbdClients, tool } from '../support/nbd_tools.js'
-import { startServerProcess } from '../support/server_process.js'
+import { Api } from '../../testkit/api.js'
+import { generations, hostClients, type NbdClients, tool } from '../../testkit/nbd_tools.js'
+import { startServerProcess } from '../../testkit/server_process.js'
 
 t.setTimeout(300_000)
 

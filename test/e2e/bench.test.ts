@@ -1,14 +1,14 @@
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import t from 'tap'
-import type { Results } from '../../scripts/lib/bench/results.js'
-import { tool } from '../support/nbd_tools.js'
+import type { Results } from '../../bench/report/results.js'
+import { tool } from '../../testkit/nbd_tools.js'
 
 t.test('the bench measures a case against a peer and writes table, JSON and plot', async (t) => {
   const dir = t.testdir()
   const where = ['--dir', join(dir, 'work'), '--out', join(dir, 'out')]
   const what = ['--quick', '--rounds', '1', '--case', 'first-read-1GiB', '--peers', 'qemu-nbd raw']
-  const node = ['--import', '@tapjs/typescript/import', 'scripts/lib/bench/main.ts']
+  const node = ['--import', '@tapjs/typescript/import', 'bench/main.ts']
   await tool(process.execPath, [...node, ...what, ...where], { cwd: process.cwd() })
   const results = JSON.parse(await readFile(join(dir, 'out', 'results.json'), 'utf8')) as Results
   const [one] = results.stages.flatMap(({ cases }) => cases)

@@ -6,12 +6,12 @@
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { GiB } from '../../src/lib/units.js'
-import { bootDisk, bootDiskBytes } from '../support/guest/boot_disk.js'
-import { Machine } from '../support/guest/machine.js'
-import { tool } from '../support/nbd_tools.js'
-import { startServerProcess } from '../support/server_process.js'
-import { dataBytes, spaceReturnsTo } from '../support/space.js'
-import { field, StockClients } from '../support/stock_clients.js'
+import { bootDisk, bootDiskBytes } from '../../testkit/guest/boot_disk.js'
+import { Machine } from '../../testkit/guest/machine.js'
+import { tool } from '../../testkit/nbd_tools.js'
+import { startServerProcess } from '../../testkit/server_process.js'
+import { dataBytes, spaceReturnsTo } from '../../testkit/space.js'
+import { field, StockClients } from '../../testkit/stock_clients.js'
 
 t.setTimeout(900_000)
 

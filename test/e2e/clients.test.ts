@@ -7,12 +7,12 @@ import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import t from 'tap'
 import { MiB } from '../../src/lib/units.js'
-import { Api } from '../support/api.js'
-import { bootNbdGuest, hostAddress } from '../support/guest/nbd_guest.js'
-import { withLoopDevice } from '../support/loop_device.js'
-import { generations, nbdsh, tool } from '../support/nbd_tools.js'
-import { pseudorandom } from '../support/pseudorandom.js'
-import { program, startServerProcess } from '../support/server_process.js'
+import { Api } from '../../testkit/api.js'
+import { bootNbdGuest, hostAddress } from '../../testkit/guest/nbd_guest.js'
+import { withLoopDevice } from '../../testkit/loop_device.js'
+import { generations, nbdsh, tool } from '../../testkit/nbd_tools.js'
+import { pseudorandom } from '../../testkit/pseudorandom.js'
+import { program, startServerProcess } from '../../testkit/server_process.js'
 
 t.setTimeout(900_000)
 

@@ -5,10 +5,10 @@ import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { execa } from 'execa'
 import t from 'tap'
-import { Api } from '../support/api.js'
-import { nbdsh } from '../support/nbd_tools.js'
-import { startServerProcess } from '../support/server_process.js'
-import { SmallDisk } from '../support/small_disk.js'
+import { Api } from '../../testkit/api.js'
+import { nbdsh } from '../../testkit/nbd_tools.js'
+import { startServerProcess } from '../../testkit/server_process.js'
+import { SmallDisk } from '../../testkit/small_disk.js'
 
 t.setTimeout(300_000)
 

@@ -8,9 +8,9 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { execa } from 'execa'
 import t from 'tap'
-import { Api } from '../support/api.js'
-import { nbdsh } from '../support/nbd_tools.js'
-import { adminOf, program, type ServerProcess, startServerProcess } from '../support/server_process.js'
+import { Api } from '../../testkit/api.js'
+import { nbdsh } from '../../testkit/nbd_tools.js'
+import { adminOf, program, type ServerProcess, startServerProcess } from '../../testkit/server_process.js'
 
 t.setTimeout(240_000)
 

@@ -4,11 +4,11 @@
 import { join } from 'node:path'
 import t from 'tap'
 import { MiB } from '../../src/lib/units.js'
-import { Api } from '../support/api.js'
-import { nbdsh } from '../support/nbd_tools.js'
-import { pseudorandom } from '../support/pseudorandom.js'
-import { startServerProcess } from '../support/server_process.js'
-import { SmallDisk } from '../support/small_disk.js'
+import { Api } from '../../testkit/api.js'
+import { nbdsh } from '../../testkit/nbd_tools.js'
+import { pseudorandom } from '../../testkit/pseudorandom.js'
+import { startServerProcess } from '../../testkit/server_process.js'
+import { SmallDisk } from '../../testkit/small_disk.js'
 
 t.setTimeout(300_000)
 

@@ -1,9 +1,9 @@
 // Exports that the operator's clients name by the name of a volume, snapshot or image: with real clients, of both generations.
 
 import t from 'tap'
-import { Api } from '../support/api.js'
-import { generations, nbdsh, newestClients } from '../support/nbd_tools.js'
-import { startServerProcess } from '../support/server_process.js'
+import { Api } from '../../testkit/api.js'
+import { generations, nbdsh, newestClients } from '../../testkit/nbd_tools.js'
+import { startServerProcess } from '../../testkit/server_process.js'
 
 t.setTimeout(180_000)
 

@@ -5,9 +5,9 @@ import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import t from 'tap'
 import { GiB, KiB, MiB } from '../../src/lib/units.js'
-import { Api } from '../support/api.js'
-import { generations, hostClients, newestClients } from '../support/nbd_tools.js'
-import { startServerProcess } from '../support/server_process.js'
+import { Api } from '../../testkit/api.js'
+import { generations, hostClients, newestClients } from '../../testkit/nbd_tools.js'
+import { startServerProcess } from '../../testkit/server_process.js'
 
 t.setTimeout(300_000)
 

@@ -5,10 +5,10 @@ import { join } from 'node:path'
 import { execa } from 'execa'
 import t, { type Test } from 'tap'
 import { MiB } from '../../src/lib/units.js'
-import { Api } from '../support/api.js'
-import { nbdsh } from '../support/nbd_tools.js'
-import { type ServerProcess, startServerProcess } from '../support/server_process.js'
-import { SmallDisk } from '../support/small_disk.js'
+import { Api } from '../../testkit/api.js'
+import { nbdsh } from '../../testkit/nbd_tools.js'
+import { type ServerProcess, startServerProcess } from '../../testkit/server_process.js'
+import { SmallDisk } from '../../testkit/small_disk.js'
 
 t.setTimeout(300_000)
 

@@ -7,13 +7,13 @@
 import { join } from 'node:path'
 import { execa } from 'execa'
 import t, { type Test } from 'tap'
-import { Api } from '../support/api.js'
-import { bootDisk } from '../support/guest/boot_disk.js'
-import { Machine } from '../support/guest/machine.js'
-import { bootNbdGuest, guestUri } from '../support/guest/nbd_guest.js'
-import { withLoopDevice } from '../support/loop_device.js'
-import { newestClients, tool } from '../support/nbd_tools.js'
-import { startServerProcess } from '../support/server_process.js'
+import { Api } from '../../testkit/api.js'
+import { bootDisk } from '../../testkit/guest/boot_disk.js'
+import { Machine } from '../../testkit/guest/machine.js'
+import { bootNbdGuest, guestUri } from '../../testkit/guest/nbd_guest.js'
+import { withLoopDevice } from '../../testkit/loop_device.js'
+import { newestClients, tool } from '../../testkit/nbd_tools.js'
+import { startServerProcess } from '../../testkit/server_process.js'
 import {
   checkFileSystem,
   Exercisers,

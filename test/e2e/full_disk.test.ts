@@ -7,9 +7,9 @@ import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import t from 'tap'
 import { MiB } from '../../src/lib/units.js'
-import { FullDisk, ways } from '../support/full_disk.js'
-import { startServerProcess } from '../support/server_process.js'
-import { SmallDisk } from '../support/small_disk.js'
+import { FullDisk, ways } from '../../testkit/full_disk.js'
+import { startServerProcess } from '../../testkit/server_process.js'
+import { SmallDisk } from '../../testkit/small_disk.js'
 
 const rounds = Number(process.env.ATOLL_FULL_DISK_ROUNDS ?? 1)
 

@@ -3,9 +3,9 @@
 import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import t from 'tap'
-import { Api } from '../support/api.js'
-import { nbdsh, tool } from '../support/nbd_tools.js'
-import { atoll, startServerProcess } from '../support/server_process.js'
+import { Api } from '../../testkit/api.js'
+import { nbdsh, tool } from '../../testkit/nbd_tools.js'
+import { atoll, startServerProcess } from '../../testkit/server_process.js'
 
 t.setTimeout(180_000)
 

@@ -6,9 +6,9 @@ import { join } from 'node:path'
 import { execa } from 'execa'
 import t from 'tap'
 import { MiB } from '../../src/lib/units.js'
-import { Api } from '../support/api.js'
-import { nbdsh } from '../support/nbd_tools.js'
-import { type ServerProcess, startServerProcess } from '../support/server_process.js'
+import { Api } from '../../testkit/api.js'
+import { nbdsh } from '../../testkit/nbd_tools.js'
+import { type ServerProcess, startServerProcess } from '../../testkit/server_process.js'
 
 t.setTimeout(900_000)
 

@@ -5,9 +5,9 @@ import { readFile, writeFile } from 'node:fs/promises'
 import { Readable } from 'node:stream'
 import t from 'tap'
 import { MiB } from '../../src/lib/units.js'
-import { Api } from '../support/api.js'
-import { pseudorandom } from '../support/pseudorandom.js'
-import { startServerProcess } from '../support/server_process.js'
+import { Api } from '../../testkit/api.js'
+import { pseudorandom } from '../../testkit/pseudorandom.js'
+import { startServerProcess } from '../../testkit/server_process.js'
 
 t.setTimeout(240_000)
 

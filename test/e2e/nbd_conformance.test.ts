@@ -5,7 +5,7 @@
 import { fileURLToPath } from 'node:url'
 import { execa } from 'execa'
 import t from 'tap'
-import { newestTree } from '../support/nbd_tools.js'
+import { newestTree } from '../../testkit/nbd_tools.js'
 
 t.setTimeout(1_200_000)
 

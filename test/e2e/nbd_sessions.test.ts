@@ -8,9 +8,9 @@ import { connect } from 'node:net'
 import { join } from 'node:path'
 import t from 'tap'
 import { Dice } from '../core/support.js'
-import { Api } from '../support/api.js'
-import { nbdsh } from '../support/nbd_tools.js'
-import { startServerProcess } from '../support/server_process.js'
+import { Api } from '../../testkit/api.js'
+import { nbdsh } from '../../testkit/nbd_tools.js'
+import { startServerProcess } from '../../testkit/server_process.js'
 
 t.setTimeout(280_000)
 

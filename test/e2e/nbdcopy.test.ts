@@ -7,11 +7,11 @@ import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import t from 'tap'
 import { MiB } from '../../src/lib/units.js'
-import { Api } from '../support/api.js'
-import { issue, makeAuthority } from '../support/certificates.js'
-import { generations, tool } from '../support/nbd_tools.js'
-import { pseudorandom } from '../support/pseudorandom.js'
-import { startServerProcess } from '../support/server_process.js'
+import { Api } from '../../testkit/api.js'
+import { issue, makeAuthority } from '../../testkit/certificates.js'
+import { generations, tool } from '../../testkit/nbd_tools.js'
+import { pseudorandom } from '../../testkit/pseudorandom.js'
+import { startServerProcess } from '../../testkit/server_process.js'
 
 t.setTimeout(300_000)
 

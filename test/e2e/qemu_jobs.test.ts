@@ -1,4 +1,4 @@
-// QEMU's block jobs with an export as their target: what they ask to be zeroed (with NO_HOLE, see docs/nbd.md) takes no space.
+// QEMU's block jobs with an export as their target: what they ask to be zeroed (with NO_HOLE, see docs/reference/nbd.md) takes no space.
 
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
@@ -7,11 +7,11 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { execa } from 'execa'
 import t from 'tap'
-import { Api } from '../support/api.js'
-import { qmp } from '../support/guest/qmp.js'
-import { generations, type NbdClients, tool } from '../support/nbd_tools.js'
-import { startServerProcess } from '../support/server_process.js'
-import { dataBytes } from '../support/space.js'
+import { Api } from '../../testkit/api.js'
+import { qmp } from '../../testkit/guest/qmp.js'
+import { generations, type NbdClients, tool } from '../../testkit/nbd_tools.js'
+import { startServerProcess } from '../../testkit/server_process.js'
+import { dataBytes } from '../../testkit/space.js'
 
 t.setTimeout(300_000)
 

@@ -1,4 +1,4 @@
-// What README.md and docs/nbd.md tell people to type is typed here, by bash, in the order of the page.
+// What README.md and docs/reference/nbd.md tell people to type is typed here, by bash, in the order of the page.
 
 import { access, mkdir, readFile, symlink } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -7,9 +7,9 @@ import { fileURLToPath } from 'node:url'
 import { execa } from 'execa'
 import t from 'tap'
 import { GiB } from '../../src/lib/units.js'
-import { qmp } from '../support/guest/qmp.js'
-import { generations, newestTree, tool } from '../support/nbd_tools.js'
-import { startServerProcess } from '../support/server_process.js'
+import { qmp } from '../../testkit/guest/qmp.js'
+import { generations, newestTree, tool } from '../../testkit/nbd_tools.js'
+import { startServerProcess } from '../../testkit/server_process.js'
 
 t.setTimeout(600_000)
 
@@ -97,12 +97,12 @@ for (const clients of generations) {
       t.match(said, /1 NBD connection ended/)
       for (const made of ['copy.raw', 'restored.raw']) await access(join(cwd, made))
 
-      // The machine's disk is what the text says it is, and grows as docs/nbd.md says.
+      // The machine's disk is what the text says it is, and grows as docs/reference/nbd.md says.
       const monitor = join(cwd, 'qmp.sock')
       const device = async () => (await qmp(monitor, 'query-block')) as { inserted?: Record<string, unknown> }[]
       const first = async () => (await device()).find(({ inserted }) => inserted?.['node-name'] === 'first')?.inserted
       t.match(await first(), { drv: 'nbd', detect_zeroes: 'unmap', ro: false, image: { 'virtual-size': GiB } })
-      const steps = (await blocks('docs/nbd.md', 'Sizes', 'json')).join('').trim().split('\n')
+      const steps = (await blocks('docs/reference/nbd.md', 'Sizes', 'json')).join('').trim().split('\n')
       for (const step of steps) {
         const { execute, arguments: given } = JSON.parse(step) as {
           execute: string
@@ -124,8 +124,8 @@ for (const clients of generations) {
   })
 }
 
-t.test("docs/nbd.md's disk element is valid by the schema of Debian 13's libvirt", async (t) => {
-  const [element = ''] = await blocks('docs/nbd.md', 'QEMU and libvirt', 'xml')
+t.test("docs/reference/nbd.md's disk element is valid by the schema of Debian 13's libvirt", async (t) => {
+  const [element = ''] = await blocks('docs/reference/nbd.md', 'QEMU and libvirt', 'xml')
   const domain = (disk: string) =>
     `<domain type='qemu'><name>machine</name><memory unit='MiB'>512</memory><os><type>hvm</type></os>` +
     `<devices>${disk}</devices></domain>`

@@ -3,14 +3,14 @@
 
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
-import { askToReconnect } from '../../src/cli/control_client.js'
+import { askToReconnect } from '../../src/server/control_client.js'
 import { GiB, MiB } from '../../src/lib/units.js'
-import { Api } from '../support/api.js'
-import { bootNbdGuest } from '../support/guest/nbd_guest.js'
-import { qmp } from '../support/guest/qmp.js'
-import { WriteLoad } from '../support/guest/write_load.js'
-import { generations } from '../support/nbd_tools.js'
-import { atoll, startServerProcess } from '../support/server_process.js'
+import { Api } from '../../testkit/api.js'
+import { bootNbdGuest } from '../../testkit/guest/nbd_guest.js'
+import { qmp } from '../../testkit/guest/qmp.js'
+import { WriteLoad } from '../../testkit/guest/write_load.js'
+import { generations } from '../../testkit/nbd_tools.js'
+import { atoll, startServerProcess } from '../../testkit/server_process.js'
 
 t.setTimeout(900_000)
 
@@ -24,7 +24,7 @@ async function reconnect(t: Test, volume: string): Promise<number> {
   return answer?.ended ?? 0
 }
 
-/** QEMU's arguments as docs/nbd.md has them, in the section "QEMU and libvirt". */
+/** QEMU's arguments as docs/reference/nbd.md has them, in the section "QEMU and libvirt". */
 function disk(node: string, where: string): string[] {
   const options = 'reconnect-delay=60,discard=unmap,detect-zeroes=unmap'
   return [

@@ -1,4 +1,4 @@
-// Backup of the whole store while it serves, by snapshots of its file systems in the order that docs/backup.md gives. What is restored
+// Backup of the whole store while it serves, by snapshots of its file systems in the order that docs/guide/backup.md gives. What is restored
 // starts without help and has everything that was answered before the snapshot: volumes under NBD writes, uploads, snapshots, clones.
 
 import { randomBytes } from 'node:crypto'
@@ -10,11 +10,11 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { execa } from 'execa'
 import t from 'tap'
 import { GiB } from '../../src/lib/units.js'
-import { Churn } from '../crash/churn.js'
-import { Writer } from '../crash/writer.js'
-import { Api } from '../support/api.js'
-import { nbdsh, tool } from '../support/nbd_tools.js'
-import { startServerProcess } from '../support/server_process.js'
+import { Churn } from '../../testkit/load/churn.js'
+import { Writer } from '../../testkit/load/writer.js'
+import { Api } from '../../testkit/api.js'
+import { nbdsh, tool } from '../../testkit/nbd_tools.js'
+import { startServerProcess } from '../../testkit/server_process.js'
 
 const seed = process.env.ATOLL_SEED ?? randomBytes(4).toString('hex')
 
@@ -57,7 +57,7 @@ async function unmounted(path: string): Promise<void> {
   }
 }
 
-/** What the load knows of the time: writes and answers are noted with this number (test/crash/history.py, ledger.ts). */
+/** What the load knows of the time: writes and answers are noted with this number (testkit/load/history.py, ledger.ts). */
 class Moment {
   #now = 0n
   readonly #file: string

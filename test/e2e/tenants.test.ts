@@ -1,5 +1,5 @@
 // Two tenants who are strangers: one does what harms most, the other works, and must not notice. His errors fail the test; his
-// latencies are printed (what they should be is in docs/reliability.md).
+// latencies are printed (what they should be is in docs/internals/reliability.md).
 
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
@@ -7,8 +7,8 @@ import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { execa } from 'execa'
 import t from 'tap'
-import { Api } from '../support/api.js'
-import { atoll, program, startServerProcess } from '../support/server_process.js'
+import { Api } from '../../testkit/api.js'
+import { atoll, program, startServerProcess } from '../../testkit/server_process.js'
 
 t.setTimeout(400_000)
 

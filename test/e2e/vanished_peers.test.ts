@@ -2,10 +2,10 @@
 
 import { execa } from 'execa'
 import t from 'tap'
-import { Api } from '../support/api.js'
-import { nbdsh } from '../support/nbd_tools.js'
-import { freePort } from '../support/ports.js'
-import { startServerProcess } from '../support/server_process.js'
+import { Api } from '../../testkit/api.js'
+import { nbdsh } from '../../testkit/nbd_tools.js'
+import { freePort } from '../../testkit/ports.js'
+import { startServerProcess } from '../../testkit/server_process.js'
 
 t.setTimeout(120_000)
 

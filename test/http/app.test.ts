@@ -4,8 +4,8 @@ import { connect } from 'node:net'
 import { pino } from 'pino'
 import t from 'tap'
 import { parseTrustedProxies } from '../../src/lib/trusted_proxies.js'
-import { ask, sendRaw } from '../support/http.js'
-import { startServer } from '../support/server.js'
+import { ask, sendRaw } from '../../testkit/http.js'
+import { startServer } from '../../testkit/server.js'
 
 const MiB = 1024 * 1024
 

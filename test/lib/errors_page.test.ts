@@ -1,4 +1,4 @@
-/** docs/errors.md is the catalogue of errors as the source has it. `ATOLL_UPDATE_DOCS=1` writes the page anew. */
+/** docs/reference/errors.md is the catalogue of errors as the source has it. `ATOLL_UPDATE_DOCS=1` writes the page anew. */
 
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -36,7 +36,7 @@ ${rows.join('\n')}
 `
 }
 
-t.test('docs/errors.md lists the errors of the source', async (t) => {
+t.test('docs/reference/errors.md lists the errors of the source', async (t) => {
   await loadDefinitions()
   const text = write(errorCatalogue())
   if (process.env.ATOLL_UPDATE_DOCS) writeFileSync(page, text)

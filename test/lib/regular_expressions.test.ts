@@ -1,5 +1,5 @@
 // No regular expression of the server takes longer than in proportion to the text that it is held against: a static analysis of
-// each of them (scslre, the one behind eslint-plugin-regexp). test/http/linear_parsers.test.ts measures the parsers.
+// each of them (scslre, the one behind eslint-plugin-regexp). test/http/shared/linear_parsers.test.ts measures the parsers.
 
 import { execFileSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'

@@ -30,7 +30,7 @@ t.test('native: no floor includes what is there for tests', async (t) => {
 
 t.test('native: a program is known to the tests, and to no floor', async (t) => {
   t.same(judge('native/test/uri.cc', '#include "attach/uri.h"'), [])
-  t.equal(judge('native/nbd/server.cc', '#include "attach/uri.h"').length, 1)
+  t.equal(judge('native/nbd/server/server.cc', '#include "attach/uri.h"').length, 1)
 })
 
 t.test('native: the simulation and the tests stay clear of Node', async (t) => {
@@ -55,7 +55,7 @@ t.test('native: includes are written from native/, and every folder is a floor',
 })
 
 t.test('src: a floor imports from itself and from below', async (t) => {
-  t.same(judge('src/core/volumes.ts', `import { x } from '../lib/x.js'`, `import type { Y } from './y.js'`), [])
+  t.same(judge('src/core/volumes/volumes.ts', `import { x } from '../lib/x.js'`, `import type { Y } from './y.js'`), [])
   t.same(judge('src/lib/x.ts', `import pkg from '../../package.json' with { type: 'json' }`), [])
 })
 
@@ -93,7 +93,7 @@ t.test('src: the addon, SQL, HTTP and the command line are each known to one flo
 })
 
 t.test('src: imports nothing that is not on a floor', async (t) => {
-  t.equal(judge('src/core/core.ts', `import '../../test/support/things.js'`).length, 1)
+  t.equal(judge('src/core/core.ts', `import '../support/things.js'`).length, 1)
   t.equal(judge('src/core/core.ts', `import '../misc/things.js'`).length, 1)
   t.equal(judge('src/misc/things.ts', `import 'node:fs'`).length, 1)
 })

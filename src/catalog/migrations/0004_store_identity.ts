@@ -1,4 +1,4 @@
-/** Which store the catalog belongs to, and its generation (src/core/store_identity.ts): one row, made at the first start. */
+/** Which store the catalog belongs to, and its generation (src/core/directory/store_identity.ts): one row, made at the first start. */
 
 import type { Kysely } from 'kysely'
 

@@ -3,9 +3,9 @@
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { execa } from 'execa'
-import { compiled } from '../../support/compiled.js'
-import type { Machine } from '../../support/guest/machine.js'
-import { tool } from '../../support/nbd_tools.js'
+import { compiled } from '../../../testkit/compiled.js'
+import type { Machine } from '../../../testkit/guest/machine.js'
+import { tool } from '../../../testkit/nbd_tools.js'
 
 /** Operations of the files' random changes that the exerciser tells between two "done". */
 const operationsBetweenReports = 50

@@ -1,22 +1,15 @@
 import { join } from 'node:path'
 import t from 'tap'
-import { matches, parseArguments } from '../../../scripts/lib/bench/arguments.js'
-import { withResults } from '../../../scripts/lib/bench/docs.js'
-import { parseFioReport } from '../../../scripts/lib/bench/fio_report.js'
-import { toMarkdown } from '../../../scripts/lib/bench/markdown.js'
-import { toSvg } from '../../../scripts/lib/bench/plot.js'
-import {
-  bestPeer,
-  type CaseResult,
-  formatNumber,
-  judge,
-  type Results,
-  ratioTo,
-} from '../../../scripts/lib/bench/results.js'
-import { keptStages, machineOfBoth, readResults } from '../../../scripts/lib/bench/resume.js'
-import { readsElsewhere } from '../../../scripts/lib/bench/runner.js'
-import { stages } from '../../../scripts/lib/bench/stages.js'
-import { median, summarize, timesBetter } from '../../../scripts/lib/bench/statistics.js'
+import { matches, parseArguments } from '../../../bench/arguments.js'
+import { withResults } from '../../../bench/report/docs.js'
+import { parseFioReport } from '../../../bench/report/fio_report.js'
+import { toMarkdown } from '../../../bench/report/markdown.js'
+import { toSvg } from '../../../bench/report/plot.js'
+import { bestPeer, type CaseResult, formatNumber, judge, type Results, ratioTo } from '../../../bench/report/results.js'
+import { keptStages, machineOfBoth, readResults } from '../../../bench/resume.js'
+import { readsElsewhere } from '../../../bench/runner.js'
+import { stages } from '../../../bench/stages.js'
+import { median, summarize, timesBetter } from '../../../bench/report/statistics.js'
 
 t.test('the median is the middle, or between the two in the middle', async (t) => {
   t.equal(median([9, 1, 5]), 5)

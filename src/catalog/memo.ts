@@ -1,0 +1,36 @@
+/**
+ * What was read from the catalog, remembered as long as the catalog stays as it is: any commit, of this process or another,
+ * ends all of it (`Catalog.version`). So an answer is never older than one that was read now, and nobody has to say what a change
+ * makes invalid.
+ */
+
+import type { Catalog } from './catalog.js'
+
+export class Memo<Key, Value> {
+  readonly #catalog: Catalog
+  readonly #max: number
+  readonly #values = new Map<Key, Value>()
+  #version: number | undefined
+
+  /** All of it is forgotten when it would hold more than `max` values. */
+  constructor(catalog: Catalog, max: number) {
+    this.#catalog = catalog
+    this.#max = max
+  }
+
+  /** `read` must read at once, so that no commit comes in between. That there is nothing (undefined) is not remembered. */
+  get(key: Key, read: (key: Key) => Value | undefined): Value | undefined {
+    // Before the reading: what is committed meanwhile by another process makes the value newer than the version, never older.
+    const version = this.#catalog.version()
+    if (version !== this.#version || this.#values.size >= this.#max) {
+      this.#values.clear()
+      this.#version = version
+    }
+    let value = this.#values.get(key)
+    if (value === undefined) {
+      value = read(key)
+      if (value !== undefined) this.#values.set(key, value)
+    }
+    return value
+  }
+}

@@ -1,0 +1,32 @@
+/** What is damaged, for people: of `atoll check` and of the scrub. */
+
+import { type Affected, thingInWords } from '../../core/health/affected.js'
+import { type DamageKind, damages, type Severity } from '../../core/health/damage.js'
+import { printable } from '../../lib/printing.js'
+
+const affectedShown = 20
+
+export interface FindingShown {
+  kind: DamageKind
+  severity: Severity
+  message: string
+  affected: readonly Affected[]
+  /** There are more than these. */
+  more?: boolean
+}
+
+/** `putRight`: --repair has been there. */
+export function findingInWords(
+  { kind, severity, message, affected, more = false }: FindingShown,
+  { putRight = false }: { putRight?: boolean } = {},
+): string[] {
+  const { repair: repairs, todo } = damages[kind]
+  const lines = [`${severity === 'damaged' ? 'DAMAGED' : 'wrong'}: ${printable(message)} [${kind}]`]
+  lines.push(...affected.slice(0, affectedShown).map((thing) => `  affects ${printable(thingInWords(thing))}`))
+  if (affected.length > affectedShown)
+    lines.push(`  affects ${affected.length - affectedShown} more (--json shows all)`)
+  if (more) lines.push('  affects more than these')
+  if (repairs !== undefined) lines.push(putRight ? '  --repair could not put this right' : `  --repair: ${repairs}`)
+  if (todo !== undefined) lines.push(`  to do: ${todo}`)
+  return lines
+}

@@ -1,0 +1,118 @@
+/** What a volume can be made from, and what it takes over from there. */
+
+import type { Reader } from '../../catalog/catalog.js'
+import { valuesOf } from '../../catalog/named_values.js'
+import type { ImageId, ResourceId, SnapshotId, VolumeId } from '../../lib/ids.js'
+import { gibOf } from '../../lib/units.js'
+import { ImageFormatNotRaw, ImageNotReady, VolumeStateConflict } from '../model/errors.js'
+import { imageRow, toImages } from '../images/image_rows.js'
+import type { Image, Metadata, ProjectCaller } from '../model/records.js'
+import { snapshotRow } from '../volumes/snapshot_rows.js'
+import { volumeRow } from '../volumes/volume_rows.js'
+
+export type VolumeSource =
+  | { kind: 'blank' }
+  /** By id; a name is the door's to resolve. */
+  | { kind: 'image'; id: string }
+  | { kind: 'snapshot'; id: string }
+  | { kind: 'volume'; id: string }
+
+export interface VolumeOrigin {
+  resourceId: ResourceId
+  /** The smallest volume that holds it. */
+  leastGib: number
+  bootable: boolean
+  imageMetadata: Metadata
+  sourceVolumeId?: VolumeId
+  snapshotId?: SnapshotId
+  imageId?: ImageId
+}
+
+/** Throws what is missing or not fit. */
+export async function readVolumeSource(
+  db: Reader,
+  caller: ProjectCaller,
+  source: Exclude<VolumeSource, { kind: 'blank' }>,
+): Promise<VolumeOrigin> {
+  switch (source.kind) {
+    case 'image':
+      return fromImage(db, caller, source.id)
+    case 'snapshot': {
+      const row = await snapshotRow(db, caller, source.id)
+      const imageMetadata = (await valuesOf(db, 'snapshot_image_metadata', [row.id])).get(row.id) ?? {}
+      return {
+        resourceId: row.resource_id,
+        leastGib: row.size_gib,
+        bootable: row.bootable === 1,
+        imageMetadata,
+        snapshotId: row.id,
+      }
+    }
+    case 'volume': {
+      const row = await volumeRow(db, caller, source.id)
+      if (row.status === 'error' || row.status === 'deleting') {
+        throw new VolumeStateConflict(row.id, row.status, 'available or in-use')
+      }
+      const imageMetadata = (await valuesOf(db, 'volume_image_metadata', [row.id])).get(row.id) ?? {}
+      return {
+        resourceId: row.resource_id,
+        leastGib: row.size_gib,
+        bootable: row.bootable === 1,
+        imageMetadata,
+        sourceVolumeId: row.id,
+      }
+    }
+  }
+}
+
+/** Bytes that are a disk as they are. A qcow2 file cloned block by block would be no disk. */
+const diskFormats: readonly (string | null)[] = ['raw', 'iso', 'ami', 'ari', 'aki']
+
+async function fromImage(db: Reader, caller: ProjectCaller, id: string): Promise<VolumeOrigin> {
+  const [image] = (await toImages(db, [await imageRow(db, caller, id)])) as [Image]
+  const { resourceId, sizeBytes, status, diskFormat } = image
+  if (resourceId === null || sizeBytes === null || status !== 'active') throw new ImageNotReady(image.id, status)
+  if (!diskFormats.includes(diskFormat)) throw new ImageFormatNotRaw(image.id, diskFormat ?? 'none')
+  return {
+    resourceId,
+    leastGib: Math.max(gibOf(sizeBytes), image.minDiskGib, 1),
+    bootable: true,
+    imageMetadata: imageMetadataOf(image),
+    imageId: image.id,
+  }
+}
+
+/** What Cinder keeps of an image with a volume (cinder/volume/flows/manager/create_volume.py, glance metadata). */
+function imageMetadataOf(image: Image): Metadata {
+  const fields: Record<string, string | number | null> = {
+    image_id: image.id,
+    image_name: image.name,
+    checksum: image.md5,
+    container_format: image.containerFormat,
+    disk_format: image.diskFormat,
+    min_disk: image.minDiskGib,
+    min_ram: image.minRamMib,
+    size: image.sizeBytes,
+  }
+  const texts = Object.entries(fields).flatMap(([name, value]) =>
+    value === null ? [] : [[name, String(value)] as const],
+  )
+  return { ...image.properties, ...Object.fromEntries(texts) }
+}
+
+/** Not properties of an image that is made from the volume later: they would be about another image. */
+const ofTheImageItself = new Set([
+  'image_id',
+  'image_name',
+  'checksum',
+  'container_format',
+  'disk_format',
+  'min_disk',
+  'min_ram',
+  'size',
+  'signature_verified',
+])
+
+export function inheritedProperties(imageMetadata: Metadata): Metadata {
+  return Object.fromEntries(Object.entries(imageMetadata).filter(([name]) => !ofTheImageItself.has(name)))
+}

@@ -1,0 +1,76 @@
+/** Images as they are stored and as they are told. */
+
+import type { Reader } from '../../catalog/catalog.js'
+import { valuesOf } from '../../catalog/named_values.js'
+import type { ImageRow } from '../../catalog/schema.js'
+import type { ImageId } from '../../lib/ids.js'
+import { mayWrite } from '../policy/access.js'
+import { ImageNotFound, NotAllowed } from '../model/errors.js'
+import type { Image, ProjectCaller } from '../model/records.js'
+
+/** Throws ImageNotFound, also for ids that are no UUIDs and for what the caller may not see. */
+export async function imageRow(db: Reader, caller: ProjectCaller, id: string): Promise<ImageRow> {
+  const row = await db
+    .selectFrom('images')
+    .selectAll()
+    .where('id', '=', id as ImageId)
+    .executeTakeFirst()
+  if (row === undefined || !seesImage(caller, row)) throw new ImageNotFound(id)
+  return row
+}
+
+/** For changing it: to see an image is not to own it. Throws ImageNotFound, NotAllowed. */
+export async function ownImageRow(db: Reader, caller: ProjectCaller, id: string): Promise<ImageRow> {
+  const row = await imageRow(db, caller, id)
+  mayWrite(caller)
+  if (!caller.isAdmin && row.owner !== caller.project.id)
+    throw new NotAllowed("admin, or member of the image's project")
+  return row
+}
+
+function seesImage(caller: ProjectCaller, { owner, visibility }: ImageRow): boolean {
+  return caller.isAdmin || owner === caller.project.id || visibility === 'public' || visibility === 'community'
+}
+
+/** With their properties and tags, in the order of the rows. */
+export async function toImages(db: Reader, rows: readonly ImageRow[]): Promise<Image[]> {
+  const ids = rows.map((row) => row.id)
+  const properties = await valuesOf(db, 'image_properties', ids)
+  const tags = await tagsOf(db, ids)
+  return rows.map((row) => ({
+    id: row.id,
+    name: row.name,
+    status: row.status,
+    visibility: row.visibility,
+    owner: row.owner,
+    protected: row.protected === 1,
+    hidden: row.hidden === 1,
+    diskFormat: row.disk_format,
+    containerFormat: row.container_format,
+    minDiskGib: row.min_disk_gib,
+    minRamMib: row.min_ram_mib,
+    sizeBytes: row.size_bytes,
+    md5: row.md5,
+    sha256: row.sha256,
+    resourceId: row.resource_id,
+    location: row.location,
+    properties: properties.get(row.id) ?? {},
+    tags: tags.get(row.id) ?? [],
+    createdAt: row.created_at,
+    updatedAt: row.updated_at,
+  }))
+}
+
+async function tagsOf(db: Reader, ids: readonly ImageId[]): Promise<Map<ImageId, string[]>> {
+  const tags = new Map<ImageId, string[]>()
+  for (let i = 0; i < ids.length; i += 1000) {
+    const rows = await db
+      .selectFrom('image_tags')
+      .selectAll()
+      .where('image_id', 'in', ids.slice(i, i + 1000))
+      .orderBy('tag')
+      .execute()
+    for (const row of rows) tags.set(row.image_id, [...(tags.get(row.image_id) ?? []), row.tag])
+  }
+  return tags
+}

@@ -1,0 +1,285 @@
+/**
+ * What the core hands out: plain records, as they are at the moment of the answer. Times are milliseconds since 1970,
+ * sizes are bytes unless the name says otherwise, `null` means "none".
+ */
+
+import type {
+  AttachmentId,
+  ContainerId,
+  ImageId,
+  ObjectId,
+  ProjectId,
+  ResourceId,
+  RoleId,
+  SnapshotId,
+  UserId,
+  VolumeId,
+} from '../../lib/ids.js'
+
+export type Metadata = Record<string, string>
+
+export type { ByteFeed, ByteSource } from '../../engine/ingest.js'
+
+// ---- identity -------------------------------------------------------------------------------------------------------
+
+/** There is one domain: id `default`, name `Default`. */
+export interface User {
+  id: UserId
+  name: string
+  enabled: boolean
+  description: string
+  email: string | null
+  defaultProjectId: ProjectId | null
+  createdAt: number
+}
+
+export interface Project {
+  id: ProjectId
+  name: string
+  enabled: boolean
+  description: string
+  createdAt: number
+}
+
+/** What a role grants is said in access.ts. */
+export interface Role {
+  id: RoleId
+  name: string
+}
+
+export interface Assignment {
+  user: User
+  project: Project
+  role: Role
+}
+
+/** Whom a token speaks for. Roles are those of this moment, not of the login. */
+export interface Caller {
+  user: User
+  /** undefined: the token is unscoped. */
+  project: Project | undefined
+  roles: Role[]
+  isAdmin: boolean
+  /** Admin or member: may change things in the project. */
+  canWrite: boolean
+  /** Admin, member or reader: may look at things in the project. */
+  canRead: boolean
+}
+
+/** A caller whose token is scoped, and who may at least look at the project: what every function on things of a project takes. */
+export type ProjectCaller = Caller & { project: Project }
+
+export interface Session {
+  caller: Caller
+  /** How the token was got: `password`, `token`. */
+  methods: string[]
+  issuedAt: number
+  expiresAt: number
+  /** This token's audit id first, that of the login it stems from second (if another). */
+  auditIds: string[]
+}
+
+// ---- objects --------------------------------------------------------------------------------------------------------
+
+/** Headers that a door keeps with a thing and gives back as they were (lower-case names), apart from the user's metadata. */
+export type KeptHeaders = Record<string, string>
+
+export interface Account {
+  projectId: ProjectId
+  containerCount: number
+  objectCount: number
+  bytesUsed: number
+  metadata: Metadata
+  headers: KeptHeaders
+  /** When it was first written to; accounts exist from the first write on. null: nothing was written yet. */
+  createdAt: number | null
+}
+
+export interface ContainerSummary {
+  name: string
+  objectCount: number
+  bytesUsed: number
+  updatedAt: number
+}
+
+export interface Container extends ContainerSummary {
+  id: ContainerId
+  projectId: ProjectId
+  metadata: Metadata
+  headers: KeptHeaders
+  createdAt: number
+}
+
+export interface ObjectSummary {
+  name: string
+  sizeBytes: number
+  /** MD5 of the bytes, 32 lower-case hexadecimal digits. */
+  md5: string
+  contentType: string
+  updatedAt: number
+}
+
+export interface StoredObject extends ObjectSummary {
+  id: ObjectId
+  resourceId: ResourceId
+  /** SHA-256 of the bytes, 64 lower-case hexadecimal digits; null for more than 4 MiB, which nobody needs it of. */
+  sha256: string | null
+  metadata: Metadata
+  headers: KeptHeaders
+  /** When its bytes were put (a POST of metadata moves `updatedAt` only). */
+  createdAt: number
+}
+
+/** One line of a listing with a delimiter. */
+export type Listed<Summary> = { kind: 'item'; item: Summary } | { kind: 'subdir'; subdir: string }
+
+// ---- images ---------------------------------------------------------------------------------------------------------
+
+export const imageStatuses = ['queued', 'saving', 'active', 'deactivated'] as const
+export type ImageStatus = (typeof imageStatuses)[number]
+
+export const imageVisibilities = ['public', 'private', 'shared', 'community'] as const
+export type ImageVisibility = (typeof imageVisibilities)[number]
+
+export interface Image {
+  id: ImageId
+  name: string | null
+  status: ImageStatus
+  visibility: ImageVisibility
+  owner: ProjectId
+  protected: boolean
+  hidden: boolean
+  diskFormat: string | null
+  containerFormat: string | null
+  minDiskGib: number
+  minRamMib: number
+  sizeBytes: number | null
+  /** MD5; null for an image of a snapshot or a volume, whose bytes nobody has read. */
+  md5: string | null
+  sha256: string | null
+  /** null: no data yet. */
+  resourceId: ResourceId | null
+  /** Where its data came from, as a location URL; null when it was uploaded. */
+  location: string | null
+  /** Everything else that was set: free names, text values. */
+  properties: Metadata
+  tags: string[]
+  createdAt: number
+  updatedAt: number
+}
+
+// ---- volumes --------------------------------------------------------------------------------------------------------
+
+export const volumeStatuses = [
+  'available',
+  'reserved',
+  'attaching',
+  'in-use',
+  'detaching',
+  'maintenance',
+  'error',
+  'deleting',
+] as const
+export type VolumeStatus = (typeof volumeStatuses)[number]
+
+export interface Volume {
+  id: VolumeId
+  projectId: ProjectId
+  userId: UserId
+  name: string | null
+  description: string | null
+  sizeGib: number
+  status: VolumeStatus
+  bootable: boolean
+  /** Attachments may only read. */
+  readOnly: boolean
+  sourceVolumeId: VolumeId | null
+  snapshotId: SnapshotId | null
+  imageId: ImageId | null
+  volumeType: string
+  availabilityZone: string
+  metadata: Metadata
+  /** Properties of the image that the volume was made from (with image_id, image_name, checksum, …); empty: none. */
+  imageMetadata: Metadata
+  resourceId: ResourceId
+  attachments: Attachment[]
+  createdAt: number
+  updatedAt: number | null
+}
+
+export interface Snapshot {
+  id: SnapshotId
+  volumeId: VolumeId
+  projectId: ProjectId
+  userId: UserId
+  name: string | null
+  description: string | null
+  sizeGib: number
+  status: 'available' | 'error' | 'deleting'
+  metadata: Metadata
+  imageMetadata: Metadata
+  bootable: boolean
+  resourceId: ResourceId
+  createdAt: number
+  updatedAt: number | null
+}
+
+export const attachmentStatuses = ['reserved', 'attaching', 'attached', 'detached'] as const
+export type AttachmentStatus = (typeof attachmentStatuses)[number]
+
+/** What the client said about its machine: `host`, `ip`, `initiator`, `mountpoint`, … Kept and given back. */
+export type Connector = Record<string, unknown>
+
+/** How to reach an attached volume; Cinder's `connection_info`. */
+export interface NbdConnectionInfo {
+  driver_volume_type: 'nbd'
+  data: {
+    /** `nbd://host:port/export`, `nbds:` where TLS is required: works at once, and no longer once the attachment is deleted. */
+    uri: string
+    host: string
+    port: number
+    /** The export's name: 256 random bits. Whoever knows it may use the volume. */
+    export: string
+    access_mode: 'rw' | 'ro'
+    attachment_id: AttachmentId
+    volume_id: VolumeId
+    size_bytes: number
+    /** Only where the server speaks TLS. */
+    tls?: {
+      mode: 'opportunistic' | 'required'
+      x509: boolean
+      client_certificate: 'none' | 'optional' | 'required'
+      psk: boolean
+    }
+  }
+}
+
+export interface Attachment {
+  id: AttachmentId
+  volumeId: VolumeId
+  projectId: ProjectId
+  instanceId: string | null
+  mode: 'rw' | 'ro'
+  status: AttachmentStatus
+  mountpoint: string | null
+  hostName: string | null
+  connector: Connector | null
+  /** null until a connector was given; also for callers who may not write, and when the attachment is no longer served. */
+  connectionInfo: NbdConnectionInfo | null
+  createdAt: number
+  attachedAt: number | null
+  updatedAt: number | null
+}
+
+// ---- lists ----------------------------------------------------------------------------------------------------------
+
+/** Paging of images, volumes, snapshots and attachments. */
+export interface Page<Id, SortKey extends string> {
+  /** The last one that was seen; the page begins behind it. 404 of its kind when there is none such. */
+  marker?: Id | undefined
+  limit?: number | undefined
+  /** Rows to leave out at the start. */
+  offset?: number | undefined
+  /** Most significant first. The id settles ties. Default: newest first. */
+  sort?: { key: SortKey; direction: 'asc' | 'desc' }[] | undefined
+}

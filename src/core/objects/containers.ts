@@ -1,0 +1,187 @@
+/** Containers of an account. */
+
+import { sql } from 'kysely'
+import type { Catalog, Reader, Transaction } from '../../catalog/catalog.js'
+import { kindsOf, replaceKinds } from '../../catalog/named_values.js'
+import { Prepared } from '../../catalog/sqlite/prepared.js'
+import type { ContainerRow, ObjectRow } from '../../catalog/schema.js'
+import { type ContainerId, newContainerId, type ProjectId } from '../../lib/ids.js'
+import { mayWrite } from '../policy/access.js'
+import { accountOf, changeKinds, ensureAccount, type MetadataChange, toSummary } from './accounts.js'
+import { ContainerNotEmpty, ContainerNotFound, InvalidArgument } from '../model/errors.js'
+import { type ListingQuery, listNames, mapListed, type NameBounds } from '../lists/listing.js'
+import type { Container, KeptHeaders, Listed, Metadata, ObjectSummary, ProjectCaller } from '../model/records.js'
+import type { SlicePace } from '../lists/slices.js'
+
+export interface ContainerRef {
+  projectId: string
+  container: string
+}
+
+const nameBytesMax = 256
+
+export class Containers {
+  readonly #catalog: Catalog
+
+  constructor(catalog: Catalog) {
+    this.#catalog = catalog
+  }
+
+  /** Makes the container, or changes the metadata of the one that is there. Throws InvalidArgument for the name. */
+  async put(
+    caller: ProjectCaller,
+    ref: ContainerRef,
+    options: {
+      metadata?: Metadata | undefined
+      headers?: KeptHeaders | undefined
+      change?: MetadataChange | undefined
+    } = {},
+  ): Promise<{ created: boolean }> {
+    mayWrite(caller)
+    checkName(ref.container)
+    const { metadata, headers, change = { setMetadata: metadata, setHeaders: headers } } = options
+    return this.#catalog.transaction(async (tx) => {
+      const projectId = accountOf(tx.db, caller, ref.projectId)
+      const found = findContainer(tx.db, projectId, ref.container)
+      const id = found?.id ?? (await insertContainer(tx, projectId, ref.container))
+      await changeKinds(tx.db, 'container_metadata', id, change)
+      if (found !== undefined) await touch(tx, id)
+      return { created: found === undefined }
+    })
+  }
+
+  /** Throws ContainerNotFound. */
+  async get(caller: ProjectCaller, ref: ContainerRef): Promise<Container> {
+    const { db } = this.#catalog
+    const row = containerRow(db, caller, ref)
+    const { metadata, headers } = kindsOf(db, 'container_metadata', row.id)
+    return {
+      ...toSummary(row),
+      id: row.id,
+      projectId: row.project_id,
+      metadata,
+      headers,
+      createdAt: row.created_at,
+    }
+  }
+
+  async update(caller: ProjectCaller, ref: ContainerRef, change: MetadataChange): Promise<void> {
+    mayWrite(caller)
+    await this.#catalog.transaction(async (tx) => {
+      const { id } = containerRow(tx.db, caller, ref)
+      await changeKinds(tx.db, 'container_metadata', id, change)
+      await touch(tx, id)
+    })
+  }
+
+  /** Throws ContainerNotFound, ContainerNotEmpty. */
+  async delete(caller: ProjectCaller, ref: ContainerRef): Promise<void> {
+    mayWrite(caller)
+    await this.#catalog.reservedTransaction(async (tx) => {
+      const row = containerRow(tx.db, caller, ref)
+      if (row.object_count > 0) throw new ContainerNotEmpty(row.name)
+      await replaceKinds(tx.db, 'container_metadata', row.id, { metadata: {}, headers: {} })
+      await tx.db.deleteFrom('containers').where('id', '=', row.id).execute()
+      await tx.db
+        .updateTable('accounts')
+        .set((e) => ({ container_count: e('container_count', '-', 1) }))
+        .where('project_id', '=', row.project_id)
+        .execute()
+    })
+  }
+
+  /** Objects by name, slice by slice. Throws ContainerNotFound, AccountForbidden. */
+  async *list(
+    caller: ProjectCaller,
+    ref: ContainerRef,
+    query: ListingQuery,
+    pace?: SlicePace,
+  ): AsyncGenerator<Listed<ObjectSummary>[], void, void> {
+    const { db } = this.#catalog
+    const { id } = containerRow(db, caller, ref)
+    const names = listNames(query, (bounds) => fetchObjects(db, id, bounds), pace)
+    yield* mapListed(names, toObjectSummary)
+  }
+}
+
+/** Throws ContainerNotFound, AccountForbidden. */
+export function containerRow(db: Reader, caller: ProjectCaller, ref: ContainerRef): ContainerRow {
+  const row = findContainer(db, accountOf(db, caller, ref.projectId), ref.container)
+  if (row === undefined) throw new ContainerNotFound(ref.container)
+  return row
+}
+
+export const toObjectSummary = (row: ObjectRow): ObjectSummary => ({
+  name: row.name,
+  sizeBytes: row.size_bytes,
+  md5: row.md5,
+  contentType: row.content_type,
+  updatedAt: row.updated_at,
+})
+
+/** The counters of a container and its account, in the transaction that changes its objects. */
+export function count({ db }: Transaction, container: ContainerRow, change: { objects: number; bytes: number }): void {
+  countInContainer.run(db, change.objects, change.bytes, container.id)
+  countInAccount.run(db, change.objects, change.bytes, container.project_id)
+}
+
+const counterOf = <Id extends string>(table: 'containers' | 'accounts', key: 'id' | 'project_id') =>
+  new Prepared<never, [objects: number, bytes: number, owner: Id]>((db) =>
+    sql<never>`update ${sql.table(table)} set object_count = object_count + ${0}, bytes_used = bytes_used + ${0}
+      where ${sql.ref(key)} = ${''}`.compile(db),
+  )
+const countInContainer = counterOf<ContainerId>('containers', 'id')
+const countInAccount = counterOf<ProjectId>('accounts', 'project_id')
+
+function checkName(name: string): void {
+  if (name === '' || name.includes('/') || name.includes('\0') || Buffer.byteLength(name) > nameBytesMax) {
+    throw new InvalidArgument(`a container's name has 1 to ${nameBytesMax} bytes and no slash`)
+  }
+}
+
+const containerBy = new Prepared<ContainerRow, [project: ProjectId, name: string]>((db) =>
+  db
+    .selectFrom('containers')
+    .selectAll()
+    .where('project_id', '=', '' as ProjectId)
+    .where('name', '=', '')
+    .compile(),
+)
+
+function findContainer(db: Reader, projectId: ProjectId, name: string): ContainerRow | undefined {
+  return containerBy.first(db, projectId, name)
+}
+
+async function insertContainer(tx: Transaction, projectId: ProjectId, name: string): Promise<ContainerId> {
+  await ensureAccount(tx, projectId)
+  const id = newContainerId()
+  const now = Date.now()
+  await tx.db
+    .insertInto('containers')
+    .values({ id, project_id: projectId, name, object_count: 0, bytes_used: 0, created_at: now, updated_at: now })
+    .execute()
+  await tx.db
+    .updateTable('accounts')
+    .set((e) => ({ container_count: e('container_count', '+', 1) }))
+    .where('project_id', '=', projectId)
+    .execute()
+  return id
+}
+
+async function touch({ db }: Transaction, id: ContainerId): Promise<void> {
+  await db.updateTable('containers').set({ updated_at: Date.now() }).where('id', '=', id).execute()
+}
+
+async function fetchObjects(db: Reader, container: ContainerId, bounds: NameBounds): Promise<ObjectRow[]> {
+  const { above, from, below, reverse, limit } = bounds
+  let query = db
+    .selectFrom('objects')
+    .selectAll()
+    .where('container_id', '=', container)
+    .orderBy('name', reverse ? 'desc' : 'asc')
+    .limit(limit)
+  if (above !== undefined) query = query.where('name', '>', above)
+  if (from !== undefined) query = query.where('name', '>=', from)
+  if (below !== undefined) query = query.where('name', '<', below)
+  return query.execute()
+}

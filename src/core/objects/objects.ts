@@ -1,0 +1,322 @@
+/** Objects: put, get, head, post, delete, copy. A copy moves no data. */
+
+import type { Catalog, Reader, Transaction } from '../../catalog/catalog.js'
+import { insertKinds, kindsOf, replaceKinds } from '../../catalog/named_values.js'
+import { Prepared, PreparedInsert } from '../../catalog/sqlite/prepared.js'
+import type { ContainerRow, Flag, ObjectRow } from '../../catalog/schema.js'
+import { type ContainerId, newObjectId, type ProjectId, type ResourceId } from '../../lib/ids.js'
+import { mayWrite } from '../policy/access.js'
+import { accountOf } from './accounts.js'
+import { type ContainerRef, containerRow, count, toObjectSummary } from './containers.js'
+import {
+  ChecksumMismatch,
+  InvalidArgument,
+  ObjectExists,
+  ObjectNotFound,
+  UploadTooLarge,
+  UploadTruncated,
+} from '../model/errors.js'
+import { type ByteRange, type OpenData, openBytes, openCurrent, openData } from './open_data.js'
+import type { ByteSource, KeptHeaders, Metadata, ProjectCaller, StoredObject } from '../model/records.js'
+import { requireStill } from '../policy/rights.js'
+import { SmallContent, smallBytesMax } from './small_content.js'
+import type { Tree } from '../tree/tree.js'
+
+export type { ByteRange, OpenData }
+
+export interface ObjectRef {
+  projectId: string
+  container: string
+  object: string
+}
+
+export interface PutObject {
+  body: ByteSource
+  /** Content-Length; the upload must have exactly so many bytes (else UploadTruncated). */
+  lengthBytes?: number | undefined
+  /** The MD5 that the client expects (32 hexadecimal digits): ChecksumMismatch (422) otherwise, and nothing is stored. */
+  md5?: string | undefined
+  /** UploadTooLarge beyond. */
+  maxBytes?: number | undefined
+  contentType: string
+  metadata?: Metadata | undefined
+  headers?: KeptHeaders | undefined
+  /** If-None-Match: * - ObjectExists (412) when there is one, judged again when the upload ends. */
+  onlyIfNew?: boolean | undefined
+  signal?: AbortSignal | undefined
+}
+
+export interface CopyOptions {
+  metadata?: Metadata | undefined
+  headers?: KeptHeaders | undefined
+  contentType?: string | undefined
+  /** The source's metadata and headers are left behind; otherwise the given ones are added to them. */
+  fresh?: boolean | undefined
+  onlyIfNew?: boolean | undefined
+  /** Sees the source that is copied; what it throws refuses the copy. May be called more than once. */
+  checkSource?: ((source: StoredObject) => void) | undefined
+  /** The same for the metadata of the copy. */
+  checkMetadata?: ((metadata: Metadata) => void) | undefined
+}
+
+export interface OpenObject extends OpenData {
+  object: StoredObject
+}
+
+const nameBytesMax = 1024
+
+export class Objects {
+  readonly #catalog: Catalog
+  readonly #tree: Tree
+  readonly #small = new SmallContent()
+
+  constructor(catalog: Catalog, tree: Tree) {
+    this.#catalog = catalog
+    this.#tree = tree
+  }
+
+  /** Throws ContainerNotFound, UploadTruncated, ChecksumMismatch, UploadTooLarge, ObjectExists; a failed or aborted upload leaves nothing. */
+  async put(caller: ProjectCaller, ref: ObjectRef, upload: PutObject): Promise<StoredObject> {
+    mayWrite(caller)
+    checkName(ref.object)
+    const { lengthBytes, maxBytes, md5, onlyIfNew, signal } = upload
+    if (maxBytes !== undefined && lengthBytes !== undefined && lengthBytes > maxBytes)
+      throw new UploadTooLarge(maxBytes)
+    // Refused before the bytes are sent; judged again when they are stored.
+    const container = containerRow(this.#catalog.db, caller, ref)
+    if (onlyIfNew && findObject(this.#catalog.db, container.id, ref.object)) throw new ObjectExists(ref.object)
+
+    const judge = (totalBytes: number) => {
+      if (maxBytes !== undefined && totalBytes > maxBytes) throw new UploadTooLarge(maxBytes)
+      if (lengthBytes !== undefined && totalBytes > lengthBytes) throw new UploadTruncated(totalBytes, lengthBytes)
+    }
+    const judgeEnd = (totalBytes: number) => {
+      if (lengthBytes !== undefined && totalBytes !== lengthBytes) throw new UploadTruncated(totalBytes, lengthBytes)
+    }
+    return this.#tree.createFromIngest(upload.body, { judge, judgeEnd, signal }, async (tx, resourceId, result) => {
+      requireStill(tx.db, caller)
+      if (md5 !== undefined && md5.toLowerCase() !== result.md5) throw new ChecksumMismatch(result.md5, md5)
+      return this.#store(tx, caller, ref, {
+        resourceId,
+        sizeBytes: result.sizeBytes,
+        md5: result.md5,
+        sha256: result.sha256,
+        contentType: upload.contentType,
+        metadata: upload.metadata ?? {},
+        headers: upload.headers ?? {},
+        onlyIfNew,
+      })
+    })
+  }
+
+  /** Throws ContainerNotFound, ObjectNotFound. */
+  async head(caller: ProjectCaller, ref: ObjectRef): Promise<StoredObject> {
+    return readObject(this.#catalog.db, caller, ref)
+  }
+
+  /** For reading. The caller must close it. */
+  async open(caller: ProjectCaller, ref: ObjectRef): Promise<OpenObject> {
+    return openCurrent(`the object ${ref.object}`, async () => {
+      const object = readObject(this.#catalog.db, caller, ref)
+      if (object.sizeBytes <= smallBytesMax) return { object, ...openBytes(await this.#bytesOf(object)) }
+      return { object, ...openData(this.#tree, object) }
+    })
+  }
+
+  /** POST: metadata is replaced as a whole; headers too when given; contentType when given. */
+  async update(
+    caller: ProjectCaller,
+    ref: ObjectRef,
+    change: { metadata: Metadata; headers?: KeptHeaders | undefined; contentType?: string | undefined },
+  ): Promise<void> {
+    mayWrite(caller)
+    await this.#catalog.transaction(async ({ db }) => {
+      const { row } = objectRow(db, caller, ref)
+      await replaceKinds(db, 'object_metadata', row.id, change)
+      await db
+        .updateTable('objects')
+        .set({ updated_at: Date.now(), content_type: change.contentType ?? row.content_type })
+        .where('id', '=', row.id)
+        .execute()
+    })
+  }
+
+  /** Throws ContainerNotFound, ObjectNotFound. */
+  async delete(caller: ProjectCaller, ref: ObjectRef): Promise<void> {
+    mayWrite(caller)
+    await this.#catalog.reservedTransaction(async (tx) => {
+      const { container, row } = objectRow(tx.db, caller, ref)
+      await this.#remove(tx, container, row)
+    })
+  }
+
+  /** In O(1). `to` may be `from` (then it changes metadata). */
+  async copy(
+    caller: ProjectCaller,
+    { from, to }: { from: ObjectRef; to: ObjectRef },
+    options: CopyOptions = {},
+  ): Promise<{ source: StoredObject; copy: StoredObject }> {
+    mayWrite(caller)
+    checkName(to.object)
+    const { fresh = false, onlyIfNew } = options
+    return this.#catalog.transaction(async (tx) => {
+      const source = readObject(tx.db, caller, from)
+      options.checkSource?.(source)
+      const metadata = { ...(fresh ? {} : source.metadata), ...options.metadata }
+      options.checkMetadata?.(metadata)
+      const copy = await this.#store(tx, caller, to, {
+        resourceId: await this.#tree.copy(tx, source.resourceId),
+        sizeBytes: source.sizeBytes,
+        md5: source.md5,
+        sha256: source.sha256,
+        contentType: options.contentType ?? source.contentType,
+        metadata,
+        headers: { ...(fresh ? {} : source.headers), ...options.headers },
+        onlyIfNew,
+      })
+      return { source, copy }
+    })
+  }
+
+  /** Of an object that the catalog has just named. */
+  async #bytesOf({ resourceId, sizeBytes }: StoredObject): Promise<Buffer> {
+    const known = this.#small.get(resourceId)
+    if (known !== undefined) return known
+    const bytes = await this.#tree.readAll(resourceId, sizeBytes)
+    this.#small.keep(resourceId, bytes)
+    return bytes
+  }
+
+  /** Puts the row in the place of the one that may be there. */
+  async #store(
+    tx: Transaction,
+    caller: ProjectCaller,
+    ref: ObjectRef,
+    object: Pick<
+      StoredObject,
+      'resourceId' | 'sizeBytes' | 'md5' | 'sha256' | 'contentType' | 'metadata' | 'headers'
+    > & {
+      onlyIfNew: boolean | undefined
+    },
+  ): Promise<StoredObject> {
+    const container = containerRow(tx.db, caller, ref)
+    const before = findObject(tx.db, container.id, ref.object)
+    if (before !== undefined) {
+      if (object.onlyIfNew) throw new ObjectExists(ref.object)
+      await this.#remove(tx, container, before)
+    }
+    const now = Date.now()
+    const row: ObjectRow = {
+      id: newObjectId(),
+      container_id: container.id,
+      name: ref.object,
+      resource_id: object.resourceId,
+      size_bytes: object.sizeBytes,
+      md5: object.md5,
+      sha256: object.sha256,
+      content_type: object.contentType,
+      created_at: now,
+      updated_at: now,
+    }
+    objectInsert.run(tx.db, row)
+    await insertKinds(tx.db, 'object_metadata', row.id, object)
+    count(tx, container, { objects: 1, bytes: row.size_bytes })
+    return toStoredObject(row, object)
+  }
+
+  async #remove(tx: Transaction, container: ContainerRow, row: ObjectRow): Promise<void> {
+    await tx.db.deleteFrom('objects').where('id', '=', row.id).execute()
+    count(tx, container, { objects: -1, bytes: -row.size_bytes })
+    await this.#tree.release(tx, row.resource_id)
+  }
+}
+
+function checkName(name: string): void {
+  if (name === '' || name.includes('\0') || Buffer.byteLength(name) > nameBytesMax) {
+    throw new InvalidArgument(`an object's name has 1 to ${nameBytesMax} bytes`)
+  }
+}
+
+const objectBy = new Prepared<ObjectRow, [container: ContainerId, name: string]>((db) =>
+  db
+    .selectFrom('objects')
+    .selectAll()
+    .where('container_id', '=', '' as ContainerId)
+    .where('name', '=', '')
+    .compile(),
+)
+
+const objectInsert = new PreparedInsert('objects', [
+  'id',
+  'container_id',
+  'name',
+  'resource_id',
+  'size_bytes',
+  'md5',
+  'sha256',
+  'content_type',
+  'created_at',
+  'updated_at',
+])
+
+function findObject(db: Reader, container: ContainerId, name: string): ObjectRow | undefined {
+  return objectBy.first(db, container, name)
+}
+
+function objectRow(
+  db: Reader,
+  caller: ProjectCaller,
+  ref: ObjectRef & ContainerRef,
+): { container: ContainerRow; row: ObjectRow } {
+  const container = containerRow(db, caller, ref)
+  const row = findObject(db, container.id, ref.object)
+  if (row === undefined) throw new ObjectNotFound(ref.object)
+  return { container, row }
+}
+
+/** The object by all of its names, and whether there is metadata to ask for. */
+const objectByPath = new Prepared<
+  ObjectRow & { has_metadata: Flag },
+  [project: ProjectId, container: string, object: string]
+>((db) =>
+  db
+    .selectFrom('objects')
+    .innerJoin('containers', 'containers.id', 'objects.container_id')
+    .selectAll('objects')
+    .select((e) =>
+      e
+        .exists(e.selectFrom('object_metadata').select('name').whereRef('object_id', '=', 'objects.id'))
+        .$castTo<Flag>()
+        .as('has_metadata'),
+    )
+    .where('project_id', '=', '' as ProjectId)
+    .where('containers.name', '=', '')
+    .where('objects.name', '=', '')
+    .compile(),
+)
+
+/** Throws ContainerNotFound, ObjectNotFound. */
+export function readObject(db: Reader, caller: ProjectCaller, ref: ObjectRef): StoredObject {
+  const row = objectByPath.first(db, accountOf(db, caller, ref.projectId), ref.container, ref.object)
+  // Which of the two is missing is found by asking for one after the other.
+  if (row === undefined) {
+    containerRow(db, caller, ref)
+    throw new ObjectNotFound(ref.object)
+  }
+  return toStoredObject(
+    row,
+    row.has_metadata === 1 ? kindsOf(db, 'object_metadata', row.id) : { metadata: {}, headers: {} },
+  )
+}
+
+function toStoredObject(row: ObjectRow, kept: { metadata: Metadata; headers: KeptHeaders }): StoredObject {
+  return {
+    ...toObjectSummary(row),
+    id: row.id,
+    resourceId: row.resource_id as ResourceId,
+    sha256: row.sha256,
+    metadata: kept.metadata,
+    headers: kept.headers,
+    createdAt: row.created_at,
+  }
+}

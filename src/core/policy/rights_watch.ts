@@ -1,0 +1,99 @@
+/**
+ * Ends what is under way (uploads, downloads, NBD connections) when the rights that it began with have ended.
+ *
+ * The catalog is asked every second: a role can be taken away by any process that shares it. It is asked once for each distinct
+ * holder of rights, and only when somebody committed something or something began since the last time.
+ */
+
+import type { Catalog, Reader } from '../../catalog/catalog.js'
+import { AtollError, asError } from '../../lib/errors.js'
+import type { ProjectId, UserId } from '../../lib/ids.js'
+import type { Logger } from '../../lib/log.js'
+import { TokenInvalid } from '../model/errors.js'
+import type { Caller } from '../model/records.js'
+import { requireStill, servesAttachment } from './rights.js'
+
+/** Called at most once. Must not throw. */
+type End = (reason: AtollError) => void
+
+interface Holder {
+  /** Throws an AtollError when the rights have ended. */
+  check(db: Reader): void
+  readonly ends: Set<End>
+}
+
+const everyMs = 1000
+
+export class RightsWatch {
+  readonly #catalog: Catalog
+  readonly #log: Logger
+  readonly #holders = new Map<string, Holder>()
+  #timer: NodeJS.Timeout | undefined
+  #stopped = false
+  /** The version of the catalog at which all holders were checked; undefined: some were not. */
+  #checked: number | undefined
+
+  constructor(parts: { catalog: Catalog; log: Logger }) {
+    this.#catalog = parts.catalog
+    this.#log = parts.log
+  }
+
+  /** Calls `end` when the caller has lost a right. Returns what stops watching. */
+  caller(caller: Caller, end: End): () => void {
+    const { user, project, isAdmin, canWrite, canRead } = caller
+    const key = `${user.id} ${project?.id ?? ''} ${isAdmin} ${canWrite} ${canRead}`
+    return this.#watch(key, (db) => requireStill(db, caller), end)
+  }
+
+  /** Calls `end` when attachments of this user in this project are no longer served. Returns what stops watching. */
+  attachment({ userId, projectId }: { userId: UserId | null; projectId: ProjectId }, end: End): () => void {
+    const check = (db: Reader) => {
+      if (!servesAttachment(db, userId, projectId)) throw new TokenInvalid()
+    }
+    return this.#watch(`${userId ?? ''} ${projectId}`, check, end)
+  }
+
+  /** For good: the catalog is closed next. */
+  stop(): void {
+    this.#stopped = true
+    clearInterval(this.#timer)
+  }
+
+  #watch(key: string, check: Holder['check'], end: End): () => void {
+    let holder = this.#holders.get(key)
+    if (holder === undefined) {
+      holder = { check, ends: new Set() }
+      this.#holders.set(key, holder)
+    }
+    const { ends } = holder
+    ends.add(end)
+    // The rights may have ended between the request's beginning and now.
+    this.#checked = undefined
+    if (!this.#stopped) this.#timer ??= setInterval(() => this.#look(), everyMs).unref()
+    return () => {
+      if (ends.delete(end) && ends.size === 0 && this.#holders.get(key)?.ends === ends) this.#holders.delete(key)
+    }
+  }
+
+  #look(): void {
+    try {
+      const version = this.#catalog.version()
+      if (version === this.#checked) return
+      for (const [key, holder] of this.#holders) this.#check(key, holder)
+      this.#checked = version
+    } catch (error) {
+      // What is under way goes on while the catalog cannot be read, and is checked again after that.
+      this.#log.error({ err: asError(error) }, 'it could not be checked whether rights have ended')
+    }
+  }
+
+  #check(key: string, holder: Holder): void {
+    try {
+      holder.check(this.#catalog.db)
+    } catch (error) {
+      if (!(error instanceof AtollError) || error.status >= 500) throw error
+      this.#holders.delete(key)
+      for (const end of holder.ends) end(error)
+    }
+  }
+}

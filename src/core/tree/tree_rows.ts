@@ -1,0 +1,86 @@
+/** The tree's rows of the catalog: resources and layers. tree.ts decides, this writes. */
+
+import { sql } from 'kysely'
+import type { Reader, Transaction } from '../../catalog/catalog.js'
+import { Prepared, PreparedInsert } from '../../catalog/sqlite/prepared.js'
+import { flag, type ResourceRow } from '../../catalog/schema.js'
+import { type LayerId, newResourceId, type ResourceId } from '../../lib/ids.js'
+import { ResourceNotFound } from '../model/errors.js'
+
+/** Throws ResourceNotFound. */
+export async function resourceRow(db: Reader, id: ResourceId): Promise<ResourceRow> {
+  const row = await db.selectFrom('resources').selectAll().where('id', '=', id).executeTakeFirst()
+  if (row === undefined) throw new ResourceNotFound(id)
+  return row
+}
+
+const userOf = new Prepared<
+  { id: string },
+  [object: ResourceId, image: ResourceId, snapshot: ResourceId, volume: ResourceId]
+>((db) =>
+  sql<{ id: string }>`
+    select id from objects where resource_id = ${''} union all select id from images where resource_id = ${''} union all
+    select id from snapshots where resource_id = ${''} union all select id from volumes where resource_id = ${''} limit 1`.compile(
+    db,
+  ),
+)
+
+/** Does an object, an image, a snapshot or a volume refer to the resource? */
+export function isUsed({ db }: Transaction, id: ResourceId): boolean {
+  return userOf.first(db, id, id, id, id) !== undefined
+}
+
+const resourceDelete = new Prepared<{ head_layer: LayerId }, [id: ResourceId]>((db) =>
+  db
+    .deleteFrom('resources')
+    .where('id', '=', '' as ResourceId)
+    .returning('head_layer')
+    .compile(),
+)
+
+/** Answers its head; undefined: there was none such. */
+export function deleteResource({ db }: Transaction, id: ResourceId): LayerId | undefined {
+  return resourceDelete.first(db, id)?.head_layer
+}
+
+const resourceInsert = new PreparedInsert('resources', ['id', 'mode', 'size_bytes', 'head_layer', 'created_at'])
+
+export function insertResource(
+  tx: Transaction,
+  { mode, sizeBytes, head }: { mode: 'ro' | 'rw'; sizeBytes: number; head: LayerId },
+): ResourceId {
+  const id = newResourceId()
+  resourceInsert.run(tx.db, { id, mode, size_bytes: sizeBytes, head_layer: head, created_at: Date.now() })
+  return id
+}
+
+const layerInsert = new PreparedInsert('layers', [
+  'id',
+  'parent',
+  'parent_limit_blocks',
+  'sealed',
+  'state',
+  'created_at',
+])
+
+export function insertLayer(
+  tx: Transaction,
+  layer: { id: LayerId; parent: LayerId | null; parentLimitBlocks: number; sealed: boolean },
+): void {
+  layerInsert.run(tx.db, {
+    id: layer.id,
+    parent: layer.parent,
+    parent_limit_blocks: layer.parentLimitBlocks,
+    sealed: flag(layer.sealed),
+    state: 'live',
+    created_at: Date.now(),
+  })
+}
+
+export async function sealLayer(tx: Transaction, id: LayerId): Promise<void> {
+  await tx.db.updateTable('layers').set({ sealed: 1 }).where('id', '=', id).execute()
+}
+
+export async function moveHead(tx: Transaction, id: ResourceId, head: LayerId): Promise<void> {
+  await tx.db.updateTable('resources').set({ head_layer: head }).where('id', '=', id).execute()
+}

@@ -1,0 +1,83 @@
+/** Bodies of volumes' POST and PUT, by microversion: before 3.53 members that nobody knows are ignored. */
+
+import { type Static, Type } from '@sinclair/typebox'
+import { badRequest } from '../errors.js'
+import { since } from '../microversion.js'
+import { Flag, judge, NullableMetadata, NullableSizeGib, NullableText, NullableUuid } from './validation.js'
+
+const names = {
+  name: Type.Optional(NullableText),
+  display_name: Type.Optional(NullableText),
+  description: Type.Optional(NullableText),
+  display_description: Type.Optional(NullableText),
+}
+
+const volume = {
+  ...names,
+  size: Type.Optional(NullableSizeGib),
+  volume_type: Type.Optional(NullableText),
+  metadata: Type.Optional(NullableMetadata),
+  snapshot_id: Type.Optional(NullableUuid),
+  source_volid: Type.Optional(NullableUuid),
+  consistencygroup_id: Type.Optional(NullableText),
+  group_id: Type.Optional(NullableText),
+  backup_id: Type.Optional(NullableText),
+  availability_zone: Type.Optional(NullableText),
+  multiattach: Type.Optional(Type.Union([Flag, Type.Null()], { description: 'a boolean or null' })),
+  image_id: Type.Optional(NullableText),
+  imageRef: Type.Optional(NullableText),
+}
+
+const envelope = <T extends Parameters<typeof Type.Object>[0]>(members: T, strict: boolean) =>
+  Type.Object(
+    {
+      volume: Type.Object(members, { additionalProperties: !strict, description: 'an object' }),
+      'OS-SCH-HNT:scheduler_hints': Type.Optional(
+        Type.Union([Type.Record(Type.String(), Type.Unknown()), Type.Null()]),
+      ),
+    },
+    { additionalProperties: false },
+  )
+
+const createBody = envelope(volume, false)
+const createBodyStrict = envelope(volume, true)
+export type VolumeBody = Static<typeof createBody>['volume']
+
+export function judgeCreateBody(body: unknown, microversion: number): VolumeBody {
+  if (microversion >= since.strictBodies) return judge(createBodyStrict, body).volume
+  return judge(createBody, body).volume
+}
+
+const updateBody = Type.Object(
+  {
+    volume: Type.Object(
+      { ...names, metadata: Type.Optional(NullableMetadata) },
+      { additionalProperties: false, description: 'an object' },
+    ),
+  },
+  { additionalProperties: false },
+)
+
+export type UpdateBody = Static<typeof updateBody>['volume']
+
+export function judgeUpdateBody(body: unknown, microversion: number): UpdateBody {
+  const { volume: change } = judge(updateBody, body)
+  if (microversion >= since.strictBodies && Object.keys(change).length === 0)
+    throw badRequest('At least one of name, description, display_name, display_description and metadata is required.')
+  return change
+}
+
+/** `name` and `display_name` are the same thing (and so are the descriptions). undefined: not given. */
+export function namesOf(body: {
+  name?: string | null | undefined
+  display_name?: string | null | undefined
+  description?: string | null | undefined
+  display_description?: string | null | undefined
+}): { name?: string | null; description?: string | null } {
+  const name = body.name !== undefined ? body.name : body.display_name
+  const description = body.description !== undefined ? body.description : body.display_description
+  return {
+    ...(name === undefined ? {} : { name: name?.trim() ?? null }),
+    ...(description === undefined ? {} : { description: description?.trim() ?? null }),
+  }
+}

@@ -1,0 +1,69 @@
+/**
+ * The body of `POST /v3/auth/tokens`, judged: who wants to log in, how, and for which scope.
+ * Source: keystone api-ref, v3/authenticate-v3.inc.
+ */
+
+import { LoginFailed } from '../../../../core/model/errors.js'
+import type { LoginScope, ProjectReference, UserReference } from '../../../../core/identity/sessions.js'
+import { isJsonObject } from '../../../shared/body.js'
+import { MalformedBody, NotServed } from '../../../shared/errors.js'
+
+export type LoginRequest =
+  | { method: 'password'; user: UserReference; password: string; scope: LoginScope }
+  | { method: 'token'; token: string; scope: LoginScope }
+
+type Json = Record<string, unknown>
+
+const textLengthMax = 4096
+
+/** Throws MalformedBody, NotServed for methods and scopes that there are not, LoginFailed for a domain that there is not. */
+export function parseLogin(body: Json): LoginRequest {
+  const auth = object(body, 'auth')
+  const identity = object(auth, 'identity')
+  const { methods } = identity
+  if (!Array.isArray(methods) || methods.length === 0) {
+    throw new MalformedBody('auth.identity.methods must be a list of names')
+  }
+  if (methods.length > 1) throw new NotServed('logging in by several methods at once')
+  const [method] = methods
+  const scope = parseScope(auth)
+  if (method === 'password') {
+    const user = object(object(identity, 'password'), 'user')
+    return { method, user: reference(user, 'user'), password: text(user, 'password'), scope }
+  }
+  if (method === 'token') return { method, token: text(object(identity, 'token'), 'id'), scope }
+  throw new NotServed(`the login method ${String(method).slice(0, 64)}`)
+}
+
+function parseScope(auth: Json): LoginScope {
+  const { scope } = auth
+  if (scope === undefined || scope === null) return 'default'
+  if (scope === 'unscoped') return 'unscoped'
+  if (!isJsonObject(scope)) throw new MalformedBody('auth.scope must be an object')
+  if (scope.unscoped !== undefined) return 'unscoped'
+  if (scope.project !== undefined) return { project: reference(object(scope, 'project'), 'project') }
+  throw new NotServed('a scope other than a project')
+}
+
+function reference(value: Json, what: string): UserReference & ProjectReference {
+  if (value.id !== undefined && value.id !== null) return { id: text(value, 'id') }
+  const name = text(value, 'name')
+  if (!isJsonObject(value.domain)) throw new MalformedBody(`${what}.domain must be given with ${what}.name`)
+  const { id: domainId, name: domainName } = value.domain
+  // There is one domain; to know that another does not exist is nobody's business before the login.
+  if (domainId === undefined ? domainName !== 'Default' : domainId !== 'default') throw new LoginFailed()
+  return { name }
+}
+
+function object(parent: Json, key: string): Json {
+  const value = parent[key]
+  if (!isJsonObject(value)) throw new MalformedBody(`${key} must be an object`)
+  return value
+}
+
+function text(parent: Json, key: string): string {
+  const value = parent[key]
+  if (typeof value !== 'string') throw new MalformedBody(`${key} must be a string`)
+  if (value.length > textLengthMax) throw new MalformedBody(`${key} is too long`)
+  return value
+}

@@ -1,0 +1,46 @@
+/** `/v1/AUTH_<project>`: the account and the list of its containers. */
+
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import type { Core } from '../../../../core/core.js'
+import { listingPace } from '../../../../core/lists/listing.js'
+import type { Account } from '../../../../core/model/records.js'
+import { queryParameter } from '../../../shared/query.js'
+import { containerRow, listingFormat, sendListing } from '../responses/listing_format.js'
+import { listingQuery } from '../requests/listing_query.js'
+import { coreChange, metadataChange, metadataHeaders } from '../requests/metadata.js'
+import type { AccountTarget } from '../requests/target.js'
+import { timestampHeader } from '../responses/timestamps.js'
+
+export async function getAccount(core: Core, target: AccountTarget, request: FastifyRequest, reply: FastifyReply) {
+  const format = listingFormat(request, queryParameter(request, 'format'))
+  const query = listingQuery(request)
+  const account = await core.accounts.get(target.caller, target.projectId)
+  const pace = listingPace()
+  const slices = core.accounts.list(target.caller, target.projectId, query, pace)
+  void reply.headers(accountHeaders(account))
+  const listing = { of: 'account', name: target.account, slices, pace, row: containerRow } as const
+  return sendListing(request, reply, format, listing)
+}
+
+export async function headAccount(core: Core, target: AccountTarget, request: FastifyRequest, reply: FastifyReply) {
+  const format = listingFormat(request, queryParameter(request, 'format'))
+  const account = await core.accounts.get(target.caller, target.projectId)
+  return reply.code(204).headers(accountHeaders(account)).type(`${format}; charset=utf-8`).send()
+}
+
+export async function postAccount(core: Core, target: AccountTarget, request: FastifyRequest, reply: FastifyReply) {
+  const change = metadataChange(request.headers, 'account')
+  await core.accounts.update(target.caller, target.projectId, coreChange(change))
+  return reply.code(204).send()
+}
+
+function accountHeaders(account: Account): Record<string, string> {
+  return {
+    'x-account-container-count': String(account.containerCount),
+    'x-account-object-count': String(account.objectCount),
+    'x-account-bytes-used': String(account.bytesUsed),
+    'x-timestamp': timestampHeader(account.createdAt ?? Date.now()),
+    'accept-ranges': 'bytes',
+    ...metadataHeaders(account.metadata, 'account'),
+  }
+}

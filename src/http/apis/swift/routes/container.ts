@@ -1,0 +1,79 @@
+/** `/v1/AUTH_<project>/<container>`: the container and the list of its objects. */
+
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import type { Core } from '../../../../core/core.js'
+import { listingPace } from '../../../../core/lists/listing.js'
+import type { Container } from '../../../../core/model/records.js'
+import { regionBytes } from '../../../../lib/units.js'
+import { queryParameter } from '../../../shared/query.js'
+import { SwiftError, statusPage } from '../errors.js'
+import { checkContainerName } from '../limits.js'
+import { listingFormat, objectRow, sendListing } from '../responses/listing_format.js'
+import { listingQuery } from '../requests/listing_query.js'
+import { coreChange, metadataChange, metadataHeaders } from '../requests/metadata.js'
+import type { ContainerTarget } from '../requests/target.js'
+import { lastModifiedHeader, timestampHeader } from '../responses/timestamps.js'
+
+/** There is one, and clients copy its name from a container's HEAD into their PUTs. */
+export const storagePolicy = 'standard'
+
+export async function getContainer(core: Core, target: ContainerTarget, request: FastifyRequest, reply: FastifyReply) {
+  const format = listingFormat(request, queryParameter(request, 'format'))
+  const query = listingQuery(request)
+  const container = await core.containers.get(target.caller, target)
+  const pace = listingPace()
+  const slices = core.containers.list(target.caller, target, query, pace)
+  void reply.headers(containerHeaders(container))
+  const listing = { of: 'container', name: target.container, slices, pace, row: objectRow } as const
+  return sendListing(request, reply, format, listing)
+}
+
+export async function headContainer(core: Core, target: ContainerTarget, request: FastifyRequest, reply: FastifyReply) {
+  const format = listingFormat(request, queryParameter(request, 'format'))
+  const container = await core.containers.get(target.caller, target)
+  return reply.code(204).headers(containerHeaders(container)).type(`${format}; charset=utf-8`).send()
+}
+
+export async function putContainer(core: Core, target: ContainerTarget, request: FastifyRequest, reply: FastifyReply) {
+  checkContainerName(target.container)
+  checkStoragePolicy(request)
+  const change = metadataChange(request.headers, 'container')
+  const { created } = await core.containers.put(target.caller, target, { change: coreChange(change) })
+  const status = created ? 201 : 202
+  return reply
+    .code(status)
+    .type('text/html; charset=UTF-8')
+    .send(created ? '' : statusPage(status))
+}
+
+export async function postContainer(core: Core, target: ContainerTarget, request: FastifyRequest, reply: FastifyReply) {
+  const change = metadataChange(request.headers, 'container')
+  await core.containers.update(target.caller, target, coreChange(change))
+  return reply.code(204).send()
+}
+
+export async function deleteContainer(core: Core, target: ContainerTarget, _: FastifyRequest, reply: FastifyReply) {
+  await core.containers.delete(target.caller, target)
+  return reply.code(204).send()
+}
+
+function checkStoragePolicy(request: FastifyRequest): void {
+  const policy = request.headers['x-storage-policy']
+  if (policy === undefined || policy === '' || String(policy).toLowerCase() === storagePolicy) return
+  throw new SwiftError(400, `Invalid X-Storage-Policy header "${String(policy)}"`)
+}
+
+function containerHeaders(container: Container): Record<string, string> {
+  return {
+    'x-container-object-count': String(container.objectCount),
+    'x-container-bytes-used': String(container.bytesUsed),
+    'x-timestamp': timestampHeader(container.createdAt),
+    'last-modified': lastModifiedHeader(container.updatedAt),
+    'x-storage-policy': storagePolicy,
+    // How content is cut up and named: what a client must know to compute an object's hashes itself.
+    'x-container-block-size': String(regionBytes),
+    'x-container-block-hash': 'sha256',
+    'accept-ranges': 'bytes',
+    ...metadataHeaders(container.metadata, 'container'),
+  }
+}

@@ -1,0 +1,33 @@
+/** `/info`: exactly what is served; clients and test suites decide by it. */
+
+import type { FastifyInstance } from 'fastify'
+import { storagePolicy } from './container.js'
+import { limits } from '../limits.js'
+import { metadataLimits } from '../requests/metadata.js'
+
+const info = {
+  swift: {
+    version: '2.30.0',
+    valid_api_versions: ['v1', 'v1.0'],
+    account_autocreate: true,
+    allow_account_management: false,
+    account_listing_limit: limits.listing,
+    container_listing_limit: limits.listing,
+    extra_header_count: 0,
+    max_account_name_length: limits.accountNameBytes,
+    max_container_name_length: limits.containerNameBytes,
+    max_object_name_length: limits.objectNameBytes,
+    max_file_size: limits.objectBytes,
+    max_header_size: 8192,
+    max_meta_count: metadataLimits.count,
+    max_meta_name_length: metadataLimits.nameBytes,
+    max_meta_overall_size: metadataLimits.totalBytes,
+    max_meta_value_length: metadataLimits.valueBytes,
+    policies: [{ name: storagePolicy, aliases: storagePolicy, default: true }],
+  },
+  tempauth: { account_acls: false },
+}
+
+export function addInfo(app: FastifyInstance): void {
+  app.get('/info', async () => info)
+}

@@ -1,0 +1,211 @@
+/** `atoll serve`: a data directory, the doors over it, and an end in order. */
+
+import { hostname } from 'node:os'
+import { ensureAdmin } from '../core/identity/admin.js'
+import { openStore, type Store } from '../core/store.js'
+import { createApp } from '../http/app.js'
+import { Readiness } from '../http/shared/readiness.js'
+import type { TlsMode } from '../lib/addresses.js'
+import { formatHostPort, formatListenAddress, type HostPort, parseHostPort, reachable } from '../lib/addresses.js'
+import { type Given, resolveSettings, type ServeSettings } from './settings.js'
+import { asError, defineError } from '../lib/errors.js'
+import { createLogger, type Logger } from '../lib/log.js'
+import { takeActivation } from './activation.js'
+import { type ControlServer, listenForControl } from './control.js'
+import { descriptorLimit, fitToDescriptors } from './descriptors.js'
+import { greeting } from './greeting.js'
+import { HttpTls, judgeHttp } from './http_tls.js'
+import { judgeNbd, NbdTls, tlsModeOf } from './nbd_tls.js'
+import { print } from '../lib/printing.js'
+import { ServiceManager } from './service_manager.js'
+import { version } from '../lib/version.js'
+
+export const CannotListen = defineError('cannot_listen', 500, 'cannot listen on %s: %s')
+
+/** Fastify's instance; only the http floor knows it as such. */
+type App = Awaited<ReturnType<typeof createApp>>
+
+/** What is being listened on, with the real ports. */
+export interface Doors {
+  /** undefined: HTTP is off. */
+  http: HostPort | undefined
+  httpScheme: 'http' | 'https'
+  nbd: string[]
+  /** Of the addresses in `nbd`, in the same order. */
+  nbdTls: TlsMode[]
+}
+
+export async function serve(flags: Given, configPath: string | undefined): Promise<void> {
+  const manager = ServiceManager.take(process.env)
+  const { activation, warnings } = takeActivation(process.env, process.pid)
+  const settings = resolveSettings(flags, process.env, configPath, activation !== undefined)
+  settings.http = activation?.http ?? settings.http
+  settings.nbd = [...(activation?.nbd ?? []), ...settings.nbd]
+  judgeNbd(settings)
+  warnings.push(...judgeHttp(settings))
+  const pretty = settings.log === 'pretty' || (settings.log === 'auto' && process.stdout.isTTY)
+  const log = createLogger({ level: settings.logLevel, pretty })
+  for (const warning of warnings) log.warn(warning)
+  manager.tell({ status: `opening ${settings.data}` }, log)
+  const server = await start(settings, log)
+  endInOrder(server, manager, log)
+  manager.tell({ ready: true, status: serving(server) }, log)
+  // The words are for people; in JSON logs they would only be in the way of programs.
+  if (pretty && settings.logLevel !== 'silent') print(greeting(server))
+}
+
+export interface Server {
+  settings: ServeSettings
+  store: Store
+  doors: Doors
+  firstStart: boolean
+  close(): Promise<void>
+}
+
+/** Throws what hinders it; everything that was opened by then is closed again. */
+export async function start(settings: ServeSettings, log: Logger): Promise<Server> {
+  const { data, cache, io, reactors, busyPollMicroseconds, scrub, spaceReserveBytes } = settings
+  const startedAt = Date.now()
+  const { httpLimits, nbdLimits } = limitsOf(settings, log)
+  const readiness = new Readiness()
+  const engine = { cache, io, reactors, busyPollMicroseconds, nbdLimits }
+  const store = await openStore({ dataDir: data, log, ...engine, scrub, guard: false, spaceReserveBytes })
+  let app: App | undefined
+  let control: ControlServer | undefined
+  let tls: NbdTls | undefined
+  let httpTls: HttpTls | undefined
+  const close = async () => {
+    readiness.closing()
+    await tls?.close()
+    await httpTls?.close()
+    await control?.close()
+    await app?.close()
+    await store.close()
+  }
+  try {
+    const { core, engine, directory } = store
+    tls = await NbdTls.start(settings, engine, log)
+    const nbd: string[] = []
+    for (const address of settings.nbd) nbd.push(await listenNbd(store, settings, address, tls))
+    const nbdTls = settings.nbd.map((address) => tlsModeOf(address, settings))
+    const { publicUrl, trustProxy } = settings
+    httpTls = settings.http && (await HttpTls.start(settings, log))
+    const urls = { publicUrl, trustProxy }
+    app = await createApp({ core, log, urls, limits: httpLimits, tls: httpTls?.material, readiness })
+    httpTls?.serve(app.server)
+    const httpScheme = httpTls ? 'https' : 'http'
+    const http = settings.http && (await listenHttp(app, settings.http))
+    // Without HTTP now: where a later start has it by default.
+    const reached = reachable(http ?? { host: '127.0.0.1', port: 8780 }, '127.0.0.1')
+    const authUrl = `${publicUrl ?? `${httpScheme}://${formatHostPort(reached)}`}/v3`
+    const admin = await ensureAdmin(core, { openrc: directory.openrc, authUrl })
+    const doors: Doors = { http, httpScheme, nbd, nbdTls }
+    control = await listenForControl({ store, doors, tls, httpTls, startedAt, log })
+    core.startBackground()
+    // In one turn of the event loop: whoever finds the file can log in, and whoever is told "OK" finds the file.
+    admin.publish()
+    readiness.ready()
+    const { io: way } = engine.info()
+    log.info(
+      {
+        version,
+        data: directory.path,
+        http: http && formatHostPort(http),
+        httpTls: httpTls !== undefined,
+        nbd,
+        io: way,
+        cache,
+        ms: Date.now() - startedAt,
+      },
+      'serving',
+    )
+    return { settings, store, doors, firstStart: admin.isNew, close }
+  } catch (error) {
+    await close()
+    throw error
+  }
+}
+
+/** The limits that are in force: as many connections as there are file descriptors for. */
+function limitsOf({ httpLimits, nbdLimits }: ServeSettings, log: Logger) {
+  const wanted = { http: httpLimits.connections, nbd: nbdLimits.connections }
+  const { http, nbd, warning } = fitToDescriptors(wanted, descriptorLimit())
+  // A little less than usual is no reason to worry anybody.
+  const level = 2 * http < wanted.http || 2 * nbd < wanted.nbd ? 'warn' : 'info'
+  if (warning !== undefined) log[level](warning)
+  const connectionsOfProject = nbdLimits.connectionsOfProject ?? Math.ceil(nbd / 2)
+  return {
+    httpLimits: { ...httpLimits, connections: http },
+    nbdLimits: { ...nbdLimits, connections: nbd, connectionsOfProject },
+  }
+}
+
+async function listenNbd(
+  { core, engine }: Store,
+  settings: ServeSettings,
+  address: ServeSettings['nbd'][number],
+  tls: NbdTls | undefined,
+): Promise<string> {
+  const asked = formatListenAddress(address)
+  const mode = tlsModeOf(address, settings)
+  const where = { address: asked, inherited: address.fd, tls: mode }
+  try {
+    if (address.kind === 'unix') return await engine.listen({ ...where, door: 'operator', mode: 0o600 })
+    const bound = await engine.listen({ ...where, door: 'tenant' })
+    core.exports.tenantAddress ??= {
+      ...(settings.nbdPublic ?? reachable(parseHostPort(bound), hostname())),
+      tls: tls?.forTenants(mode),
+    }
+    return bound
+  } catch (error) {
+    throw new CannotListen(asked, asError(error).message, { cause: error })
+  }
+}
+
+async function listenHttp(app: App, { host, port, fd }: HostPort & { fd?: number }): Promise<HostPort> {
+  try {
+    // Fastify hands on what Node takes, and has no type for the descriptor.
+    const where = { host, port, fd }
+    await app.listen(where)
+  } catch (error) {
+    throw new CannotListen(formatHostPort({ host, port }), asError(error).message, { cause: error })
+  }
+  const bound = app.server.address()
+  return { host, port: typeof bound === 'object' && bound !== null ? bound.port : port }
+}
+
+function serving({ doors: { http, httpScheme, nbd } }: Server): string {
+  return `serving ${httpScheme.toUpperCase()} at ${http ? formatHostPort(http) : 'no address'}, NBD at ${nbd.join(', ') || 'no address'}`
+}
+
+function endInOrder(server: Server, manager: ServiceManager, log: Logger): void {
+  let ending = false
+  const end = (signal: NodeJS.Signals) => {
+    if (ending) {
+      log.warn({ signal }, 'ending at once')
+      process.exit(1)
+    }
+    ending = true
+    log.info({ signal }, 'shutting down; once more to end at once')
+    manager.tell({ stopping: true, status: 'answering what is in flight, and closing the store' }, log)
+    server.close().then(
+      () => {
+        log.info('ended')
+        process.exit(0)
+      },
+      (error) => {
+        log.fatal({ err: asError(error) }, 'the shutdown failed')
+        process.exit(1)
+      },
+    )
+  }
+  process.on('SIGINT', end)
+  process.on('SIGTERM', end)
+  for (const event of ['uncaughtException', 'unhandledRejection'] as const) {
+    process.on(event, (error: unknown) => {
+      // Something is broken that nobody expected: better to stop, and start from what is durable.
+      log.fatal({ err: asError(error) }, 'internal error; the server ends')
+      process.exit(1)
+    })
+  }
+}

@@ -1,0 +1,80 @@
+import t from 'tap'
+import { parseLogin } from '../../../../src/http/apis/keystone/requests/login_request.js'
+import { refusal } from '../../../../testkit/refusal.js'
+
+const domain = { id: 'default' }
+const password = (user: unknown, scope?: unknown) => ({
+  auth: { identity: { methods: ['password'], password: { user } }, ...(scope !== undefined && { scope }) },
+})
+
+t.test('a user is named by id, or by name and domain', async (t) => {
+  t.match(parseLogin(password({ id: 'u1', password: 'p' })), { user: { id: 'u1' }, password: 'p', scope: 'default' })
+  t.match(parseLogin(password({ name: 'alice', domain, password: 'p' })), { user: { name: 'alice' } })
+  t.match(parseLogin(password({ name: 'alice', domain: { name: 'Default' }, password: 'p' })), {
+    user: { name: 'alice' },
+  })
+})
+
+t.test('a scope is a project, none, or what the user has set', async (t) => {
+  const user = { id: 'u1', password: 'p' }
+  t.same(parseLogin(password(user, { project: { id: 'p1' } })).scope, { project: { id: 'p1' } })
+  t.same(parseLogin(password(user, { project: { name: 'demo', domain } })).scope, { project: { name: 'demo' } })
+  t.equal(parseLogin(password(user, 'unscoped')).scope, 'unscoped')
+  t.equal(parseLogin(password(user, { unscoped: {} })).scope, 'unscoped')
+  t.equal(parseLogin(password(user)).scope, 'default')
+})
+
+t.test('a token logs in by its id', async (t) => {
+  const body = { auth: { identity: { methods: ['token'], token: { id: 'secret' } } } }
+  t.same(parseLogin(body), { method: 'token', token: 'secret', scope: 'default' })
+})
+
+t.test('another domain is answered like a wrong password', async (t) => {
+  const user = { name: 'alice', domain: { name: 'Other' }, password: 'p' }
+  t.match(
+    refusal(() => parseLogin(password(user))),
+    { status: 401 },
+  )
+})
+
+t.test('what is not served is said', async (t) => {
+  const user = { id: 'u1', password: 'p' }
+  t.match(
+    refusal(() => parseLogin(password(user, { system: { all: true } }))),
+    { status: 501 },
+  )
+  t.match(
+    refusal(() => parseLogin({ auth: { identity: { methods: ['totp'] } } })),
+    { status: 501 },
+  )
+  t.match(
+    refusal(() => parseLogin({ auth: { identity: { methods: ['password', 'totp'] } } })),
+    { status: 501 },
+  )
+})
+
+t.test('malformed bodies are refused', async (t) => {
+  for (const body of [
+    {},
+    { auth: null },
+    { auth: [] },
+    { auth: { identity: {} } },
+    { auth: { identity: { methods: 'password' } } },
+    { auth: { identity: { methods: [] } } },
+    { auth: { identity: { methods: ['password'] } } },
+    password(null),
+    password({ id: 'u1' }),
+    password({ id: 7, password: 'p' }),
+    password({ name: 'alice', password: 'p' }),
+    password({ id: 'u1', password: ['p'] }),
+    password({ id: 'x'.repeat(5000), password: 'p' }),
+    password({ id: 'u1', password: 'p' }, 7),
+    password({ id: 'u1', password: 'p' }, { project: { name: 'demo' } }),
+  ]) {
+    t.match(
+      refusal(() => parseLogin(body as never)),
+      { status: 400 },
+      JSON.stringify(body).slice(0, 80),
+    )
+  }
+})
