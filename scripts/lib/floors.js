@@ -1,47 +1,69 @@
 /**
- * The floors of the house, as rules on imports (docs/internals/architecture.md draws them).
+ * The floors of the source tree, as rules on imports. docs/internals/architecture.md draws them.
  *
- *   native/  base → io → store → engine → nbd → node; sim/ and fuzz/ may use the floors below node, fuzz/ also sim/, and tests use both;
- *            no floor uses those. attach/ is a program of its own. Includes are written from native/: "io/loop.h".
- *   src/     lib → engine | catalog → core → http → cli. The folders of the APIs in http do not know each other.
+ * A floor is a list of rooms; a room is a folder, or a file where one folder holds two floors. A file imports from its own
+ * room and from rooms on lower floors, never from a room on its own floor. Some libraries belong to one folder only.
+ * Includes of native code are written from native/: "io/loop.h".
  *
- * A file imports only from its own floor or from one below it. Some things from outside live on one floor only.
- * `scripts/check-floors` runs this over the checkout, test/scripts/floors.test.ts over sources that break the rules.
+ * `scripts/check-floors` applies these rules to the checkout, test/scripts/floors.test.ts to sources that break them.
  *
  * @typedef {{ path: string, line: number, message: string }} Violation
  */
 
 import ts from 'typescript'
 
-const nativeFloors = ['base', 'io', 'store', 'engine', 'nbd', 'node']
+/** Rooms of src/, lowest floor first. A path belongs to the room with the longest name that it starts with. */
+const srcFloors = [
+  ['lib'],
+  ['addon'],
+  ['engine', 'catalog'],
+  ['core'],
+  ['http/shared'],
+  ['http/apis/keystone', 'http/apis/swift', 'http/apis/glance', 'http/apis/cinder'],
+  ['http'],
+  ['server'],
+  ['cli'],
+]
+
+/** Rooms of native/, lowest floor first. */
+const nativeFloors = [
+  ['base'],
+  ['io'],
+  ['store'],
+  ['store/records', 'store/dirty_log'],
+  ['store/local'],
+  ['engine/block_device'],
+  ['engine/resource'],
+  ['engine/space'],
+  ['engine/uploads', 'engine/health'],
+  ['engine'],
+  ['nbd/protocol'],
+  ['nbd/tls'],
+  ['nbd/server'],
+  ['node'],
+  ['node/objects'],
+  ['node/addon'],
+]
+/** They use every native floor below node; fuzz also uses sim, test uses both. */
 const besideNative = ['sim', 'fuzz', 'test']
-/** Programs of their own, which nothing else includes. */
-const programs = ['attach']
+/** Programs of their own, which no floor includes, and the rooms that each may include. */
+const programs = new Map([['attach', ['base', 'nbd/protocol']]])
 
-/** Folders of one number are siblings. */
-const srcFloors = new Map([
-  ['lib', 0],
-  ['engine', 1],
-  ['catalog', 1],
-  ['core', 2],
-  ['http', 3],
-  ['cli', 4],
-])
-
-/** What comes from outside, and the one native folder that may include it. */
-const nativeGuests = [
-  { what: /^(napi|node_api|js_native_api)\.h$/, floor: 'node' },
-  { what: /^rocksdb\//, floor: 'store' },
-  { what: /^liburing(\.h|\/)/, floor: 'io' },
+/** Libraries, and the one native folder that may include each. */
+const nativeLibraries = [
+  { what: /^(napi|node_api|js_native_api)\.h$/, folder: 'node' },
+  { what: /^rocksdb\//, folder: 'store' },
+  { what: /^liburing(\.h|\/)/, folder: 'io' },
 ]
 
-const srcGuests = [
-  { what: /^better-sqlite3$/, floor: 'catalog' },
-  { what: /^(fastify|@fastify\/.*)$/, floor: 'http' },
-  { what: /^commander$/, floor: 'cli' },
+/** Packages, and the one folder of src/ that may import each. */
+const srcPackages = [
+  { what: /^better-sqlite3$/, folder: 'catalog' },
+  { what: /^(fastify|@fastify\/.*)$/, folder: 'http' },
+  { what: /^commander$/, folder: 'cli' },
 ]
 
-/** Past this, look for the second thing inside. */
+/** A longer file probably holds a second subject. */
 export const maxLines = 600
 
 /**
@@ -56,9 +78,44 @@ export function findViolations(files) {
     if (/\.(cc|h|ts|js)$/.test(path) && lines > maxLines)
       found.push({ path, line: lines, message: `${lines} lines; the limit is ${maxLines}` })
     if (/^native\/.*\.(cc|h)$/.test(path)) found.push(...inNative(path, text))
-    else if (/^src\/.*\.ts$/.test(path)) found.push(...inSrc(path, text))
+    else if (/\.(ts|js)$/.test(path)) found.push(...inTypeScript(path, text))
   }
   return found
+}
+
+/**
+ * The room of a path without its extension, and its floor.
+ * @param {string[][]} floors
+ * @param {string} path below src/ or native/
+ * @returns {{ room: string, floor: number } | undefined} undefined if no room holds the path
+ */
+function roomOf(floors, path) {
+  const name = path.replace(/\.\w+$/, '')
+  let best
+  for (const [floor, rooms] of floors.entries())
+    for (const room of rooms)
+      if ((name === room || name.startsWith(`${room}/`)) && room.length > (best?.room.length ?? 0))
+        best = { room, floor }
+  return best
+}
+
+/**
+ * What is wrong with an import of `to` by `from`, both below src/ or native/; undefined if nothing is.
+ * @param {string[][]} floors
+ * @param {string} from
+ * @param {string} to
+ * @param {string} shown how the message names `to`
+ * @param {string} verb
+ */
+function checkRooms(floors, from, to, shown, verb) {
+  const importer = roomOf(floors, from)
+  const imported = roomOf(floors, to)
+  if (importer === undefined) return undefined // reported once for the file
+  if (imported === undefined) return `${importer.room} ${verb} ${shown}, which is on no floor`
+  if (imported.floor > importer.floor) return `${importer.room} ${verb} ${shown}, from a floor above it`
+  if (imported.floor === importer.floor && imported.room !== importer.room)
+    return `${importer.room} ${verb} ${shown}, from its sibling`
+  return undefined
 }
 
 /**
@@ -67,57 +124,55 @@ export function findViolations(files) {
  * @returns {Violation[]}
  */
 function inNative(path, text) {
-  const from = path.split('/')[1] ?? ''
-  if (!nativeFloors.includes(from) && !besideNative.includes(from) && !programs.includes(from))
-    return [
-      {
-        path,
-        line: 1,
-        message: `native/${from} is no floor; they are ${[...nativeFloors, ...besideNative].join(', ')}`,
-      },
-    ]
+  const inside = path.slice('native/'.length)
+  const top = inside.split('/')[0] ?? ''
+  const known = besideNative.includes(top) || programs.has(top) || roomOf(nativeFloors, inside) !== undefined
+  if (!known) return [{ path, line: 1, message: `${path} is on no floor (scripts/lib/floors.js lists them)` }]
 
   /** @type {Violation[]} */
   const found = []
   for (const [at, line] of text.split('\n').entries()) {
     const include = /^\s*#\s*include\s*(["<])([^">]+)[">]/.exec(line)
     if (include === null) continue
-    const [, mark, name] = /** @type {string[]} */ (/** @type {unknown} */ (include))
-    const message = mark === '"' ? judgeOwnInclude(from, name ?? '') : judgeGuestInclude(from, name ?? '')
+    const [, mark, name = ''] = include
+    const message = (mark === '"' ? checkOwnInclude(inside, name) : undefined) ?? checkLibraryInclude(top, name)
     if (message !== undefined) found.push({ path, line: at + 1, message })
   }
   return found
 }
 
 /**
- * @param {string} from
+ * @param {string} from below native/
  * @param {string} name
  */
-function judgeOwnInclude(from, name) {
+function checkOwnInclude(from, name) {
+  const top = from.split('/')[0] ?? ''
   const to = name.includes('/') ? (name.split('/')[0] ?? '') : ''
-  // The parts of a program are tested like everything else.
-  if (from === 'test' && programs.includes(to)) return undefined
-  if (!nativeFloors.includes(to) && !besideNative.includes(to) && from !== to) {
-    return judgeGuestInclude(from, name) ?? `"${name}": includes are written from native/, like "base/result.h"`
+  if (top === to && (besideNative.includes(to) || programs.has(to))) return undefined
+  if (programs.has(to)) return top === 'test' ? undefined : `${top} includes ${name}, which is part of a program`
+  if (besideNative.includes(to)) {
+    const allowed = top === 'test' || (top === 'fuzz' && to === 'sim')
+    return allowed ? undefined : `${top} includes ${name}, which is there for tests only`
   }
-  if (from === 'test') return to === 'node' ? `a test program without Node cannot include ${name}` : undefined
-  if (from === to) return undefined
-  if (programs.includes(from)) return ['base', 'nbd'].includes(to) ? undefined : `${from} includes ${name}`
-  if (from === 'fuzz' && to === 'sim') return undefined
-  if (besideNative.includes(to)) return `${from} includes ${name}, which is there for tests only`
-  if (besideNative.includes(from)) return to === 'node' ? `${from} includes ${name}` : undefined
-  if (nativeFloors.indexOf(to) > nativeFloors.indexOf(from)) return `${from} includes ${name}, from a floor above it`
-  return undefined
+  const room = roomOf(nativeFloors, name)?.room
+  if (to === '' || room === undefined) {
+    if (nativeLibraries.some((each) => each.what.test(name))) return undefined // checked as a library
+    return `"${name}": includes are written from native/, like "base/result.h"`
+  }
+  if (besideNative.includes(top)) return to === 'node' ? `${top} includes ${name}` : undefined
+  const allowed = programs.get(top)
+  if (allowed !== undefined) return allowed.includes(room) ? undefined : `${top} includes ${name}`
+  return checkRooms(nativeFloors, from, name, name, 'includes')
 }
 
 /**
- * @param {string} from
+ * @param {string} top the folder in native/
  * @param {string} name
  */
-function judgeGuestInclude(from, name) {
-  const guest = nativeGuests.find((each) => each.what.test(name))
-  if (guest === undefined || guest.floor === from || from === 'test') return undefined
-  return `${from} includes ${name}: only ${guest.floor} may`
+function checkLibraryInclude(top, name) {
+  const library = nativeLibraries.find((each) => each.what.test(name))
+  if (library === undefined || library.folder === top || top === 'test') return undefined
+  return `${top} includes ${name}: only ${library.folder} may`
 }
 
 /**
@@ -125,48 +180,49 @@ function judgeGuestInclude(from, name) {
  * @param {string} text
  * @returns {Violation[]}
  */
-function inSrc(path, text) {
-  const [, from = '', part = ''] = path.split('/')
-  const floor = srcFloors.get(from)
-  if (floor === undefined)
-    return [{ path, line: 1, message: `src/${from} is no floor; they are ${[...srcFloors.keys()].join(', ')}` }]
+function inTypeScript(path, text) {
+  const inSrc = path.startsWith('src/')
+  if (inSrc && roomOf(srcFloors, path.slice('src/'.length)) === undefined)
+    return [{ path, line: 1, message: `${path} is on no floor (scripts/lib/floors.js lists them)` }]
 
   /** @type {Violation[]} */
   const found = []
   for (const { fileName: name, pos } of ts.preProcessFile(text, true, true).importedFiles) {
-    const message = name.startsWith('.')
-      ? judgeOwnImport(path, { from, part, floor }, name)
-      : judgeGuestImport(from, name)
+    const own = name.startsWith('.')
+    const target = own ? new URL(name, `file:///${path}`).pathname.slice(1) : name
+    const message = inSrc
+      ? own
+        ? checkOwnImport(path, target)
+        : checkPackageImport(path, name)
+      : own && target.startsWith('test/') && !path.startsWith('test/')
+        ? `${path.split('/')[0]} imports ${target}: only tests may`
+        : undefined
     if (message !== undefined) found.push({ path, line: text.slice(0, pos).split('\n').length, message })
   }
   return found
 }
 
 /**
- * @param {string} path
- * @param {{ from: string, part: string, floor: number }} importer
- * @param {string} name
+ * @param {string} path below src/
+ * @param {string} target from the root of the checkout
  */
-function judgeOwnImport(path, { from, part, floor }, name) {
-  const target = new URL(name, `file:///${path}`).pathname.slice(1)
-  const [top, to = '', toPart = '', rest] = target.split('/')
-  if (top !== 'src') return target === 'package.json' ? undefined : `src imports ${target}`
-  const toFloor = srcFloors.get(to)
-  if (toFloor === undefined) return `src imports ${target}, which is on no floor`
-  if (toFloor > floor) return `${from} imports ${target}, from a floor above it`
-  if (toFloor === floor && to !== from) return `${from} imports ${target}, from its sibling`
-  if (target === 'src/engine/native.js' && from !== 'engine')
-    return `only engine may import ${target}: it is the raw addon`
-  const isSibling = from === 'http' && to === 'http' && rest !== undefined && toPart !== part && !part.endsWith('.ts')
-  return isSibling ? `http/${part} imports ${target}, from its sibling` : undefined
+function checkOwnImport(path, target) {
+  if (target === 'package.json') return undefined
+  if (!target.startsWith('src/')) return `src imports ${target}`
+  const inside = path.slice('src/'.length)
+  const contract = target.startsWith('src/addon/contract')
+  if (contract && !/^(addon|engine)\//.test(inside))
+    return `only engine may import ${target}: these are the types of the raw addon`
+  return checkRooms(srcFloors, inside, target.slice('src/'.length), target, 'imports')
 }
 
 /**
- * @param {string} from
+ * @param {string} path below src/
  * @param {string} name
  */
-function judgeGuestImport(from, name) {
-  const guest = srcGuests.find((each) => each.what.test(name))
-  if (guest === undefined || guest.floor === from) return undefined
-  return `${from} imports ${name}: only ${guest.floor} may`
+function checkPackageImport(path, name) {
+  const folder = path.split('/')[1]
+  const owner = srcPackages.find((each) => each.what.test(name))
+  if (owner === undefined || owner.folder === folder) return undefined
+  return `${folder} imports ${name}: only ${owner.folder} may`
 }

@@ -1,4 +1,4 @@
-/** What the engine is told of a resource, in the types of this house. Same shapes as in native.ts. */
+/** What the engine is told of a resource, in the types of this house. Same shapes as in addon/contract.ts. */
 
 import type { LayerId, ResourceId } from '../lib/ids.js'
 

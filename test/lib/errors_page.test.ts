@@ -7,7 +7,7 @@ import t from 'tap'
 import { type ErrorDefinition, errorCatalogue } from '../../src/lib/errors.js'
 
 const root = fileURLToPath(new URL('../../', import.meta.url))
-const page = join(root, 'docs', 'errors.md')
+const page = join(root, 'docs/reference/errors.md')
 
 /** Loads whatever defines errors, so that they are in the catalogue. */
 async function loadDefinitions(): Promise<void> {

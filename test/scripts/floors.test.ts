@@ -8,6 +8,19 @@ function judge(path: string, ...lines: string[]): string[] {
 
 t.test('native: a floor includes from itself and from below', async (t) => {
   t.same(judge('native/store/local.cc', '#include "store/kv.h"', '#include "io/loop.h"', '#include <vector>'), [])
+  t.same(
+    judge('native/store/local/local_io.cc', '#include "store/records/region_record.h"', '#include "store/kv.h"'),
+    [],
+  )
+})
+
+t.test('native: rooms of one folder are floors and siblings too', async (t) => {
+  t.same(judge('native/store/kv.h', '#include "store/local/rocks_kv.h"'), [
+    '1: store includes store/local/rocks_kv.h, from a floor above it',
+  ])
+  t.same(judge('native/store/records/record_store.cc', '#include "store/dirty_log/dirty_log.h"'), [
+    '1: store/records includes store/dirty_log/dirty_log.h, from its sibling',
+  ])
 })
 
 t.test('native: a floor does not include from above', async (t) => {
@@ -55,7 +68,10 @@ t.test('native: includes are written from native/, and every folder is a floor',
 })
 
 t.test('src: a floor imports from itself and from below', async (t) => {
-  t.same(judge('src/core/volumes/volumes.ts', `import { x } from '../lib/x.js'`, `import type { Y } from './y.js'`), [])
+  t.same(
+    judge('src/core/volumes/volumes.ts', `import { x } from '../../lib/x.js'`, `import type { Y } from './y.js'`),
+    [],
+  )
   t.same(judge('src/lib/x.ts', `import pkg from '../../package.json' with { type: 'json' }`), [])
 })
 
@@ -76,15 +92,18 @@ t.test('src: siblings do not import each other', async (t) => {
   t.same(judge('src/engine/engine.ts', `import '../catalog/catalog.js'`), [
     '1: engine imports src/catalog/catalog.js, from its sibling',
   ])
-  t.same(judge('src/http/swift/put.ts', '', `import '../glance/images.js'`), [
-    '2: http/swift imports src/http/glance/images.js, from its sibling',
+  t.same(judge('src/http/apis/swift/put.ts', '', `import '../glance/images.js'`), [
+    '2: http/apis/swift imports src/http/apis/glance/images.js, from its sibling',
   ])
-  t.same(judge('src/http/swift/put.ts', `import '../body.js'`, `import './path.js'`), [])
-  t.same(judge('src/http/app.ts', `import './swift/plugin.js'`), [])
+  t.same(judge('src/http/apis/swift/put.ts', `import '../../shared/body.js'`, `import './path.js'`), [])
+  t.same(judge('src/http/app.ts', `import './apis/swift/plugin.js'`), [])
+  t.same(judge('src/http/shared/body.ts', `import '../apis/swift/path.js'`), [
+    '1: http/shared imports src/http/apis/swift/path.js, from a floor above it',
+  ])
 })
 
 t.test('src: the addon, SQL, HTTP and the command line are each known to one floor', async (t) => {
-  t.equal(judge('src/core/core.ts', `import type { NativeEngine } from '../engine/native.js'`).length, 1)
+  t.equal(judge('src/core/core.ts', `import type { NativeEngine } from '../addon/contract.js'`).length, 1)
   t.same(judge('src/core/core.ts', `import Database from 'better-sqlite3'`), [
     '1: core imports better-sqlite3: only catalog may',
   ])
@@ -96,6 +115,13 @@ t.test('src: imports nothing that is not on a floor', async (t) => {
   t.equal(judge('src/core/core.ts', `import '../support/things.js'`).length, 1)
   t.equal(judge('src/core/core.ts', `import '../misc/things.js'`).length, 1)
   t.equal(judge('src/misc/things.ts', `import 'node:fs'`).length, 1)
+})
+
+t.test('only tests import from test/', async (t) => {
+  t.same(judge('testkit/api.ts', `import '../test/e2e/things.js'`), [
+    '1: testkit imports test/e2e/things.js: only tests may',
+  ])
+  t.same(judge('test/e2e/volumes.test.ts', `import './things.js'`, `import '../../testkit/api.js'`), [])
 })
 
 t.test('a file that nobody reads at a sitting is against the rules', async (t) => {

@@ -1,6 +1,6 @@
 /**
- * The block storage API (Cinder v3), mounted at `/volume`. Who calls is judged by ../auth.ts, rights and states by core;
- * here are the forms: microversions (microversion.ts), bodies (validation.ts), answers (views/), errors (faults.ts).
+ * The block storage API (Cinder v3), mounted at `/volume`. Who calls is judged by shared/auth.ts, rights and states by core;
+ * here are the forms: microversions (microversion.ts), bodies (requests/), answers (responses/), errors (errors.ts).
  *
  * Every path exists with and without the project's id (`/v3/{project_id}/volumes`, `/v3/volumes`); when it is there, it
  * must be that of the token.

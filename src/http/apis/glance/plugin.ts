@@ -1,5 +1,5 @@
 /**
- * The images API (Glance v2), mounted at `/image`. Errors are WebOb's (faults.ts); who calls is judged by ../auth.ts,
+ * The images API (Glance v2), mounted at `/image`. Errors are WebOb's (errors.ts); who calls is judged by shared/auth.ts,
  * rights and states by core.
  */
 

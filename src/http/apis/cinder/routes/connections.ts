@@ -1,6 +1,6 @@
 /**
  * The older way of attaching, by actions on the volume: os-reserve, os-initialize_connection, os-attach, and back by
- * os-begin_detaching, os-terminate_connection, os-detach (core/connections.ts).
+ * os-begin_detaching, os-terminate_connection, os-detach (core/volumes/connections.ts).
  */
 
 import { Type } from '@sinclair/typebox'

@@ -1,7 +1,7 @@
 /**
  * Registration of what is stored already: an image gets its data from a location, and no byte moves.
  *
- * Forms of URLs (core judges all but the last, see core/images.ts):
+ * Forms of URLs (core judges all but the last, see core/images/images.ts):
  *   swift://AUTH_<project>/<container>/<object>     an object
  *   cinder://snapshots/<id>, cinder://volumes/<id>  a snapshot; a volume as it is now
  *   http(s)://HOST/v1/AUTH_<project>/<container>/<object>

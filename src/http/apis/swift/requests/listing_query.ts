@@ -7,7 +7,7 @@ import { isTrue, queryParameter } from '../../../shared/query.js'
 import { SwiftError } from '../errors.js'
 import { limits } from '../limits.js'
 
-/** Of GET on accounts and containers. `versions`: swift/later.ts says why it changes nothing. */
+/** Of GET on accounts and containers. `versions`: swift/unsupported.ts says why it changes nothing. */
 const listingParameters = [
   'format',
   'prefix',
