@@ -1,4 +1,4 @@
-// docs/features.md promises; each promise names the tests that settle it. A renamed or lost test must not go unnoticed.
+// docs/features.md makes promises, and each promise names the tests that prove it. A renamed or lost test must not go unnoticed.
 
 import { readFile } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
@@ -6,20 +6,35 @@ import t from 'tap'
 
 const root = fileURLToPath(new URL('../../', import.meta.url))
 
-t.test('every row of docs/features.md names tests that exist, or says "not yet"', async (t) => {
+t.test('every promise of docs/features.md names tests that exist, or says "not yet"', async (t) => {
   const text = await readFile(`${root}docs/features.md`, 'utf8')
-  const rows = text.split('\n').filter((line) => line.startsWith('|') && !/^\|( feature |-)/.test(line))
-  t.ok(rows.length > 50, `${rows.length} rows`)
-  for (const row of rows) {
-    const [, feature = '', settled = ''] = row.split('|').map((cell) => cell.trim())
-    const tests = [...settled.matchAll(/`([^`]+)`: “([^”]+)”/g)]
-    t.ok(tests.length > 0 || settled.includes('not yet'), `${feature}: a test or "not yet"`)
-    for (const [, path = '', sentence = ''] of tests) {
+  const promises = promisesOf(text)
+  t.ok(promises.length > 50, `${promises.length} promises`)
+  for (const { promise, lines } of promises) {
+    t.ok(lines.length > 0, `${promise}: at least one line below it`)
+    for (const line of lines) {
+      const [, path, sentence] = /^`([^`]+)`: “([^”]+)”/.exec(line) ?? []
+      if (path === undefined || sentence === undefined) {
+        t.match(line, /^not yet\b/, `${promise}: a test or "not yet", got "${line}"`)
+        continue
+      }
       const source = await readFile(root + path, 'utf8').catch(() => '')
-      t.ok(holds(source, sentence), `${path} holds “${sentence}”`)
+      t.ok(holds(source, sentence), `${path} has the test “${sentence}”`)
     }
   }
 })
+
+/** Promises are the items of the page's lists, and what proves them are the items below. Throws for any other line in a section. */
+function promisesOf(text: string): { promise: string; lines: string[] }[] {
+  const found: { promise: string; lines: string[] }[] = []
+  for (const line of text.slice(text.indexOf('\n## ')).split('\n')) {
+    if (line.startsWith('* ')) found.push({ promise: line.slice(2), lines: [] })
+    else if (line.startsWith('  * ') && found.length > 0) found.at(-1)?.lines.push(line.slice(4))
+    else if (line !== '' && !line.startsWith('## '))
+      throw new Error(`docs/features.md: expected "* promise" or "  * \`file\`: “test”", got "${line}"`)
+  }
+  return found
+}
 
 /** Sentences may stand in template strings: `…` is anything. */
 function holds(source: string, sentence: string): boolean {
