@@ -1,12 +1,32 @@
-/** `atoll check`: words about a stopped store, and with `--repair` what can be put right. */
+/** `atoll check`: checks a store that no server uses, and repairs it with `--repair`. */
 
+import { Command, Option } from 'commander'
 import { type CheckReport, examine } from '../core/health/check.js'
 import { DataDirectory } from '../core/directory/data_directory.js'
 import { refusalOf, repair } from '../core/health/repair.js'
 import type { NativeLog } from '../engine/engine.js'
 import { sizeInWords } from '../lib/units.js'
-import { findingInWords } from './text/findings.js'
 import { print, printable, printError, printJson } from '../lib/printing.js'
+import { dataOf, dataOption } from './data_option.js'
+import { findingInWords } from './text/findings.js'
+
+export const checkCommand = (): Command =>
+  new Command('check')
+    .description('check a store that no server is using')
+    .addOption(dataOption('data directory'))
+    .option('--content', 'also verify all stored content against its digests (slow)')
+    .addOption(new Option('--verify-data', 'same as --content').implies({ content: true }))
+    .option('--repair', 'repair whatever can be repaired without data loss, then check again')
+    .option('--json', 'print the findings as JSON')
+    .addHelpText(
+      'after',
+      `
+Exit status: 0 the store is clean, 1 there are findings (left, with --repair), 2 the check could not be made.
+docs/internals/reliability.md lists all findings, and what --repair does about each.`,
+    )
+    .action(async (options: Omit<CheckOptions, 'data'> & { data?: string }) => {
+      process.exitCode = await check({ ...options, data: dataOf(options) })
+    })
 
 export interface CheckOptions {
   data: string
@@ -17,33 +37,33 @@ export interface CheckOptions {
 
 export interface CheckResult extends CheckReport {
   data: string
-  /** What `--repair` did. */
+  /** What `--repair` did, a sentence each. */
   repaired: string[]
   /** Why `--repair` did nothing. */
   refused?: string
 }
 
-/** Answers the exit status: 0 clean (or all is repaired), 1 findings are left. What hinders the check is thrown. */
-export async function check(options: CheckOptions): Promise<number> {
+/** Returns the exit status: 0 if the store is clean, 1 if findings are left. Throws if the check cannot be made. */
+async function check(options: CheckOptions): Promise<number> {
   const result = await checkStore(options)
   if (options.json) printJson(result)
-  else print(inWords(result, options.repair ?? false))
+  else print(textOf(result, options.repair ?? false))
   return result.findings.length === 0 ? 0 : 1
 }
 
 export async function checkStore({
   data,
   content = false,
-  repair: putRight = false,
+  repair: repairs = false,
 }: CheckOptions): Promise<CheckResult> {
   const { directory, unlock, formatProblem } = DataDirectory.openToExamine(data)
   // Standard output is for the findings.
   const log: NativeLog = (level, message) => printError(`atoll: ${level}: ${message}`)
   try {
-    if (putRight) directory.mustTakeWrites()
+    if (repairs) directory.mustTakeWrites()
     const first = await examine(directory, { content, formatProblem, log })
-    const refused = putRight ? refusalOf(first) : undefined
-    const repaired = putRight ? await repair(directory, first, log) : []
+    const refused = repairs ? refusalOf(first) : undefined
+    const repaired = repairs ? await repair(directory, first, log) : []
     const { report } = repaired.length > 0 ? await examine(directory, { content, log }) : first
     return { data: directory.path, ...report, repaired, ...(refused !== undefined && { refused }) }
   } finally {
@@ -51,11 +71,11 @@ export async function checkStore({
   }
 }
 
-function inWords(result: CheckResult, putRight: boolean): string {
+function textOf(result: CheckResult, repairTried: boolean): string {
   const { data, layers, findings, notes, surplus, space, repaired, refused } = result
-  const lines = repaired.map((words) => `repaired: ${printable(words)}`)
+  const lines = repaired.map((line) => `repaired: ${printable(line)}`)
   if (refused !== undefined) lines.push(printable(refused))
-  for (const finding of findings) lines.push(...findingInWords(finding, { putRight }))
+  for (const finding of findings) lines.push(...findingInWords(finding, { repairTried }))
   lines.push(...[...notes, ...surplus].map((note) => `note: ${printable(note)}`))
   if (space !== undefined) {
     const { dataBytesMentioned, dataBytesAllocated, chunks, chunkBytes, chunksVerified } = space

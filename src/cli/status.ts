@@ -1,20 +1,38 @@
-/** `atoll status`: words about a running server. */
+/** `atoll status`: shows the status of a running server. */
 
+import { Command } from 'commander'
 import { DataDirectory } from '../core/directory/data_directory.js'
 import type { TlsMode } from '../lib/addresses.js'
 import { sizeInWords } from '../lib/units.js'
 import type { StatusReport } from '../server/control.js'
 import { askForStatus } from '../server/control_client.js'
-import { exportsInWords } from './text/exports_table.js'
 import type { NbdTlsReport } from '../server/nbd_tls.js'
 import { print, printable, printJson } from '../lib/printing.js'
-import { scrubInWords } from './text/scrub_words.js'
 import type { TlsFilesReport } from '../server/tls_files.js'
+import { dataOf, dataOption } from './data_option.js'
+import { exportsInWords } from './text/exports_table.js'
+import { scrubInWords } from './text/scrub_words.js'
 
-/** Answers the exit status: 0 it runs, 1 it does not. */
-export async function status(options: { data: string; json?: boolean; exports?: boolean }): Promise<number> {
-  const { data, json = false, exports = false } = options
-  const directory = new DataDirectory(data)
+interface StatusOptions {
+  data?: string
+  json?: boolean
+  exports?: boolean
+}
+
+export const statusCommand = (): Command =>
+  new Command('status')
+    .description('show the status of a running server')
+    .addOption(dataOption("the server's data directory"))
+    .option('--json', 'print everything as JSON')
+    .option('--exports', 'print a table of the NBD exports: requests, bytes, errors, latencies')
+    .addHelpText('after', '\nExit status: 0 the server is running, 1 it is not, 2 the status could not be read.')
+    .action(async (options: StatusOptions) => {
+      process.exitCode = await status(options)
+    })
+
+/** Returns the exit status: 0 if the server is running, 1 if not. */
+async function status({ json = false, exports = false, ...options }: StatusOptions): Promise<number> {
+  const directory = new DataDirectory(dataOf(options))
   directory.mustExist()
   const report = await askForStatus(directory.controlSocket)
   if (report === undefined) {

@@ -3,6 +3,7 @@
  * It adds no policy: which layers there are and who may use them is the business of the floors above.
  */
 
+import { defaultNbdLimits, shareOfProject } from '../lib/default_limits.js'
 import { asError } from '../lib/errors.js'
 import type { LayerId, ResourceId } from '../lib/ids.js'
 import { loadAddon } from '../addon/load.js'
@@ -124,12 +125,8 @@ export interface MergeStep {
 }
 
 const usualNbdLimits: NativeNbdLimits = {
-  connections: 4096,
-  connectionsOfExport: 64,
-  connectionsOfProject: 2048,
-  handshakeSeconds: 10,
-  idleSeconds: 0,
-  peerTimeoutSeconds: 90,
+  ...defaultNbdLimits,
+  connectionsOfProject: shareOfProject(defaultNbdLimits.connections),
 }
 
 export class Engine {

@@ -17,6 +17,7 @@
 import type { Server } from 'node:http'
 import Fastify, { type FastifyBaseLogger, type FastifyInstance, LogController } from 'fastify'
 import type { Core } from '../core/core.js'
+import { defaultHttpLimits } from '../lib/default_limits.js'
 import type { Logger } from '../lib/log.js'
 import { trustNobody } from '../lib/trusted_proxies.js'
 import type { ApiOptions } from './shared/api.js'
@@ -60,10 +61,10 @@ export interface HttpLimits {
 }
 
 const defaultLimits: HttpLimits = {
-  connections: 4096,
-  uploads: 128,
-  uploadRate: 1024,
-  idleMs: 60_000,
+  connections: defaultHttpLimits.connections,
+  uploads: defaultHttpLimits.uploads,
+  uploadRate: defaultHttpLimits.uploadBytesPerSecondMin,
+  idleMs: 1000 * defaultHttpLimits.idleSeconds,
   answerBytes: 64 << 20,
   bodyBytes: 64 << 20,
 }

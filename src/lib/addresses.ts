@@ -1,13 +1,12 @@
-/** Addresses to listen on: `HOST:PORT` (IPv6 in brackets) and `unix:PATH`, each perhaps with `?tls=MODE`. */
+/** Addresses to listen on: `HOST:PORT` (IPv6 in brackets) or `unix:PATH`, each with an optional `?tls=MODE`. */
 
 import { BlockList, isIPv4, isIPv6 } from 'node:net'
 import { defineError } from './errors.js'
 
-export const BadAddress = defineError(
-  'bad_address',
-  400,
-  '%s is not an address: expected HOST:PORT, [IPV6]:PORT or unix:PATH',
-)
+export const BadAddress = defineError('bad_address', 400, 'expected %s, got "%s"')
+
+export const hostPortForm = 'HOST:PORT or [IPV6]:PORT'
+export const listenAddressForm = 'HOST:PORT, [IPV6]:PORT or unix:PATH'
 
 export interface HostPort {
   /** Without brackets. */
@@ -15,22 +14,23 @@ export interface HostPort {
   port: number
 }
 
-/** off: plain. opportunistic: TLS for clients that ask for it. required: nothing without TLS. */
+/** off: no TLS. opportunistic: TLS for clients that ask for it. required: clients without TLS are refused. */
 export const tlsModes = ['off', 'opportunistic', 'required'] as const
 export type TlsMode = (typeof tlsModes)[number]
 
-/** `tls`: what this listener does other than the rest. `fd`: the socket is there already, and is this descriptor. */
+/** `tls` overrides --nbd-tls for this listener. `fd`: the socket is open already, and has this descriptor. */
 export type ListenAddress = (({ kind: 'tcp' } & HostPort) | { kind: 'unix'; path: string }) & {
   tls?: TlsMode
   fd?: number
 }
 
-/** Throws BadAddress. Port 0: any that is free. */
+/** Throws BadAddress. Port 0 stands for any free port. */
 export function parseHostPort(text: string): HostPort {
   const match = /^(?:\[([0-9A-Fa-f:.%]+)\]|([^:/\s[\]]+)):(\d{1,5})$/.exec(text)
   const host = match?.[1] ?? match?.[2]
   const port = Number(match?.[3])
-  if (host === undefined || port > 65535 || (match?.[1] !== undefined && !isIPv6(host))) throw new BadAddress(text)
+  if (host === undefined || port > 65535 || (match?.[1] !== undefined && !isIPv6(host)))
+    throw new BadAddress(hostPortForm, text)
   return { host, port }
 }
 
@@ -38,14 +38,14 @@ export function parseHostPort(text: string): HostPort {
 export function parseListenAddress(text: string): ListenAddress {
   const [, bare = text, mode] = /^(.*)\?tls=([a-z]*)$/.exec(text) ?? []
   const tls = tlsModes.find((known) => known === mode)
-  if (mode !== undefined && tls === undefined) throw new BadAddress(text)
+  if (mode !== undefined && tls === undefined) throw new BadAddress(listenAddressForm, text)
   return { ...parsePlain(bare), ...(tls && { tls }) }
 }
 
 function parsePlain(text: string): ListenAddress {
   if (text.startsWith('unix:')) {
     const path = text.slice('unix:'.length)
-    if (path === '') throw new BadAddress(text)
+    if (path === '') throw new BadAddress(listenAddressForm, text)
     return { kind: 'unix', path }
   }
   return { kind: 'tcp', ...parseHostPort(text) }
@@ -63,21 +63,21 @@ const loopback = new BlockList()
 loopback.addSubnet('127.0.0.0', 8, 'ipv4')
 loopback.addAddress('::1', 'ipv6')
 
-/** Is it certain that only this machine can reach it? A name other than localhost may resolve to anything. */
+/** Returns true if only this machine can reach the host. A name other than localhost may resolve to anything. */
 export function isLoopback(host: string): boolean {
   if (isIPv4(host)) return loopback.check(host, 'ipv4')
   if (isIPv6(host)) return loopback.check(host, 'ipv6')
   return host === 'localhost'
 }
 
-/** A URL that paths can be appended to. */
+/** Returns the URL in a form that paths can be appended to. */
 export function withoutTrailingSlashes(url: string): string {
   let end = url.length
   while (url[end - 1] === '/') end -= 1
   return url.slice(0, end)
 }
 
-/** Where others reach what listens on every address of this machine. */
+/** Replaces a wildcard address by `name`, by which clients can reach this machine. */
 export function reachable({ host, port }: HostPort, name: string): HostPort {
   return { host: host === '0.0.0.0' || host === '::' ? name : host, port }
 }

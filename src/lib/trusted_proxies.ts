@@ -19,7 +19,8 @@ const namedRanges: Readonly<Record<string, readonly string[]>> = {
   uniquelocal: ['10.0.0.0/8', '172.16.0.0/12', '192.168.0.0/16', 'fc00::/7'],
 }
 const hopsMax = 16
-const expected = `expected the proxies' addresses such as "10.0.0.7, 192.168.0.0/16", ${Object.keys(namedRanges).join(', ')}, or their number from 1 to ${hopsMax}`
+/** Completes "expected …". */
+export const proxiesExpected = `the proxies' addresses such as "10.0.0.7, 192.168.0.0/16", ${Object.keys(namedRanges).join(', ')}, or their number from 1 to ${hopsMax}`
 
 /**
  * The trust that a setting describes: addresses, networks and names of `namedRanges` (a list, or text with commas), or the number of
@@ -42,7 +43,7 @@ export function parseTrustedProxies(value: unknown): ProxyTrust {
 const asList = (value: unknown): unknown[] => (Array.isArray(value) ? value : [])
 
 /** Not "true": it would believe whatever a client writes. */
-const refused = (value: unknown): Error => new Error(`${expected}, got ${JSON.stringify(value)}`)
+const refused = (value: unknown): Error => new Error(`expected ${proxiesExpected}, got ${JSON.stringify(value)}`)
 
 function add(list: BlockList, item: string): boolean {
   if (Object.hasOwn(namedRanges, item))

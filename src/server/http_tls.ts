@@ -2,7 +2,8 @@
 
 import { createSecureContext, Server } from 'node:tls'
 import { formatHostPort, isLoopback } from '../lib/addresses.js'
-import { BadSetting, type ServeSettings } from './settings.js'
+import { BadSetting } from './settings/settings.js'
+import type { ServeSettings } from './settings/table.js'
 import { asError } from '../lib/errors.js'
 import type { Logger } from '../lib/log.js'
 import { readTlsFile, TlsFiles, type TlsFilesReport, TlsFileUnusable } from './tls_files.js'
@@ -14,8 +15,7 @@ export interface HttpTlsMaterial {
 }
 
 /** Throws BadSetting for settings that make no sense together. Returns warnings. */
-export function judgeHttp({ http, httpTls, publicUrl }: ServeSettings): string[] {
-  const { cert, key } = httpTls
+export function judgeHttp({ http, httpTlsCert: cert, httpTlsKey: key, publicUrl }: ServeSettings): string[] {
   if (cert !== undefined && key === undefined)
     throw new BadSetting('--http-tls-cert', "needs --http-tls-key, the certificate's private key")
   if (key !== undefined && cert === undefined)
@@ -45,7 +45,7 @@ export class HttpTls {
   }
 
   /** undefined: HTTP has no TLS. Throws TlsFileUnusable. */
-  static async start({ httpTls: { cert, key } }: ServeSettings, log: Logger): Promise<HttpTls | undefined> {
+  static async start({ httpTlsCert: cert, httpTlsKey: key }: ServeSettings, log: Logger): Promise<HttpTls | undefined> {
     if (cert === undefined || key === undefined) return undefined
     const tls = new HttpTls({ cert, key })
     tls.#files = await TlsFiles.start({ user: 'HTTP', paths: [cert, key], load: () => tls.#load(), log })

@@ -3,19 +3,20 @@
 import type { TenantTls } from '../core/exports/exports.js'
 import type { Engine, NativeTlsMaterial } from '../engine/engine.js'
 import { formatListenAddress, isLoopback, type ListenAddress, type TlsMode } from '../lib/addresses.js'
-import { BadSetting, type ServeSettings } from './settings.js'
+import { BadSetting } from './settings/settings.js'
+import type { ServeSettings } from './settings/table.js'
 import type { Logger } from '../lib/log.js'
 import { readTlsFile, TlsFiles, type TlsFilesReport } from './tls_files.js'
 
 /** TCP follows --nbd-tls; a unix socket is guarded by its file's permissions and has TLS only when it says so. */
 export function tlsModeOf(address: ListenAddress, { nbdTls }: ServeSettings): TlsMode {
-  return address.tls ?? (address.kind === 'tcp' ? nbdTls.mode : 'off')
+  return address.tls ?? (address.kind === 'tcp' ? nbdTls : 'off')
 }
 
 /** Throws BadSetting for what makes no sense together, or puts data at risk. */
 export function judgeNbd(settings: ServeSettings): void {
-  const { nbd, nbdTls, nbdInsecureAllowRemote } = settings
-  const { cert, key, ca, crl, verifyPeer, psk, priority } = nbdTls
+  const { nbd, nbdInsecureAllowRemote, nbdTlsVerifyPeer: verifyPeer, nbdTlsPriority: priority } = settings
+  const { cert, key, ca, crl, psk } = pathsOf(settings)
   const modes = nbd.map((address) => tlsModeOf(address, settings))
   const used = modes.some((mode) => mode !== 'off')
 
@@ -59,10 +60,10 @@ export interface NbdTlsReport extends TlsFilesReport {
 }
 
 export class NbdTls {
-  readonly #settings: ServeSettings['nbdTls']
+  readonly #settings: ServeSettings
   readonly #files: TlsFiles
 
-  private constructor(settings: ServeSettings['nbdTls'], files: TlsFiles) {
+  private constructor(settings: ServeSettings, files: TlsFiles) {
     this.#settings = settings
     this.#files = files
   }
@@ -70,10 +71,9 @@ export class NbdTls {
   /** undefined: no listener has TLS. Throws TlsFileUnusable, TlsUnusable. */
   static async start(settings: ServeSettings, engine: Engine, log: Logger): Promise<NbdTls | undefined> {
     if (settings.nbd.every((address) => tlsModeOf(address, settings) === 'off')) return undefined
-    const { cert, key, ca, crl, psk } = settings.nbdTls
-    const paths = [cert, key, ca, crl, psk].filter((path) => path !== undefined)
-    const load = () => use(settings.nbdTls, engine)
-    return new NbdTls(settings.nbdTls, await TlsFiles.start({ user: 'NBD', paths, load, log }))
+    const paths = Object.values(pathsOf(settings)).filter((path) => path !== undefined)
+    const load = () => use(settings, engine)
+    return new NbdTls(settings, await TlsFiles.start({ user: 'NBD', paths, load, log }))
   }
 
   close(): Promise<void> {
@@ -84,34 +84,39 @@ export class NbdTls {
     return {
       ...this.#files.report(),
       clientCertificates: this.#clientCertificates(),
-      psk: this.#settings.psk !== undefined,
+      psk: this.#settings.nbdTlsPsk !== undefined,
     }
   }
 
   /** What tenants are told; undefined: nothing of TLS. */
   forTenants(mode: TlsMode): TenantTls | undefined {
     if (mode === 'off') return undefined
-    const { cert, psk } = this.#settings
+    const { cert, psk } = pathsOf(this.#settings)
     return { mode, x509: cert !== undefined, clientCertificate: this.#clientCertificates(), psk: psk !== undefined }
   }
 
   #clientCertificates(): TenantTls['clientCertificate'] {
-    if (this.#settings.ca === undefined) return 'none'
-    return this.#settings.verifyPeer ? 'required' : 'optional'
+    if (this.#settings.nbdTlsCa === undefined) return 'none'
+    return this.#settings.nbdTlsVerifyPeer ? 'required' : 'optional'
   }
 }
 
-/** Returns the server's certificate as PEM; empty: there are pre-shared keys only. */
-async function use(settings: ServeSettings['nbdTls'], engine: Engine): Promise<string> {
-  const { cert, key, ca, crl, psk, verifyPeer, priority } = settings
+/** The files of NBD's TLS. */
+function pathsOf({ nbdTlsCert, nbdTlsKey, nbdTlsCa, nbdTlsCrl, nbdTlsPsk }: ServeSettings) {
+  return { cert: nbdTlsCert, key: nbdTlsKey, ca: nbdTlsCa, crl: nbdTlsCrl, psk: nbdTlsPsk }
+}
+
+/** Returns the server's certificate as PEM; empty if there are pre-shared keys only. */
+async function use(settings: ServeSettings, engine: Engine): Promise<string> {
+  const { cert, key, ca, crl, psk } = pathsOf(settings)
   const material: NativeTlsMaterial = {
     certificate: await readTlsFile('NBD', cert),
     key: await readTlsFile('NBD', key, { secret: true }),
     clientCa: await readTlsFile('NBD', ca),
     clientCrl: await readTlsFile('NBD', crl),
     psk: await readTlsFile('NBD', psk, { secret: true }),
-    verifyPeer,
-    priority: priority ?? '',
+    verifyPeer: settings.nbdTlsVerifyPeer,
+    priority: settings.nbdTlsPriority ?? '',
   }
   engine.setTls(material)
   return material.certificate

@@ -7,12 +7,13 @@ import { createApp } from '../http/app.js'
 import { Readiness } from '../http/shared/readiness.js'
 import type { TlsMode } from '../lib/addresses.js'
 import { formatHostPort, formatListenAddress, type HostPort, parseHostPort, reachable } from '../lib/addresses.js'
-import { type Given, resolveSettings, type ServeSettings } from './settings.js'
+import { type Given, resolveSettings } from './settings/settings.js'
+import type { ServeSettings } from './settings/table.js'
 import { asError, defineError } from '../lib/errors.js'
 import { createLogger, type Logger } from '../lib/log.js'
 import { takeActivation } from './activation.js'
 import { type ControlServer, listenForControl } from './control.js'
-import { descriptorLimit, fitToDescriptors } from './descriptors.js'
+import { limitsOf } from './limits.js'
 import { greeting } from './greeting.js'
 import { HttpTls, judgeHttp } from './http_tls.js'
 import { judgeNbd, NbdTls, tlsModeOf } from './nbd_tls.js'
@@ -38,9 +39,9 @@ export interface Doors {
 export async function serve(flags: Given, configPath: string | undefined): Promise<void> {
   const manager = ServiceManager.take(process.env)
   const { activation, warnings } = takeActivation(process.env, process.pid)
-  const settings = resolveSettings(flags, process.env, configPath, activation !== undefined)
-  settings.http = activation?.http ?? settings.http
-  settings.nbd = [...(activation?.nbd ?? []), ...settings.nbd]
+  const given = resolveSettings(flags, process.env, configPath, activation !== undefined)
+  const nbd = [...(activation?.nbd ?? []), ...given.nbd]
+  const settings = { ...given, http: activation?.http ?? given.http, nbd }
   judgeNbd(settings)
   warnings.push(...judgeHttp(settings))
   const pretty = settings.log === 'pretty' || (settings.log === 'auto' && process.stdout.isTTY)
@@ -62,12 +63,15 @@ export interface Server {
   close(): Promise<void>
 }
 
+const dayMs = 24 * 3600_000
+
 /** Throws what hinders it; everything that was opened by then is closed again. */
 export async function start(settings: ServeSettings, log: Logger): Promise<Server> {
-  const { data, cache, io, reactors, busyPollMicroseconds, scrub, spaceReserveBytes } = settings
+  const { data, cache, io, reactors, busyPoll: busyPollMicroseconds, spaceReserve: spaceReserveBytes } = settings
   const startedAt = Date.now()
   const { httpLimits, nbdLimits } = limitsOf(settings, log)
   const readiness = new Readiness()
+  const scrub = { bytesPerSecond: settings.scrubRate, intervalMs: settings.scrubInterval * dayMs }
   const engine = { cache, io, reactors, busyPollMicroseconds, nbdLimits }
   const store = await openStore({ dataDir: data, log, ...engine, scrub, guard: false, spaceReserveBytes })
   let app: App | undefined
@@ -123,20 +127,6 @@ export async function start(settings: ServeSettings, log: Logger): Promise<Serve
   } catch (error) {
     await close()
     throw error
-  }
-}
-
-/** The limits that are in force: as many connections as there are file descriptors for. */
-function limitsOf({ httpLimits, nbdLimits }: ServeSettings, log: Logger) {
-  const wanted = { http: httpLimits.connections, nbd: nbdLimits.connections }
-  const { http, nbd, warning } = fitToDescriptors(wanted, descriptorLimit())
-  // A little less than usual is no reason to worry anybody.
-  const level = 2 * http < wanted.http || 2 * nbd < wanted.nbd ? 'warn' : 'info'
-  if (warning !== undefined) log[level](warning)
-  const connectionsOfProject = nbdLimits.connectionsOfProject ?? Math.ceil(nbd / 2)
-  return {
-    httpLimits: { ...httpLimits, connections: http },
-    nbdLimits: { ...nbdLimits, connections: nbd, connectionsOfProject },
   }
 }
 

@@ -76,17 +76,23 @@ t.test('a server goes on without its log, and ends in order', async (t) => {
 t.test('what is wrong with a command line is said in a line, and nothing is made', async (t) => {
   const data = join(t.testdir(), 'data')
   const cases: [string[], RegExp][] = [
-    [['serve', '--data', data, '--cache', 'none'], /^atoll: --cache: expected buffered or direct but received "none"$/],
-    [['serve', '--data', data, '--http', 'nowhere'], /^atoll: --http: nowhere is not an address/],
+    [['serve', '--data', data, '--cache', 'none'], /^atoll: --cache: expected buffered or direct, got "none"$/],
+    [
+      ['serve', '--data', data, '--http', 'nowhere'],
+      /^atoll: --http: expected HOST:PORT or \[IPV6\]:PORT, or none, got "nowhere"$/,
+    ],
     [
       ['serve', '--data', data, '--nbd', '0.0.0.0:10809'],
       /^atoll: --nbd 0\.0\.0\.0:10809: NBD is not encrypted.*--nbd-insecure-allow-remote$/,
     ],
     [
       ['serve', '--data', data, '--config', '/nowhere.yaml'],
-      /^atoll: the configuration file \/nowhere\.yaml cannot be read/,
+      /^atoll: cannot read the configuration file \/nowhere\.yaml: ENOENT/,
     ],
-    [['user', 'create', 'x', '--project', 'p', '--data', data], /^atoll: give the password by --password-file/],
+    [
+      ['user', 'create', 'x', '--project', 'p', '--data', data],
+      /^atoll: expected either --password-file FILE or --password-stdin$/,
+    ],
     [
       ['user', 'create', 'x', '--project', 'p', '--password-stdin', '--data', data],
       /^atoll: there is no data directory/,
@@ -136,7 +142,7 @@ t.test('a server: its status, a second one, users made beside it, its end', asyn
     data,
   ])
   t.equal(made.exitCode, 0, made.stderr)
-  t.match(made.stdout, /^the user ann \([0-9a-f]{32}\) is member in the project lab$/)
+  t.match(made.stdout, /^user ann \([0-9a-f]{32}\) has the role member in project lab$/)
   const piped = ['user', 'create', 'bea', '--project', 'lab', '--role', 'reader', '--password-stdin', '--data', data]
   t.equal((await atoll(piped, { input: 'from a pipe\n' })).exitCode, 0)
   t.match(await atoll(piped, { input: 'from a pipe\n' }), {

@@ -9,7 +9,7 @@ import type { TLSSocket } from 'node:tls'
 import { execa } from 'execa'
 import t from 'tap'
 import { judgeHttp } from '../../src/server/http_tls.js'
-import { type Given, resolveSettings } from '../../src/server/settings.js'
+import { type Given, resolveSettings } from '../../src/server/settings/settings.js'
 import { type Authority, issue, makeAuthority } from '../../testkit/certificates.js'
 import { adminOf, atoll, program } from '../../testkit/server_process.js'
 

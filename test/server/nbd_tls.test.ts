@@ -2,7 +2,7 @@ import { chmodSync, existsSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { judgeNbd } from '../../src/server/nbd_tls.js'
-import { type Given, resolveSettings } from '../../src/server/settings.js'
+import { type Given, resolveSettings } from '../../src/server/settings/settings.js'
 import { atoll } from '../../testkit/server_process.js'
 
 /** What is said against these settings; undefined: nothing. */

@@ -1,4 +1,4 @@
-/** What is damaged, for people: of `atoll check` and of the scrub. */
+/** Text about damage that `atoll check` or the scrub found. */
 
 import { type Affected, thingInWords } from '../../core/health/affected.js'
 import { type DamageKind, damages, type Severity } from '../../core/health/damage.js'
@@ -15,10 +15,10 @@ export interface FindingShown {
   more?: boolean
 }
 
-/** `putRight`: --repair has been there. */
+/** Returns lines of text. `repairTried`: `--repair` has run, and did not solve this. */
 export function findingInWords(
   { kind, severity, message, affected, more = false }: FindingShown,
-  { putRight = false }: { putRight?: boolean } = {},
+  { repairTried = false }: { repairTried?: boolean } = {},
 ): string[] {
   const { repair: repairs, todo } = damages[kind]
   const lines = [`${severity === 'damaged' ? 'DAMAGED' : 'wrong'}: ${printable(message)} [${kind}]`]
@@ -26,7 +26,7 @@ export function findingInWords(
   if (affected.length > affectedShown)
     lines.push(`  affects ${affected.length - affectedShown} more (--json shows all)`)
   if (more) lines.push('  affects more than these')
-  if (repairs !== undefined) lines.push(putRight ? '  --repair could not put this right' : `  --repair: ${repairs}`)
+  if (repairs !== undefined) lines.push(repairTried ? '  --repair could not repair this' : `  --repair: ${repairs}`)
   if (todo !== undefined) lines.push(`  to do: ${todo}`)
   return lines
 }
