@@ -119,8 +119,9 @@ const table = {
     defaultText: 'none',
     help: 'proxies whose X-Forwarded-For, -Proto and -Host are trusted',
     details:
-      'Addresses and networks separated by commas, `loopback`, `linklocal`, `uniquelocal`, or the number of proxies that every ' +
-      'request passes; 0 = none ([Behind a proxy](api.md#behind-a-proxy)).',
+      'Addresses and networks separated by commas, `loopback`, `linklocal` and `uniquelocal`; or the number of proxies that every ' +
+      'request passes. With a number the address of the peer is not checked, so use it only if clients cannot reach the port ' +
+      'directly. 0 = none.',
   },
   'http-tls-cert': {
     group: 'HTTP',
