@@ -43,12 +43,12 @@ export function resolveSettings(
     { given: fromEnvironment(env), label: environmentName },
     ...(file ? [{ given: readConfig(file), label: (name: SettingName) => `${file}: ${name}` }] : []),
   ]
-  const data = valueOf('data', sources, { activated, data: '' }) as string
-  const entries = settingNames.map((name) => [camelCase(name), valueOf(name, sources, { activated, data })])
+  const data = resolve('data', sources, { activated, data: '' }) as string
+  const entries = settingNames.map((name) => [camelCase(name), resolve(name, sources, { activated, data })])
   return Object.fromEntries(entries)
 }
 
-function valueOf(name: SettingName, sources: Source[], { activated, data }: { activated: boolean; data: string }) {
+function resolve(name: SettingName, sources: Source[], { activated, data }: { activated: boolean; data: string }) {
   const { type, default: fallback } = settings[name]
   const source = sources.find(({ given }) => given[name] !== undefined)
   if (source !== undefined) {

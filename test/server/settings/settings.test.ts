@@ -81,9 +81,9 @@ t.test('each setting follows the same precedence', async (t) => {
     const [flag, variable, key] = samples[name] ?? (isNumber ? [11, '12', 13] : ['1', '2', '3'])
     const file = config(t, stringify({ [name]: key }))
     const env = { [environmentName(name)]: String(variable) }
-    const ofOne = (given: Given) => JSON.stringify(valueOf(resolveSettings(given, {}, undefined), name))
+    const ofOne = (given: Given) => JSON.stringify(resolvedValue(resolveSettings(given, {}, undefined), name))
     const resolved = (flags: Given, environment: NodeJS.ProcessEnv) =>
-      JSON.stringify(valueOf(resolveSettings(flags, environment, file), name))
+      JSON.stringify(resolvedValue(resolveSettings(flags, environment, file), name))
     t.equal(resolved({ [name]: flag }, env), ofOne({ [name]: flag }), `--${name} before the environment`)
     t.equal(resolved({}, env), ofOne({ [name]: variable }), `${environmentName(name)} before the file`)
     t.equal(resolved({}, {}), ofOne({ [name]: key }), `${name} in the file before the default`)
@@ -91,7 +91,7 @@ t.test('each setting follows the same precedence', async (t) => {
 })
 
 /** Functions are compared by what they return. */
-function valueOf(resolved: ServeSettings, name: SettingName): unknown {
+function resolvedValue(resolved: ServeSettings, name: SettingName): unknown {
   const value = resolved[camelCase(name)]
   return typeof value === 'function' ? ['10.0.0.1', '10.0.0.2', '10.0.0.3'].map((each) => value(each, 0)) : value
 }
