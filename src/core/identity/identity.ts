@@ -17,7 +17,7 @@ import {
   RoleNotFound,
   UserNotFound,
 } from '../model/errors.js'
-import { toProject, toUser } from './identity_rows.js'
+import { toProject, toUser } from '../policy/identity_rows.js'
 import { column } from '../lists/pages.js'
 import type { Passwords } from './passwords.js'
 import type { Assignment, Caller, Project, Role, User } from '../model/records.js'

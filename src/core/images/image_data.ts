@@ -18,14 +18,14 @@ import {
 import { objectLocation, parseLocation } from '../conversions/image_location.js'
 import { imageRow, ownImageRow, toImages } from './image_rows.js'
 import { type ObjectRef, readObject } from '../objects/objects.js'
-import { type OpenData, openCurrent, openData } from '../objects/open_data.js'
+import { type OpenData, openCurrent, openData } from '../tree/open_data.js'
 import { type ByteSource, type Image, type ProjectCaller, volumeStatuses } from '../model/records.js'
 import { requireStill } from '../policy/rights.js'
 import { snapshotRow } from '../volumes/snapshot_rows.js'
 import type { Tree } from '../tree/tree.js'
 import { onResourceOf } from '../model/vanished.js'
 import { statusMustBe, volumeRow } from '../volumes/volume_rows.js'
-import { inheritedProperties } from '../conversions/volume_source.js'
+import { inheritedProperties } from '../conversions/volume_sources.js'
 
 export interface ImageUpload {
   body: ByteSource

@@ -16,7 +16,7 @@ import {
   UploadTooLarge,
   UploadTruncated,
 } from '../model/errors.js'
-import { type ByteRange, type OpenData, openBytes, openCurrent, openData } from './open_data.js'
+import { type ByteRange, type OpenData, openBytes, openCurrent, openData } from '../tree/open_data.js'
 import type { ByteSource, KeptHeaders, Metadata, ProjectCaller, StoredObject } from '../model/records.js'
 import { requireStill } from '../policy/rights.js'
 import { SmallContent, smallBytesMax } from './small_content.js'

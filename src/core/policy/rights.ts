@@ -10,7 +10,7 @@ import type { ProjectRow, UserRow } from '../../catalog/schema.js'
 import type { ProjectId, UserId } from '../../lib/ids.js'
 import { mustKeep, type Rights, rightsOf } from './access.js'
 import { NotAllowed, TokenInvalid } from '../model/errors.js'
-import { toProject, toUser } from '../identity/identity_rows.js'
+import { toProject, toUser } from './identity_rows.js'
 import type { Caller, Role } from '../model/records.js'
 
 const userBy = new Prepared<UserRow, [id: UserId]>((db) =>

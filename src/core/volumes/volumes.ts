@@ -34,9 +34,9 @@ import type { Tree } from '../tree/tree.js'
 import { takeId } from '../tree/used_ids.js'
 import { onResourceOf } from '../model/vanished.js'
 import { statusMustBe, toVolumes, volumeRow } from './volume_rows.js'
-import { readVolumeSource, type VolumeOrigin, type VolumeSource } from '../conversions/volume_source.js'
+import { readVolumeSource, type VolumeOrigin, type VolumeSource } from '../conversions/volume_sources.js'
 
-export type { VolumeSource } from '../conversions/volume_source.js'
+export type { VolumeSource } from '../conversions/volume_sources.js'
 
 export interface NewVolume {
   /** Default: as many GiB as the source needs; required for blank ones. SizeTooSmall below the source's. */

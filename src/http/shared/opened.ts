@@ -5,7 +5,7 @@
 
 import type { Readable } from 'node:stream'
 import type { FastifyReply } from 'fastify'
-import type { OpenData } from '../../core/objects/open_data.js'
+import type { OpenData } from '../../core/tree/open_data.js'
 import { ClientGone } from './errors.js'
 
 /** Sends what `answer` makes; a stream keeps the data open until it has closed. */

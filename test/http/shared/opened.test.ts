@@ -4,7 +4,7 @@ import { once } from 'node:events'
 import { connect } from 'node:net'
 import t from 'tap'
 import { ResourceNotFound } from '../../../src/core/model/errors.js'
-import { openCurrent } from '../../../src/core/objects/open_data.js'
+import { openCurrent } from '../../../src/core/tree/open_data.js'
 import { startServer } from '../../../testkit/server.js'
 import { createImage, patterned, upload } from '../apis/glance/support.js'
 

@@ -4,7 +4,7 @@ import { Readable } from 'node:stream'
 import type { ByteRange, Reading, Sending } from '../../engine/reading.js'
 import type { ResourceId } from '../../lib/ids.js'
 import { KeepsChanging, ResourceNotFound } from '../model/errors.js'
-import type { Tree } from '../tree/tree.js'
+import type { Tree } from './tree.js'
 
 export type { ByteRange, Sending }
 
