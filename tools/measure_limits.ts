@@ -69,7 +69,7 @@ async function makeVolumes({ core }: Store, caller: ProjectCaller) {
   const ids: string[] = []
   for (let n = 0; n < wanted.volumes; n++) {
     const name = `volume-${String(n).padStart(6, '0')}`
-    ids.push((await core.volumes.create(caller, { name, sizeGib: 1, source: { kind: 'blank' } })).id)
+    ids.push((await core.volumeSources.create(caller, { name, sizeGib: 1, source: { kind: 'blank' } })).id)
   }
   return ids
 }

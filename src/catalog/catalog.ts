@@ -18,16 +18,12 @@ import Database from 'better-sqlite3'
 import { Kysely, sql } from 'kysely'
 import { asError } from '../lib/errors.js'
 import { CatalogEmpty, CatalogFailed, CatalogFull, CatalogMissing, CatalogOutdated } from './errors.js'
-import { type CatalogReserve, GroupCommit, type Transaction, type TransactionOptions } from './sqlite/group_commit.js'
+import { type CatalogReserve, GroupCommit, type TransactionOptions } from './sqlite/group_commit.js'
 import { migrate, schemaVersion, schemaVersionNow } from './migrate.js'
 import { connect, Prepared } from './sqlite/prepared.js'
 import type { Schema } from './schema.js'
 import { SerialSqliteDialect, SqliteConnection, translated } from './sqlite/dialect.js'
-
-/** For reading: the catalog itself or, in a transaction, that. */
-export type Reader = Kysely<Schema>
-
-export type { Transaction }
+import type { Reader, Transaction } from './types.js'
 
 export interface CatalogOptions {
   path: string

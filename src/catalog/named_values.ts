@@ -4,7 +4,7 @@
  */
 
 import { type Kysely, sql } from 'kysely'
-import type { Reader } from './catalog.js'
+import type { Reader } from './types.js'
 import { Prepared } from './sqlite/prepared.js'
 import type { MetadataKind } from './schema.js'
 

@@ -18,6 +18,8 @@ import { Containers } from './objects/containers.js'
 import { CatalogOlder } from './model/errors.js'
 import { Exports } from './exports/exports.js'
 import { GracePeriods } from './tree/grace.js'
+import { ImageSources } from './conversions/image_sources.js'
+import { VolumeSources } from './conversions/volume_sources.js'
 import { Identity } from './identity/identity.js'
 import { Images } from './images/images.js'
 import { LayerIds } from './tree/layer_ids.js'
@@ -50,6 +52,10 @@ export class Core {
   readonly images: Images
   readonly volumes: Volumes
   readonly snapshots: Snapshots
+  /** Images of objects, snapshots and volumes. */
+  readonly imageSources: ImageSources
+  /** Volumes of images, snapshots and volumes, and blank ones. */
+  readonly volumeSources: VolumeSources
   readonly attachments: Attachments
   /** The older way of attaching. */
   readonly connections: Connections
@@ -91,6 +97,8 @@ export class Core {
     this.images = new Images(parts)
     this.volumes = new Volumes(parts)
     this.snapshots = new Snapshots(parts)
+    this.imageSources = new ImageSources(parts)
+    this.volumeSources = new VolumeSources(this.volumes)
     this.attachments = new Attachments(parts)
     this.connections = new Connections(parts)
   }

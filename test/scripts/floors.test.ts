@@ -102,6 +102,24 @@ t.test('src: siblings do not import each other', async (t) => {
   ])
 })
 
+t.test('src: rooms of core and of the catalog are floors and siblings too', async (t) => {
+  t.same(judge('src/core/conversions/image_sources.ts', `import '../images/image_data.js'`), [])
+  t.same(judge('src/core/core.ts', `import './conversions/image_sources.js'`), [])
+  t.same(judge('src/core/images/images.ts', `import '../volumes/volumes.js'`), [
+    '1: core/images imports src/core/volumes/volumes.js, from its sibling',
+  ])
+  t.same(judge('src/core/tree/tree.ts', `import type { Objects } from '../objects/objects.js'`), [
+    '1: core/tree imports src/core/objects/objects.js, from a floor above it',
+  ])
+  t.same(judge('src/core/identity/admin.ts', `import type { Core } from '../core.js'`), [
+    '1: core/identity imports src/core/core.js, from a floor above it',
+  ])
+  t.same(judge('src/catalog/sqlite/group_commit.ts', `import '../types.js'`), [])
+  t.same(judge('src/catalog/sqlite/group_commit.ts', `import '../catalog.js'`), [
+    '1: catalog/sqlite imports src/catalog/catalog.js, from a floor above it',
+  ])
+})
+
 t.test('src: the addon, SQL, HTTP and the command line are each known to one floor', async (t) => {
   t.equal(judge('src/core/core.ts', `import type { NativeEngine } from '../addon/contract.js'`).length, 1)
   t.same(judge('src/core/core.ts', `import Database from 'better-sqlite3'`), [

@@ -14,13 +14,8 @@ import type { Kysely, Transaction as KyselyTransaction } from 'kysely'
 import { CatalogFailed, CatalogFull } from '../errors.js'
 import { connect, disconnect } from './prepared.js'
 import type { Schema } from '../schema.js'
+import type { Transaction } from '../types.js'
 import type { SqliteConnection } from './dialect.js'
-
-export interface Transaction {
-  readonly db: KyselyTransaction<Schema>
-  /** Runs when the transaction is durable; never when it fails. Must not throw. */
-  afterCommit(work: () => void): void
-}
 
 /** Space for what must work on a full disk. */
 export interface CatalogReserve {

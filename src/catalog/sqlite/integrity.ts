@@ -2,7 +2,7 @@
 
 import { sql } from 'kysely'
 import type { LayerId, ResourceId } from '../../lib/ids.js'
-import type { Reader } from '../catalog.js'
+import type { Reader } from '../types.js'
 
 export type CatalogFindingKind =
   | 'resource_missing'

@@ -12,7 +12,7 @@
 
 import type { RunResult, Statement } from 'better-sqlite3'
 import { type CompiledQuery, sql } from 'kysely'
-import type { Reader } from '../catalog.js'
+import type { Reader } from '../types.js'
 import type { Schema } from '../schema.js'
 import type { SqliteConnection, Value } from './dialect.js'
 

@@ -1,35 +1,41 @@
-/** What a volume can be made from, and what it takes over from there. */
+/** Volumes of what is stored already: an image, a snapshot or another volume. The volume is a clone; no byte moves. */
 
-import type { Reader } from '../../catalog/catalog.js'
+import type { Reader } from '../../catalog/types.js'
 import { valuesOf } from '../../catalog/named_values.js'
-import type { ImageId, ResourceId, SnapshotId, VolumeId } from '../../lib/ids.js'
 import { gibOf } from '../../lib/units.js'
 import { ImageFormatNotRaw, ImageNotReady, VolumeStateConflict } from '../model/errors.js'
-import { imageRow, toImages } from '../images/image_rows.js'
-import type { Image, Metadata, ProjectCaller } from '../model/records.js'
+import { imageRow, toImage } from '../images/image_rows.js'
+import type { Image, Metadata, ProjectCaller, Volume } from '../model/records.js'
 import { snapshotRow } from '../volumes/snapshot_rows.js'
 import { volumeRow } from '../volumes/volume_rows.js'
+import type { NewVolume, VolumeOrigin, Volumes } from '../volumes/volumes.js'
 
 export type VolumeSource =
   | { kind: 'blank' }
-  /** By id; a name is the door's to resolve. */
+  /** By ID; the API resolves names. */
   | { kind: 'image'; id: string }
   | { kind: 'snapshot'; id: string }
   | { kind: 'volume'; id: string }
 
-export interface VolumeOrigin {
-  resourceId: ResourceId
-  /** The smallest volume that holds it. */
-  leastGib: number
-  bootable: boolean
-  imageMetadata: Metadata
-  sourceVolumeId?: VolumeId
-  snapshotId?: SnapshotId
-  imageId?: ImageId
+export class VolumeSources {
+  readonly #volumes: Volumes
+
+  constructor(volumes: Volumes) {
+    this.#volumes = volumes
+  }
+
+  /**
+   * Complete when it returns: status `available`. O(1), from whatever source.
+   * Throws ImageNotFound, SnapshotNotFound, VolumeNotFound, ImageNotReady, ImageFormatNotRaw, SizeTooSmall.
+   */
+  create(caller: ProjectCaller, { source, ...volume }: NewVolume & { source: VolumeSource }): Promise<Volume> {
+    if (source.kind === 'blank') return this.#volumes.createBlank(caller, volume)
+    return this.#volumes.createFrom(caller, volume, (db) => readSource(db, caller, source))
+  }
 }
 
-/** Throws what is missing or not fit. */
-export async function readVolumeSource(
+/** Throws if the source is missing, or if its state or format does not allow a clone. */
+async function readSource(
   db: Reader,
   caller: ProjectCaller,
   source: Exclude<VolumeSource, { kind: 'blank' }>,
@@ -69,7 +75,7 @@ export async function readVolumeSource(
 const diskFormats: readonly (string | null)[] = ['raw', 'iso', 'ami', 'ari', 'aki']
 
 async function fromImage(db: Reader, caller: ProjectCaller, id: string): Promise<VolumeOrigin> {
-  const [image] = (await toImages(db, [await imageRow(db, caller, id)])) as [Image]
+  const image = await toImage(db, await imageRow(db, caller, id))
   const { resourceId, sizeBytes, status, diskFormat } = image
   if (resourceId === null || sizeBytes === null || status !== 'active') throw new ImageNotReady(image.id, status)
   if (!diskFormats.includes(diskFormat)) throw new ImageFormatNotRaw(image.id, diskFormat ?? 'none')

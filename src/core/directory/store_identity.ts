@@ -15,7 +15,8 @@
 
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
-import type { Catalog, Reader } from '../../catalog/catalog.js'
+import type { Catalog } from '../../catalog/catalog.js'
+import type { Reader } from '../../catalog/types.js'
 import { CatalogFull } from '../../catalog/errors.js'
 import { Engine } from '../../engine/engine.js'
 import { StorageFull } from '../../addon/errors.js'

@@ -9,7 +9,8 @@
  * meanwhile. Of thousands of ancestors only those that are named are looked up.
  */
 
-import type { Catalog, Reader } from '../../catalog/catalog.js'
+import type { Catalog } from '../../catalog/catalog.js'
+import type { Reader } from '../../catalog/types.js'
 import type { ContextQueries, Engine, ExportContext, NbdDoor } from '../../engine/engine.js'
 import { isUuid, type LayerId, type ProjectId, type ResourceId } from '../../lib/ids.js'
 import { chainFrom } from '../tree/chain.js'

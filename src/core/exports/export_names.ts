@@ -6,7 +6,7 @@
  * chosen by its owner, among those that are not in use.)
  */
 
-import type { Reader } from '../../catalog/catalog.js'
+import type { Reader } from '../../catalog/types.js'
 import { isUuid, type ProjectId, type ResourceId } from '../../lib/ids.js'
 import { NameNotUnique, NothingNamed } from '../model/errors.js'
 

@@ -13,7 +13,8 @@
  * are replaced by IDs (`find`) before that: `open`, `contexts` and `end` see only IDs and the names of attachments.
  */
 
-import type { Catalog, Reader } from '../../catalog/catalog.js'
+import type { Catalog } from '../../catalog/catalog.js'
+import type { Reader } from '../../catalog/types.js'
 import type {
   ContextQueries,
   Engine,

@@ -1,6 +1,6 @@
 /** Whose data is damaged: from places in layers to objects, images, snapshots and volumes, by id, name and range. */
 
-import type { Reader } from '../../catalog/catalog.js'
+import type { Reader } from '../../catalog/types.js'
 import type { NativeBlocks, NativePlace } from '../../engine/engine.js'
 import type { LayerId, ResourceId } from '../../lib/ids.js'
 import { blockBytes, regionBytes } from '../../lib/units.js'

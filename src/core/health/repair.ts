@@ -11,7 +11,8 @@
  */
 
 import { sql } from 'kysely'
-import { Catalog, type Transaction } from '../../catalog/catalog.js'
+import { Catalog } from '../../catalog/catalog.js'
+import type { Transaction } from '../../catalog/types.js'
 import { brokenReferences, descriptions } from '../../catalog/sqlite/integrity.js'
 import { Engine, type NativeLog } from '../../engine/engine.js'
 import type { LayerId, ResourceId } from '../../lib/ids.js'

@@ -11,8 +11,9 @@ import { dirname } from 'node:path'
 import { renameDurably, writeFileDurably } from '../../lib/files.js'
 import { newSecret } from '../../lib/ids.js'
 import { shellQuoted } from '../../lib/shell.js'
-import type { Core } from '../core.js'
 import { LoginFailed } from '../model/errors.js'
+import type { Identity } from './identity.js'
+import type { Sessions } from './sessions.js'
 
 export interface AdminOptions {
   /** Where the file goes. */
@@ -29,7 +30,7 @@ export interface FirstAdmin {
 }
 
 export async function ensureAdmin(
-  { identity, sessions }: Pick<Core, 'identity' | 'sessions'>,
+  { identity, sessions }: { identity: Identity; sessions: Sessions },
   { openrc, authUrl }: AdminOptions,
 ): Promise<FirstAdmin> {
   const pending = `${openrc}.pending`
@@ -55,7 +56,7 @@ export async function ensureAdmin(
   return { isNew: true, publish: publishPending }
 }
 
-async function logsIn(sessions: Core['sessions'], name: string, password: string): Promise<boolean> {
+async function logsIn(sessions: Sessions, name: string, password: string): Promise<boolean> {
   try {
     const { token } = await sessions.loginByPassword({ user: { name }, password, scope: 'unscoped' })
     await sessions.revoke(token)

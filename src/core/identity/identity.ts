@@ -5,7 +5,8 @@
  * There is one domain: id `default`, name `Default`. There are three roles: `admin`, `member`, `reader`.
  */
 
-import type { Catalog, Reader, Transaction } from '../../catalog/catalog.js'
+import type { Catalog } from '../../catalog/catalog.js'
+import type { Reader, Transaction } from '../../catalog/types.js'
 import { behind, type Sort } from '../../catalog/paging.js'
 import { type AssignmentRow, flag, type ProjectRow, type UserRow } from '../../catalog/schema.js'
 import { newProjectId, newRoleId, newUserId, type ProjectId, type RoleId, type UserId } from '../../lib/ids.js'

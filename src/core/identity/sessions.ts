@@ -13,7 +13,8 @@
  */
 
 import { createHash, randomBytes } from 'node:crypto'
-import type { Catalog, Reader } from '../../catalog/catalog.js'
+import type { Catalog } from '../../catalog/catalog.js'
+import type { Reader } from '../../catalog/types.js'
 import { Prepared } from '../../catalog/sqlite/prepared.js'
 import type { TokenRow, UserRow } from '../../catalog/schema.js'
 import { newSecret, type ProjectId, type UserId } from '../../lib/ids.js'

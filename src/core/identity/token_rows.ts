@@ -1,6 +1,6 @@
 /** Tokens as they are stored. */
 
-import type { Reader } from '../../catalog/catalog.js'
+import type { Reader } from '../../catalog/types.js'
 
 /** Deletes the tokens with this value, and all that were obtained with one of them, directly or through others. */
 export async function deleteTokens(

@@ -1,7 +1,7 @@
 /** Which images a list shows. */
 
 import { type SelectQueryBuilder, type SqlBool, sql } from 'kysely'
-import type { Reader } from '../../catalog/catalog.js'
+import type { Reader } from '../../catalog/types.js'
 import { weightsOf } from '../../catalog/named_values.js'
 import { flag, type Schema } from '../../catalog/schema.js'
 import type { ImageId, ProjectId } from '../../lib/ids.js'

@@ -1,6 +1,6 @@
 /** Images as they are stored and as they are told. */
 
-import type { Reader } from '../../catalog/catalog.js'
+import type { Reader } from '../../catalog/types.js'
 import { valuesOf } from '../../catalog/named_values.js'
 import type { ImageRow } from '../../catalog/schema.js'
 import type { ImageId } from '../../lib/ids.js'
@@ -59,6 +59,11 @@ export async function toImages(db: Reader, rows: readonly ImageRow[]): Promise<I
     createdAt: row.created_at,
     updatedAt: row.updated_at,
   }))
+}
+
+export async function toImage(db: Reader, row: ImageRow): Promise<Image> {
+  const [image] = await toImages(db, [row])
+  return image as Image
 }
 
 async function tagsOf(db: Reader, ids: readonly ImageId[]): Promise<Map<ImageId, string[]>> {

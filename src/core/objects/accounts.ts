@@ -1,6 +1,7 @@
 /** Accounts of object storage: one for each project, there from the first write on. The door's name for it is `AUTH_<project id>`. */
 
-import type { Catalog, Reader, Transaction } from '../../catalog/catalog.js'
+import type { Catalog } from '../../catalog/catalog.js'
+import type { Reader, Transaction } from '../../catalog/types.js'
 import { type KindTable, kindsOf, replaceKinds } from '../../catalog/named_values.js'
 import { Prepared } from '../../catalog/sqlite/prepared.js'
 import type { ContainerRow } from '../../catalog/schema.js'

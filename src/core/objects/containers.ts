@@ -1,7 +1,8 @@
 /** Containers of an account. */
 
 import { sql } from 'kysely'
-import type { Catalog, Reader, Transaction } from '../../catalog/catalog.js'
+import type { Catalog } from '../../catalog/catalog.js'
+import type { Reader, Transaction } from '../../catalog/types.js'
 import { kindsOf, replaceKinds } from '../../catalog/named_values.js'
 import { Prepared } from '../../catalog/sqlite/prepared.js'
 import type { ContainerRow, ObjectRow } from '../../catalog/schema.js'

@@ -1,6 +1,7 @@
 /** Objects: put, get, head, post, delete, copy. A copy moves no data. */
 
-import type { Catalog, Reader, Transaction } from '../../catalog/catalog.js'
+import type { Catalog } from '../../catalog/catalog.js'
+import type { Reader, Transaction } from '../../catalog/types.js'
 import { insertKinds, kindsOf, replaceKinds } from '../../catalog/named_values.js'
 import { Prepared, PreparedInsert } from '../../catalog/sqlite/prepared.js'
 import type { ContainerRow, Flag, ObjectRow } from '../../catalog/schema.js'

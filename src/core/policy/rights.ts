@@ -4,7 +4,7 @@
  */
 
 import { sql } from 'kysely'
-import type { Reader } from '../../catalog/catalog.js'
+import type { Reader } from '../../catalog/types.js'
 import { Prepared } from '../../catalog/sqlite/prepared.js'
 import type { ProjectRow, UserRow } from '../../catalog/schema.js'
 import type { ProjectId, UserId } from '../../lib/ids.js'

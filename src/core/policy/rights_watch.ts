@@ -5,7 +5,8 @@
  * holder of rights, and only when somebody committed something or something began since the last time.
  */
 
-import type { Catalog, Reader } from '../../catalog/catalog.js'
+import type { Catalog } from '../../catalog/catalog.js'
+import type { Reader } from '../../catalog/types.js'
 import { AtollError, asError } from '../../lib/errors.js'
 import type { ProjectId, UserId } from '../../lib/ids.js'
 import type { Logger } from '../../lib/log.js'

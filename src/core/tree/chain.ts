@@ -1,7 +1,7 @@
 /** The chain of a resource: its layers from the head to the root, as the engine wants to be told. */
 
 import { sql } from 'kysely'
-import type { Reader } from '../../catalog/catalog.js'
+import type { Reader } from '../../catalog/types.js'
 import { Prepared } from '../../catalog/sqlite/prepared.js'
 import type { ResourceRow } from '../../catalog/schema.js'
 import type { Chain, ResourceSpec } from '../../engine/spec.js'

@@ -10,7 +10,8 @@
  *      image or the object and its resource are there together or not at all.
  */
 
-import type { Catalog, Reader, Transaction } from '../../catalog/catalog.js'
+import type { Catalog } from '../../catalog/catalog.js'
+import type { Reader, Transaction } from '../../catalog/types.js'
 import type { ResourceRow } from '../../catalog/schema.js'
 import type { Engine, NativeIngestResult, NativeUsage } from '../../engine/engine.js'
 import type { IngestOptions } from '../../engine/ingest.js'

@@ -1,7 +1,7 @@
 /** The tree's rows of the catalog: resources and layers. tree.ts decides, this writes. */
 
 import { sql } from 'kysely'
-import type { Reader, Transaction } from '../../catalog/catalog.js'
+import type { Reader, Transaction } from '../../catalog/types.js'
 import { Prepared, PreparedInsert } from '../../catalog/sqlite/prepared.js'
 import { flag, type ResourceRow } from '../../catalog/schema.js'
 import { type LayerId, newResourceId, type ResourceId } from '../../lib/ids.js'

@@ -5,7 +5,7 @@
  * Operators name volumes, snapshots and images by ID alone, so that the three share one set of IDs.
  */
 
-import type { Reader } from '../../catalog/catalog.js'
+import type { Reader } from '../../catalog/types.js'
 import { Prepared } from '../../catalog/sqlite/prepared.js'
 import { sql } from 'kysely'
 

@@ -1,6 +1,6 @@
 /** Attachments as they are stored and as they are told. */
 
-import type { Reader } from '../../catalog/catalog.js'
+import type { Reader } from '../../catalog/types.js'
 import type { AttachmentRow } from '../../catalog/schema.js'
 import type { VolumeId } from '../../lib/ids.js'
 import { GiB } from '../../lib/units.js'

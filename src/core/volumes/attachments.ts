@@ -1,7 +1,8 @@
 /** Attachments: the right to use a volume over NBD, by an export name that nobody can guess and that dies with it. */
 
 import { sql } from 'kysely'
-import type { Catalog, Reader, Transaction } from '../../catalog/catalog.js'
+import type { Catalog } from '../../catalog/catalog.js'
+import type { Reader, Transaction } from '../../catalog/types.js'
 import type { AttachmentRow, VolumeRow } from '../../catalog/schema.js'
 import { type AttachmentId, newAttachmentId, newSecret, type ProjectId, type VolumeId } from '../../lib/ids.js'
 import { mayWrite, sees } from '../policy/access.js'

@@ -5,7 +5,7 @@
  */
 
 import { sql } from 'kysely'
-import type { Reader, Transaction } from '../../catalog/catalog.js'
+import type { Reader, Transaction } from '../../catalog/types.js'
 import { Prepared } from '../../catalog/sqlite/prepared.js'
 import type { ProjectId } from '../../lib/ids.js'
 

@@ -6,7 +6,8 @@
  * Each action is one catalog transaction, so that no other change comes between what it checks and what it changes.
  */
 
-import type { Catalog, Reader, Transaction } from '../../catalog/catalog.js'
+import type { Catalog } from '../../catalog/catalog.js'
+import type { Reader, Transaction } from '../../catalog/types.js'
 import type { AttachmentRow, VolumeRow } from '../../catalog/schema.js'
 import { mayWrite } from '../policy/access.js'
 import { attachmentsOf, toAttachment } from './attachment_rows.js'

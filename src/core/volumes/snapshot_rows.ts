@@ -1,6 +1,6 @@
 /** Snapshots as they are stored and as they are told. */
 
-import type { Reader } from '../../catalog/catalog.js'
+import type { Reader } from '../../catalog/types.js'
 import { valuesOf } from '../../catalog/named_values.js'
 import type { SnapshotRow } from '../../catalog/schema.js'
 import type { SnapshotId } from '../../lib/ids.js'

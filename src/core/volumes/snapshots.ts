@@ -1,6 +1,7 @@
 /** Snapshots of volumes: O(1), also while attached and under load. */
 
-import type { Catalog, Reader, Transaction } from '../../catalog/catalog.js'
+import type { Catalog } from '../../catalog/catalog.js'
+import type { Reader, Transaction } from '../../catalog/types.js'
 import {
   editValues,
   insertValues,

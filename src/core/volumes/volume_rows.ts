@@ -1,6 +1,6 @@
 /** Volumes as they are stored and as they are told. */
 
-import type { Reader } from '../../catalog/catalog.js'
+import type { Reader } from '../../catalog/types.js'
 import { valuesOf } from '../../catalog/named_values.js'
 import type { VolumeRow } from '../../catalog/schema.js'
 import type { VolumeId } from '../../lib/ids.js'

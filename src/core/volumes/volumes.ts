@@ -1,6 +1,7 @@
 /** Volumes: a rw resource with what Cinder says about it. */
 
-import type { Catalog, Reader, Transaction } from '../../catalog/catalog.js'
+import type { Catalog } from '../../catalog/catalog.js'
+import type { Reader, Transaction } from '../../catalog/types.js'
 import {
   editValues,
   insertValues,
@@ -11,7 +12,15 @@ import {
 } from '../../catalog/named_values.js'
 import { behind } from '../../catalog/paging.js'
 import { type AttachmentRow, flag, type VolumeRow } from '../../catalog/schema.js'
-import { newVolumeId, type ProjectId, type ResourceId, type UserId, type VolumeId } from '../../lib/ids.js'
+import {
+  type ImageId,
+  newVolumeId,
+  type ProjectId,
+  type ResourceId,
+  type SnapshotId,
+  type UserId,
+  type VolumeId,
+} from '../../lib/ids.js'
 import { GiB, maxResourceBytes } from '../../lib/units.js'
 import { mayWrite } from '../policy/access.js'
 import { attachmentsOf } from './attachment_rows.js'
@@ -34,19 +43,27 @@ import type { Tree } from '../tree/tree.js'
 import { takeId } from '../tree/used_ids.js'
 import { onResourceOf } from '../model/vanished.js'
 import { statusMustBe, toVolumes, volumeRow } from './volume_rows.js'
-import { readVolumeSource, type VolumeOrigin, type VolumeSource } from '../conversions/volume_sources.js'
-
-export type { VolumeSource } from '../conversions/volume_sources.js'
 
 export interface NewVolume {
-  /** Default: as many GiB as the source needs; required for blank ones. SizeTooSmall below the source's. */
+  /** Default: as many GiB as its origin needs; required for blank ones. SizeTooSmall below the origin's. */
   sizeGib?: number | undefined
-  source: VolumeSource
   name?: string | null | undefined
   description?: string | null | undefined
   metadata?: Metadata | undefined
   availabilityZone?: string | undefined
   volumeType?: string | undefined
+}
+
+/** What a volume is made from, and what it takes over from there. */
+export interface VolumeOrigin {
+  resourceId: ResourceId
+  /** The smallest volume that holds it. */
+  leastGib: number
+  bootable: boolean
+  imageMetadata: Metadata
+  sourceVolumeId?: VolumeId
+  snapshotId?: SnapshotId
+  imageId?: ImageId
 }
 
 export type VolumeSortKey =
@@ -119,22 +136,29 @@ export class Volumes {
     this.#exports = parts.exports
   }
 
-  /**
-   * Complete when it returns: status `available`. O(1), from whatever source.
-   * Throws ImageNotFound, SnapshotNotFound, VolumeNotFound, ImageNotReady, ImageFormatNotRaw, SizeTooSmall.
-   */
-  async create(caller: ProjectCaller, volume: NewVolume): Promise<Volume> {
+  /** Complete when it returns: status `available`. Its bytes are zeros. */
+  async createBlank(caller: ProjectCaller, volume: NewVolume): Promise<Volume> {
     mayWrite(caller)
-    const { source } = volume
-    if (source.kind === 'blank') {
-      const sizeGib = sizeOf(volume, undefined)
-      return this.#tree.createBlank({ sizeBytes: sizeGib * GiB, mode: 'rw' }, async (tx, resource) =>
-        this.#told(tx.db, await insertVolume(tx, caller, volume, undefined, { sizeGib, resource })),
-      )
-    }
+    const sizeGib = sizeOf(volume, undefined)
+    return this.#tree.createBlank({ sizeBytes: sizeGib * GiB, mode: 'rw' }, async (tx, resource) =>
+      this.#told(tx.db, await insertVolume(tx, caller, volume, undefined, { sizeGib, resource })),
+    )
+  }
+
+  /**
+   * Complete when it returns: status `available`. It begins with the bytes of another resource, in O(1). `find` says which, or
+   * throws why not; it is called before the transaction and in it.
+   * Throws SizeTooSmall.
+   */
+  async createFrom(
+    caller: ProjectCaller,
+    volume: NewVolume,
+    find: (db: Reader) => Promise<VolumeOrigin>,
+  ): Promise<Volume> {
+    mayWrite(caller)
     // Refused before anything is made; decided again in the transaction.
     const look = async (db: Reader): Promise<VolumeOrigin> => {
-      const origin = await readVolumeSource(db, caller, source)
+      const origin = await find(db)
       sizeOf(volume, origin)
       return origin
     }

@@ -8,10 +8,10 @@ import { pieces, TestStore } from '../support.js'
 const store = await TestStore.open(t)
 const alice = await store.caller('alice')
 const bob = await store.caller('bob')
-const { attachments, catalog, exports, images, snapshots, tree, volumes, engine } = store.core
+const { attachments, catalog, exports, images, snapshots, tree, volumes, engine, volumeSources } = store.core
 exports.tenantAddress = { host: '127.0.0.1', port: 10809 }
 
-const newVolume = () => volumes.create(alice, { source: { kind: 'blank' }, sizeGib: 1 })
+const newVolume = () => volumeSources.create(alice, { source: { kind: 'blank' }, sizeGib: 1 })
 const named = (...names: string[]) => ({ list: false, names })
 const listed = (...names: string[]) => ({ list: true, names })
 const names = (contexts: ExportContext[]) => contexts.map(({ name }) => name)
@@ -79,9 +79,9 @@ t.test('what is no ancestor, or is written otherwise, selects nothing', async (t
 t.test('an image is an ancestor of volumes made from it, and a snapshot of volumes made from that', async (t) => {
   const { id: image } = await images.create(alice, { diskFormat: 'raw', containerFormat: 'bare' })
   await images.upload(alice, image, { body: pieces(Buffer.alloc(MiB, 'i')) })
-  const first = await volumes.create(alice, { source: { kind: 'image', id: image }, sizeGib: 1 })
+  const first = await volumeSources.create(alice, { source: { kind: 'image', id: image }, sizeGib: 1 })
   const snapshot = await snapshots.create(alice, { volumeId: first.id })
-  const second = await volumes.create(alice, { source: { kind: 'snapshot', id: snapshot.id }, sizeGib: 2 })
+  const second = await volumeSources.create(alice, { source: { kind: 'snapshot', id: snapshot.id }, sizeGib: 2 })
   const chosen = await exports.contexts(
     'operator',
     second.id,
@@ -97,7 +97,7 @@ t.test('an image is an ancestor of volumes made from it, and a snapshot of volum
 t.test("the tenants' door knows the snapshots of the volume's project, and no image", async (t) => {
   const { id: image } = await images.create(alice, { diskFormat: 'raw', containerFormat: 'bare' })
   await images.upload(alice, image, { body: pieces(Buffer.alloc(MiB, 'i')) })
-  const volume = await volumes.create(alice, { source: { kind: 'image', id: image }, sizeGib: 1 })
+  const volume = await volumeSources.create(alice, { source: { kind: 'image', id: image }, sizeGib: 1 })
   const snapshot = await snapshots.create(alice, { volumeId: volume.id })
   const name = await exportName(volume.id)
   const all = names(await exports.contexts('tenant', name, listed('atoll:')))

@@ -7,11 +7,11 @@ import { pieces, TestStore } from '../support.js'
 const store = await TestStore.open(t)
 const alice = await store.caller('alice')
 const bob = await store.caller('bob')
-const { attachments, exports, images, snapshots, volumes } = store.core
+const { attachments, exports, images, snapshots, volumes, volumeSources } = store.core
 exports.tenantAddress = { host: '127.0.0.1', port: 10809 }
 
 const newVolume = (name?: string, caller: ProjectCaller = alice) =>
-  volumes.create(caller, { source: { kind: 'blank' }, sizeGib: 1, name })
+  volumeSources.create(caller, { source: { kind: 'blank' }, sizeGib: 1, name })
 
 async function newImage(name: string): Promise<string> {
   const { id } = await images.create(alice, { name, diskFormat: 'raw', containerFormat: 'bare' })

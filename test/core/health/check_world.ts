@@ -40,7 +40,7 @@ const readMost = 12 * MiB
 export async function makeWorld(t: Teardown): Promise<{ dataDir: string; world: World }> {
   const store = await TestStore.open(t)
   const ann = await store.caller('ann')
-  const { images, containers, objects, volumes, snapshots, tree, catalog, engine } = store.core
+  const { images, containers, objects, snapshots, tree, catalog, engine, imageSources, volumeSources } = store.core
   const dice = new Dice(1)
   const bytes = Buffer.from(Array.from({ length: 9 * MiB }, () => dice.below(256)))
   const ref = { projectId: ann.project.id, container: 'box', object: 'os.raw' }
@@ -53,11 +53,11 @@ export async function makeWorld(t: Teardown): Promise<{ dataDir: string; world: 
     containerFormat: 'bare',
     properties: { a: 'b' },
   })
-  const { resourceId: imageResource } = await images.register(ann, image, {
+  const { resourceId: imageResource } = await imageSources.register(ann, image, {
     url: objectLocation(ref),
   })
 
-  const volume = await volumes.create(ann, { source: { kind: 'blank' }, sizeGib: 1, name: 'data' })
+  const volume = await volumeSources.create(ann, { source: { kind: 'blank' }, sizeGib: 1, name: 'data' })
   const write = async (resource: ResourceId, offset: number, data: Buffer) => {
     const lease = await tree.lease(resource)
     await lease.write(offset, data)
@@ -67,7 +67,7 @@ export async function makeWorld(t: Teardown): Promise<{ dataDir: string; world: 
   await write(volume.resourceId, 0, bytes.subarray(0, 5 * MiB))
   const snapshot = await snapshots.create(ann, { volumeId: volume.id, name: 'before' })
   await write(volume.resourceId, MiB, bytes.subarray(MiB, 3 * MiB))
-  const clone = await volumes.create(ann, { source: { kind: 'image', id: image }, sizeGib: 1, name: 'machine' })
+  const clone = await volumeSources.create(ann, { source: { kind: 'image', id: image }, sizeGib: 1, name: 'machine' })
   await write(clone.resourceId, 0, bytes.subarray(0, 4096))
 
   const headOf = async (resource: ResourceId | null) => {

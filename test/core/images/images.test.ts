@@ -10,7 +10,7 @@ const alice = await store.caller('alice')
 const bob = await store.caller('bob')
 const admin = await store.caller('admin', 'admin')
 const reader = await store.caller('reader', 'reader', 'alice')
-const { images, containers, objects, volumes, snapshots } = store.core
+const { images, containers, objects, volumes, snapshots, imageSources, volumeSources } = store.core
 const projectId = alice.project.id
 const raw = { diskFormat: 'raw', containerFormat: 'bare' }
 const digest = (kind: string, text: string) => createHash(kind).update(text).digest('hex')
@@ -98,7 +98,7 @@ t.test('an object becomes an image without moving a byte, and neither needs the 
   const ref = await newObject('an object')
   const { id } = await images.create(alice, raw)
   const { bytesWritten } = store.core.engine.counters()
-  const image = await images.register(alice, id, {
+  const image = await imageSources.register(alice, id, {
     url: objectLocation(ref),
     sizeBytes: 9,
     md5: digest('md5', 'an object').toUpperCase(),
@@ -111,7 +111,7 @@ t.test('an object becomes an image without moving a byte, and neither needs the 
   t.equal(await content(id), 'an object')
   const second = await newObject('another')
   const { id: other } = await images.create(alice, raw)
-  await images.register(alice, other, { url: objectLocation(second) })
+  await imageSources.register(alice, other, { url: objectLocation(second) })
   await images.delete(alice, other)
   await store.core.settled()
   t.equal((await objects.head(alice, second)).sizeBytes, 7)
@@ -120,7 +120,7 @@ t.test('an object becomes an image without moving a byte, and neither needs the 
 t.test('what is expected of a location is verified', async (t) => {
   const ref = await newObject('an object')
   const { id } = await images.create(alice, raw)
-  const register = (expected: object) => images.register(alice, id, { url: objectLocation(ref), ...expected })
+  const register = (expected: object) => imageSources.register(alice, id, { url: objectLocation(ref), ...expected })
   await t.rejects(register({ sizeBytes: 8 }), { code: 'location_mismatch', status: 400, message: /size is 9, not 8/ })
   await t.rejects(register({ md5: 'f'.repeat(32) }), { code: 'location_mismatch' })
   await t.rejects(register({ sha256: 'f'.repeat(64) }), { code: 'location_mismatch' })
@@ -130,9 +130,9 @@ t.test('what is expected of a location is verified', async (t) => {
 t.test('a location names what the caller may see, or nothing', async (t) => {
   const ref = await newObject('an object')
   const { id } = await images.create(bob, raw)
-  await t.rejects(images.register(bob, id, { url: objectLocation(ref) }), refused(403))
+  await t.rejects(imageSources.register(bob, id, { url: objectLocation(ref) }), refused(403))
   const { id: own } = await images.create(alice, raw)
-  await t.rejects(images.register(alice, own, { url: objectLocation({ ...ref, object: 'none' }) }), {
+  await t.rejects(imageSources.register(alice, own, { url: objectLocation({ ...ref, object: 'none' }) }), {
     code: 'object_not_found',
   })
   for (const url of [
@@ -144,26 +144,30 @@ t.test('a location names what the caller may see, or nothing', async (t) => {
     '',
     'swift://AUTH_a/b/%ff',
   ]) {
-    await t.rejects(images.register(alice, own, { url }), { code: 'location_not_served', status: 400 }, url)
+    await t.rejects(imageSources.register(alice, own, { url }), { code: 'location_not_served', status: 400 }, url)
   }
   t.match(parseLocation(objectLocation(ref)), { kind: 'object', object: ref })
 })
 
 t.test('a snapshot and a volume become images without moving a byte', async (t) => {
   const source = await withData({ properties: { os_type: 'linux' }, minRamMib: 64 }, 'disk')
-  const volume = await volumes.create(alice, { source: { kind: 'image', id: source }, sizeGib: 1 })
+  const volume = await volumeSources.create(alice, { source: { kind: 'image', id: source }, sizeGib: 1 })
   const snapshot = await snapshots.create(alice, { volumeId: volume.id })
   const { bytesWritten } = store.core.engine.counters()
   const ids: string[] = []
   for (const url of [`cinder://snapshots/${snapshot.id}`, `cinder://volumes/${volume.id}`]) {
     const { id } = await images.create(alice, raw)
-    t.match(await images.register(alice, id, { url, sizeBytes: GiB }), { status: 'active', sizeBytes: GiB, md5: null })
+    t.match(await imageSources.register(alice, id, { url, sizeBytes: GiB }), {
+      status: 'active',
+      sizeBytes: GiB,
+      md5: null,
+    })
     ids.push(id)
   }
-  const uploaded = await images.createFromVolume(alice, volume.id, { name: 'v', minRamMib: 1 })
+  const uploaded = await imageSources.createFromVolume(alice, volume.id, { name: 'v', minRamMib: 1 })
   t.match(uploaded, { status: 'active', diskFormat: 'raw', containerFormat: 'bare', sizeBytes: GiB })
   t.same(uploaded.properties, { os_type: 'linux' }, 'of its image, what is about any image')
-  const shared = await images.createFromSnapshot(alice, snapshot.id, { name: 's' })
+  const shared = await imageSources.createFromSnapshot(alice, snapshot.id, { name: 's' })
   t.equal(shared.resourceId, snapshot.resourceId)
   t.equal(store.core.engine.counters().bytesWritten, bytesWritten)
   await snapshots.delete(alice, snapshot.id)
@@ -175,13 +179,13 @@ t.test('a snapshot and a volume become images without moving a byte', async (t) 
     t.equal((await collect(open.read({ start: 0, end: 5 }))).toString(), 'disk\0')
     await open.close()
   }
-  await t.rejects(images.createFromVolume(alice, volume.id, {}), { code: 'volume_not_found' })
+  await t.rejects(imageSources.createFromVolume(alice, volume.id, {}), { code: 'volume_not_found' })
 })
 
 t.test('a volume is a raw disk, whatever is asked for', async (t) => {
-  const volume = await volumes.create(alice, { source: { kind: 'blank' }, sizeGib: 1 })
+  const volume = await volumeSources.create(alice, { source: { kind: 'blank' }, sizeGib: 1 })
   const before = await images.list(alice, {})
-  await t.rejects(images.createFromVolume(alice, volume.id, { diskFormat: 'qcow2' }), refused(400))
+  await t.rejects(imageSources.createFromVolume(alice, volume.id, { diskFormat: 'qcow2' }), refused(400))
   t.equal((await images.list(alice, {})).length, before.length)
 })
 
@@ -234,7 +238,7 @@ t.test('publishing, giving away and deactivating are for admins', async (t) => {
   await t.rejects(images.setActive(alice, id, false), { code: 'not_allowed' })
   await t.rejects(images.update(admin, id, { owner: 'f'.repeat(32) }), { code: 'project_not_found' })
   await images.setActive(admin, id, false)
-  const volume = volumes.create(alice, { source: { kind: 'image', id } })
+  const volume = volumeSources.create(alice, { source: { kind: 'image', id } })
   await t.rejects(volume, { code: 'image_not_ready' })
   await images.setActive(admin, id, true)
   await images.update(admin, id, { visibility: 'public' })

@@ -6,7 +6,7 @@ import type { RoleId } from '../../../src/lib/ids.js'
 import { pieces, TestStore } from '../support.js'
 
 const store = await TestStore.open(t)
-const { attachments, catalog, containers, exports, identity, images, objects, volumes } = store.core
+const { attachments, catalog, containers, exports, identity, images, objects, volumeSources } = store.core
 exports.tenantAddress = { host: '127.0.0.1', port: 10809 }
 const connector = { host: 'machine' }
 
@@ -44,7 +44,7 @@ const newCaller = (role: 'admin' | 'member' = 'member', project?: string) => {
   return store.caller(name, role, project ?? name)
 }
 const attachNew = async (caller: ProjectCaller, by = caller) => {
-  const { id: volumeId } = await volumes.create(caller, { source: { kind: 'blank' }, sizeGib: 1 })
+  const { id: volumeId } = await volumeSources.create(caller, { source: { kind: 'blank' }, sizeGib: 1 })
   return attachments.create(by, { volumeId, connector })
 }
 

@@ -35,21 +35,22 @@ const protectedImage = { ...raw, name: 'n', protected: true, properties: { p: '1
 const workflows: Workflow[] = [
   {
     what: 'an image is made with an object’s data',
-    run: ({ core, alice, object }) => core.images.create(alice, protectedImage, { url: object }),
+    run: ({ core, alice, object }) => core.imageSources.create(alice, protectedImage, { url: object }),
   },
   {
     what: 'an image is made with a snapshot’s data',
     run: ({ core, alice, snapshot }) =>
-      core.images.create(alice, protectedImage, { url: `cinder://snapshots/${snapshot}` }),
+      core.imageSources.create(alice, protectedImage, { url: `cinder://snapshots/${snapshot}` }),
   },
   {
     what: 'an image is made with a volume’s data',
-    run: ({ core, alice, volume }) => core.images.create(alice, protectedImage, { url: `cinder://volumes/${volume}` }),
+    run: ({ core, alice, volume }) =>
+      core.imageSources.create(alice, protectedImage, { url: `cinder://volumes/${volume}` }),
   },
   {
     what: 'an image is changed and gets an object’s data',
     run: ({ core, alice, queued, object }) =>
-      core.images.edit(alice, queued, ({ properties }) => ({
+      core.imageSources.edit(alice, queued, ({ properties }) => ({
         change: { name: 'after', properties: { ...properties, more: '2' }, tags: ['after'], minDiskGib: 1 },
         location: { url: object },
       })),
@@ -57,14 +58,14 @@ const workflows: Workflow[] = [
   {
     what: 'an image is changed and gets a volume’s data',
     run: ({ core, alice, queued, volume }) =>
-      core.images.edit(alice, queued, () => ({
+      core.imageSources.edit(alice, queued, () => ({
         change: { name: 'after', visibility: 'community' },
         location: { url: `cinder://volumes/${volume}` },
       })),
   },
   {
     what: 'a volume becomes an image',
-    run: ({ core, alice, volume }) => core.images.createFromVolume(alice, volume, { name: 'of a volume' }),
+    run: ({ core, alice, volume }) => core.imageSources.createFromVolume(alice, volume, { name: 'of a volume' }),
   },
   {
     what: 'data is uploaded to an image',
@@ -74,11 +75,11 @@ const workflows: Workflow[] = [
   {
     what: 'a volume is made of a snapshot',
     run: ({ core, alice, snapshot }) =>
-      core.volumes.create(alice, { source: { kind: 'snapshot', id: snapshot }, metadata: { a: '1' } }),
+      core.volumeSources.create(alice, { source: { kind: 'snapshot', id: snapshot }, metadata: { a: '1' } }),
   },
   {
     what: 'a volume is made of a volume',
-    run: ({ core, alice, volume }) => core.volumes.create(alice, { source: { kind: 'volume', id: volume } }),
+    run: ({ core, alice, volume }) => core.volumeSources.create(alice, { source: { kind: 'volume', id: volume } }),
   },
   {
     what: 'a snapshot is taken',
@@ -124,9 +125,9 @@ const objectRef = (alice: ProjectCaller) => ({ projectId: alice.project.id, cont
 async function newWorld(store: TestStore, alice: ProjectCaller): Promise<World> {
   const { core } = store
   core.exports.tenantAddress = { host: '127.0.0.1', port: 10809 }
-  const { id: volume } = await core.volumes.create(alice, { source: { kind: 'blank' }, sizeGib: 1 })
+  const { id: volume } = await core.volumeSources.create(alice, { source: { kind: 'blank' }, sizeGib: 1 })
   const { id: snapshot } = await core.snapshots.create(alice, { volumeId: volume })
-  const { id: connected } = await core.volumes.create(alice, { source: { kind: 'blank' }, sizeGib: 1 })
+  const { id: connected } = await core.volumeSources.create(alice, { source: { kind: 'blank' }, sizeGib: 1 })
   await core.connections.initialize(alice, connected, { host: 'h' })
   await core.containers.put(alice, objectRef(alice))
   await core.objects.put(alice, objectRef(alice), { body: pieces('data'), contentType: 'a/b' })

@@ -60,7 +60,7 @@ export const atMost = (max: number) => (metadata: Metadata) => {
   if (Object.keys(metadata).length > max) throw Object.assign(new Error('too many'), { statusCode: 400 })
 }
 
-export const volume = async ({ core, alice }: World) => (await core.volumes.create(alice, blank)).id
+export const volume = async ({ core, alice }: World) => (await core.volumeSources.create(alice, blank)).id
 export const volumeIn = (status: 'in-use' | 'detaching' | 'attaching') => async (world: World) => {
   const id = await volume(world)
   await world.core.volumes.update(world.alice, id, { status: { to: status } })

@@ -41,7 +41,7 @@ export const dataRaces: Race[] = [
     subject: queued,
     act: async (core, world, id) => {
       const url = objectLocation(inContainer(world, await shared(world)))
-      await core.images.register(world.alice, id, { url })
+      await core.imageSources.register(world.alice, id, { url })
     },
     winners: 1,
     refusals: ['image_has_data'],

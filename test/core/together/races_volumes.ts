@@ -74,7 +74,7 @@ export const volumeRaces: Race[] = [
     what: 'properties of an image: different ones are added',
     subject: queued,
     act: (core, { alice }, id, i) =>
-      core.images.edit(alice, id, ({ properties }) => ({ change: { properties: adds(i)(properties) } })),
+      core.imageSources.edit(alice, id, ({ properties }) => ({ change: { properties: adds(i)(properties) } })),
     winners: times,
     after: async ({ core, alice }, id) => (await core.images.get(alice, id)).properties,
     expected: all,
@@ -340,14 +340,16 @@ export const volumeRaces: Race[] = [
   },
   {
     what: 'a volume becomes images',
-    act: (core, { alice }, id) => core.images.createFromVolume(alice, id, { name: 'of a volume' }),
+    act: (core, { alice }, id) => core.imageSources.createFromVolume(alice, id, { name: 'of a volume' }),
     winners: times,
     oneCore: true,
   },
   {
     what: 'a volume is cloned and deleted',
     act: (core, { alice }, id, i) =>
-      i === times / 2 ? core.volumes.delete(alice, id) : core.volumes.create(alice, { source: { kind: 'volume', id } }),
+      i === times / 2
+        ? core.volumes.delete(alice, id)
+        : core.volumeSources.create(alice, { source: { kind: 'volume', id } }),
     winners: Number.NaN,
     refusals: ['volume_not_found'],
     oneCore: true,
@@ -357,7 +359,7 @@ export const volumeRaces: Race[] = [
     act: (core, { alice }, id, i) =>
       [
         () => core.snapshots.create(alice, { volumeId: id }),
-        () => core.images.createFromVolume(alice, id, {}),
+        () => core.imageSources.createFromVolume(alice, id, {}),
         () => core.volumes.extend(alice, id, 2 + i),
         () => core.volumes.delete(alice, id, { cascade: true }),
       ][i % 4]?.() as Promise<unknown>,
@@ -368,7 +370,7 @@ export const volumeRaces: Race[] = [
   {
     what: 'a snapshot becomes volumes',
     subject: snapshot,
-    act: (core, { alice }, id) => core.volumes.create(alice, { source: { kind: 'snapshot', id } }),
+    act: (core, { alice }, id) => core.volumeSources.create(alice, { source: { kind: 'snapshot', id } }),
     winners: times,
   },
 ]

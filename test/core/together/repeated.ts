@@ -1,7 +1,8 @@
 /** A catalog whose transactions run twice, and other ways to disturb them: for tests of what a transaction may rely on. */
 
 import { sql } from 'kysely'
-import type { Catalog, Transaction } from '../../../src/catalog/catalog.js'
+import type { Catalog } from '../../../src/catalog/catalog.js'
+import type { Transaction } from '../../../src/catalog/types.js'
 
 /**
  * Runs the work of each transaction of this catalog twice, as a catalog does whose transactions can be in each other's way: what

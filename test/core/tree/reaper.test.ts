@@ -1,5 +1,5 @@
 import t from 'tap'
-import type { Transaction } from '../../../src/catalog/catalog.js'
+import type { Transaction } from '../../../src/catalog/types.js'
 import { specOf } from '../../../src/core/tree/chain.js'
 import type { Tree } from '../../../src/core/tree/tree.js'
 import type { Lease } from '../../../src/engine/lease.js'

@@ -8,7 +8,7 @@ t.test('the ID of anything that is or was there is refused for a new image', asy
   const store = await TestStore.open(t)
   const alice = await store.caller('alice')
   const bob = await store.caller('bob')
-  const { images, snapshots, volumes } = store.core
+  const { images, snapshots, volumes, imageSources, volumeSources } = store.core
   const raw = { diskFormat: 'raw', containerFormat: 'bare' }
   const blank = { source: { kind: 'blank' }, sizeGib: 1 } as const
   const kinds: Record<string, { make(): Promise<{ id: string }>; remove(id: string): Promise<void> }> = {
@@ -25,16 +25,16 @@ t.test('the ID of anything that is or was there is refused for a new image', asy
       remove: (id) => images.delete(alice, id),
     },
     'an image of a volume': {
-      make: async () => images.createFromVolume(alice, (await volumes.create(alice, blank)).id, {}),
+      make: async () => imageSources.createFromVolume(alice, (await volumeSources.create(alice, blank)).id, {}),
       remove: (id) => images.delete(alice, id),
     },
-    'a volume': { make: () => volumes.create(alice, blank), remove: (id) => volumes.delete(alice, id) },
+    'a volume': { make: () => volumeSources.create(alice, blank), remove: (id) => volumes.delete(alice, id) },
     'a snapshot': {
-      make: async () => snapshots.create(alice, { volumeId: (await volumes.create(alice, blank)).id }),
+      make: async () => snapshots.create(alice, { volumeId: (await volumeSources.create(alice, blank)).id }),
       remove: (id) => snapshots.delete(alice, id),
     },
     'a snapshot that goes with its volume': {
-      make: async () => snapshots.create(alice, { volumeId: (await volumes.create(alice, blank)).id }),
+      make: async () => snapshots.create(alice, { volumeId: (await volumeSources.create(alice, blank)).id }),
       remove: async (id) => volumes.delete(alice, (await snapshots.get(alice, id)).volumeId, { cascade: true }),
     },
   }

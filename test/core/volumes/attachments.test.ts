@@ -5,11 +5,11 @@ const store = await TestStore.open(t)
 const alice = await store.caller('alice')
 const bob = await store.caller('bob')
 const admin = await store.caller('admin', 'admin')
-const { attachments, connections, exports, images, snapshots, volumes, engine } = store.core
+const { attachments, connections, exports, images, snapshots, volumes, engine, volumeSources } = store.core
 exports.tenantAddress = { host: '127.0.0.1', port: 10809 }
 const connector = { host: 'machine', ip: '10.0.0.1' }
 
-const newVolume = () => volumes.create(alice, { source: { kind: 'blank' }, sizeGib: 1 })
+const newVolume = () => volumeSources.create(alice, { source: { kind: 'blank' }, sizeGib: 1 })
 const status = async (id: string) => (await volumes.get(alice, id)).status
 
 /** As the NBD server asks. The lease it would give back goes with the store. */

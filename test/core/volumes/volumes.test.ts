@@ -8,7 +8,7 @@ const alice = await store.caller('alice')
 const bob = await store.caller('bob')
 const admin = await store.caller('admin', 'admin')
 const reader = await store.caller('reader', 'reader', 'alice')
-const { images, volumes, snapshots, tree } = store.core
+const { images, volumes, snapshots, tree, imageSources, volumeSources } = store.core
 const blank = { kind: 'blank' } as const
 
 async function newImage(data: string | Buffer, image: object = {}): Promise<string> {
@@ -31,7 +31,7 @@ async function begin(resource: Parameters<typeof tree.lease>[0], length: number)
 }
 
 t.test('a blank volume, with everything that was said about it', async (t) => {
-  const volume = await volumes.create(alice, {
+  const volume = await volumeSources.create(alice, {
     source: blank,
     sizeGib: 1024,
     name: 'data',
@@ -42,14 +42,14 @@ t.test('a blank volume, with everything that was said about it', async (t) => {
   t.same(await volumes.get(alice, volume.id), volume)
   t.equal(await tree.sizeOf(store.core.catalog.db, volume.resourceId), 1024 * GiB)
   for (const sizeGib of [0, -1, 1.5, 2 ** 40, undefined]) {
-    await t.rejects(volumes.create(alice, { source: blank, sizeGib }), refused(400), String(sizeGib))
+    await t.rejects(volumeSources.create(alice, { source: blank, sizeGib }), refused(400), String(sizeGib))
   }
 })
 
 t.test('from an image, in O(1): larger, not smaller, bootable, with its properties', async (t) => {
   const id = await newImage('a disk', { properties: { hw_disk_bus: 'virtio' }, minDiskGib: 2 })
   const { bytesWritten } = store.core.engine.counters()
-  const volume = await volumes.create(alice, { source: { kind: 'image', id }, sizeGib: 3 })
+  const volume = await volumeSources.create(alice, { source: { kind: 'image', id }, sizeGib: 3 })
   t.equal(store.core.engine.counters().bytesWritten, bytesWritten)
   t.match(volume, { sizeGib: 3, bootable: true, imageId: id })
   t.match(volume.imageMetadata, {
@@ -59,8 +59,10 @@ t.test('from an image, in O(1): larger, not smaller, bootable, with its properti
     min_disk: '2',
     disk_format: 'raw',
   })
-  t.equal((await volumes.create(alice, { source: { kind: 'image', id } })).sizeGib, 2, 'as large as it must be')
-  await t.rejects(volumes.create(alice, { source: { kind: 'image', id }, sizeGib: 1 }), { code: 'size_too_small' })
+  t.equal((await volumeSources.create(alice, { source: { kind: 'image', id } })).sizeGib, 2, 'as large as it must be')
+  await t.rejects(volumeSources.create(alice, { source: { kind: 'image', id }, sizeGib: 1 }), {
+    code: 'size_too_small',
+  })
   await images.delete(alice, id)
   await store.core.settled()
   t.equal(await begin(volume.resourceId, 7), 'a disk\0', 'the image can go')
@@ -68,20 +70,22 @@ t.test('from an image, in O(1): larger, not smaller, bootable, with its properti
 
 t.test('only what is a disk as it is becomes a volume', async (t) => {
   const qcow2 = await newImage('QFI\xfb', { diskFormat: 'qcow2' })
-  await t.rejects(volumes.create(alice, { source: { kind: 'image', id: qcow2 } }), { code: 'image_format_not_raw' })
+  await t.rejects(volumeSources.create(alice, { source: { kind: 'image', id: qcow2 } }), {
+    code: 'image_format_not_raw',
+  })
   const { id: queued } = await images.create(alice, { diskFormat: 'raw', containerFormat: 'bare' })
-  await t.rejects(volumes.create(alice, { source: { kind: 'image', id: queued } }), { code: 'image_not_ready' })
-  await t.rejects(volumes.create(alice, { source: { kind: 'image', id: 'none' } }), { code: 'image_not_found' })
+  await t.rejects(volumeSources.create(alice, { source: { kind: 'image', id: queued } }), { code: 'image_not_ready' })
+  await t.rejects(volumeSources.create(alice, { source: { kind: 'image', id: 'none' } }), { code: 'image_not_found' })
 })
 
 t.test('from a volume and from a snapshot; all go their own ways, and any can go first', async (t) => {
-  const first = await volumes.create(alice, { source: { kind: 'image', id: await newImage('-') }, sizeGib: 2 })
+  const first = await volumeSources.create(alice, { source: { kind: 'image', id: await newImage('-') }, sizeGib: 2 })
   await write(first.id, 'one')
   const snapshot = await snapshots.create(alice, { volumeId: first.id, name: 's', metadata: { k: 'v' } })
   t.match(snapshot, { status: 'available', sizeGib: 2, bootable: true, metadata: { k: 'v' } })
   await write(first.id, 'two')
-  const clone = await volumes.create(alice, { source: { kind: 'volume', id: first.id } })
-  const restored = await volumes.create(alice, { source: { kind: 'snapshot', id: snapshot.id }, sizeGib: 4 })
+  const clone = await volumeSources.create(alice, { source: { kind: 'volume', id: first.id } })
+  const restored = await volumeSources.create(alice, { source: { kind: 'snapshot', id: snapshot.id }, sizeGib: 4 })
   t.match(clone, { sizeGib: 2, sourceVolumeId: first.id, bootable: true, imageMetadata: first.imageMetadata })
   t.match(restored, { sizeGib: 4, snapshotId: snapshot.id, bootable: true, imageMetadata: first.imageMetadata })
   await write(first.id, 'six')
@@ -94,23 +98,23 @@ t.test('from a volume and from a snapshot; all go their own ways, and any can go
 })
 
 t.test('states: what is in use is neither deleted nor snapshotted without force', async (t) => {
-  const { id } = await volumes.create(alice, { source: blank, sizeGib: 1 })
+  const { id } = await volumeSources.create(alice, { source: blank, sizeGib: 1 })
   await volumes.update(alice, id, { status: { from: ['available'], to: 'in-use' } })
   const conflict = { code: 'volume_state_conflict', status: 400 }
   await t.rejects(volumes.update(alice, id, { status: { from: ['available'], to: 'reserved' } }), conflict)
   await t.rejects(volumes.delete(alice, id), conflict)
   await t.rejects(snapshots.create(alice, { volumeId: id }), conflict)
-  await t.rejects(images.createFromVolume(alice, id, {}), conflict)
+  await t.rejects(imageSources.createFromVolume(alice, id, {}), conflict)
   await t.rejects(volumes.extend(alice, id, 2), conflict)
   t.equal((await snapshots.create(alice, { volumeId: id, force: true })).status, 'available')
   t.equal((await volumes.extend(alice, id, 2, { attached: true })).sizeGib, 2)
-  t.equal((await images.createFromVolume(alice, id, {}, { force: true })).status, 'active')
+  t.equal((await imageSources.createFromVolume(alice, id, {}, { force: true })).status, 'active')
   await t.rejects(volumes.delete(alice, id, { force: true, cascade: true }), { code: 'not_allowed' })
   await volumes.delete(admin, id, { force: true, cascade: true })
 })
 
 t.test('extend: larger only, and the new end reads as zeros', async (t) => {
-  const { id, resourceId } = await volumes.create(alice, { source: blank, sizeGib: 1 })
+  const { id, resourceId } = await volumeSources.create(alice, { source: blank, sizeGib: 1 })
   await write(id, 'x')
   for (const size of [1, 0, 0.5]) await t.rejects(volumes.extend(alice, id, size), refused(400), String(size))
   t.equal((await volumes.extend(alice, id, 3)).sizeGib, 3)
@@ -121,7 +125,12 @@ t.test('extend: larger only, and the new end reads as zeros', async (t) => {
 })
 
 t.test('a change changes what it names', async (t) => {
-  const { id } = await volumes.create(alice, { source: blank, sizeGib: 1, name: 'a', metadata: { a: '1', b: '2' } })
+  const { id } = await volumeSources.create(alice, {
+    source: blank,
+    sizeGib: 1,
+    name: 'a',
+    metadata: { a: '1', b: '2' },
+  })
   const changed = await volumes.update(alice, id, { name: null, metadata: { c: '3' }, bootable: true, readOnly: true })
   t.match(changed, { name: null, bootable: true, readOnly: true, status: 'available' })
   t.same(changed.metadata, { c: '3' })
@@ -132,7 +141,7 @@ t.test('a change changes what it names', async (t) => {
 })
 
 t.test("another project's volumes and snapshots do not exist", async (t) => {
-  const { id } = await volumes.create(alice, { source: blank, sizeGib: 1 })
+  const { id } = await volumeSources.create(alice, { source: blank, sizeGib: 1 })
   const snapshot = await snapshots.create(alice, { volumeId: id })
   const noVolume = { code: 'volume_not_found', status: 404 }
   await t.rejects(volumes.get(bob, id), noVolume)
@@ -140,18 +149,18 @@ t.test("another project's volumes and snapshots do not exist", async (t) => {
   await t.rejects(volumes.extend(bob, id, 2), noVolume)
   await t.rejects(volumes.delete(bob, id), noVolume)
   await t.rejects(snapshots.create(bob, { volumeId: id }), noVolume)
-  await t.rejects(volumes.create(bob, { source: { kind: 'volume', id } }), noVolume)
+  await t.rejects(volumeSources.create(bob, { source: { kind: 'volume', id } }), noVolume)
   const noSnapshot = { code: 'snapshot_not_found', status: 404 }
   await t.rejects(snapshots.get(bob, snapshot.id), noSnapshot)
   await t.rejects(snapshots.update(bob, snapshot.id, {}), noSnapshot)
   await t.rejects(snapshots.delete(bob, snapshot.id), noSnapshot)
-  await t.rejects(volumes.create(bob, { source: { kind: 'snapshot', id: snapshot.id } }), noSnapshot)
+  await t.rejects(volumeSources.create(bob, { source: { kind: 'snapshot', id: snapshot.id } }), noSnapshot)
   t.same(await volumes.list(bob, { allProjects: true, projectId: alice.project.id }), [])
   t.same(await snapshots.list(bob, { allProjects: true }), [])
   await t.resolves(volumes.get(admin, id))
   await t.resolves(volumes.get(reader, id))
   const notAllowed = { code: 'not_allowed', status: 403 }
-  await t.rejects(volumes.create(reader, { source: blank, sizeGib: 1 }), notAllowed)
+  await t.rejects(volumeSources.create(reader, { source: blank, sizeGib: 1 }), notAllowed)
   await t.rejects(volumes.update(reader, id, {}), notAllowed)
   await t.rejects(volumes.delete(reader, id), notAllowed)
   await t.rejects(snapshots.create(reader, { volumeId: id }), notAllowed)
@@ -164,7 +173,9 @@ t.test('lists: filters, projects, counts', async (t) => {
   for (const name of ['a', 'b', 'b']) {
     // Those of one millisecond are in no order of time.
     while (made.at(-1)?.createdAt === Date.now()) await new Promise((resolve) => setImmediate(resolve))
-    made.push(await volumes.create(carol, { source: blank, sizeGib: made.length + 1, name, metadata: { of: name } }))
+    made.push(
+      await volumeSources.create(carol, { source: blank, sizeGib: made.length + 1, name, metadata: { of: name } }),
+    )
   }
   await volumes.update(carol, made[0]?.id as string, { bootable: true, status: { to: 'error' } })
   const ids = async (query: object) =>
@@ -187,7 +198,7 @@ t.test('lists: filters, projects, counts', async (t) => {
 
 t.test('equal sort keys do not lose or repeat a row between pages', async (t) => {
   const dave = await store.caller('dave')
-  for (let i = 0; i < 9; i++) await volumes.create(dave, { source: blank, sizeGib: 1, name: i % 2 ? 'n' : null })
+  for (let i = 0; i < 9; i++) await volumeSources.create(dave, { source: blank, sizeGib: 1, name: i % 2 ? 'n' : null })
   for (const direction of ['asc', 'desc'] as const) {
     const seen: string[] = []
     for (;;) {
@@ -208,8 +219,8 @@ t.test('the usage of a project follows every change of its volumes and snapshots
   const erin = await store.caller('erin')
   const usage = () => volumes.usage(erin, erin.project.id)
   t.same(usage(), { volumes: 0, volumeGib: 0, snapshots: 0 })
-  const first = await volumes.create(erin, { source: blank, sizeGib: 3 })
-  await volumes.create(erin, { source: { kind: 'volume', id: first.id }, sizeGib: 5 })
+  const first = await volumeSources.create(erin, { source: blank, sizeGib: 3 })
+  await volumeSources.create(erin, { source: { kind: 'volume', id: first.id }, sizeGib: 5 })
   t.same(usage(), { volumes: 2, volumeGib: 8, snapshots: 0 })
   await volumes.extend(erin, first.id, 4)
   const snapshot = await snapshots.create(erin, { volumeId: first.id })

@@ -53,7 +53,7 @@ async function fill(core: Core, caller: ProjectCaller): Promise<void> {
   )
   await Promise.all(
     Array.from({ length: 400 }, (_, i) =>
-      core.volumes.create(caller, { source: { kind: 'blank' }, sizeGib: 1, name: `volume ${i}`, metadata }),
+      core.volumeSources.create(caller, { source: { kind: 'blank' }, sizeGib: 1, name: `volume ${i}`, metadata }),
     ),
   )
   const projectId = caller.project.id

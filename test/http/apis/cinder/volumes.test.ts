@@ -219,7 +219,7 @@ t.test(
         const values = Array.from({ length: 64 }, (_, i) => [`m${i}`, `${volume} ${i} `.padEnd(255, 'x')])
         const metadata: Record<string, string> = Object.fromEntries(values)
         const name = volume === 0 ? 'first' : 'other'
-        return server.core.volumes.create(caller, { source: { kind: 'blank' }, sizeGib: 1, name, metadata })
+        return server.core.volumeSources.create(caller, { source: { kind: 'blank' }, sizeGib: 1, name, metadata })
       }),
     )
     const whole = await call(user, 'GET', '/volumes/summary', { minor: 36 })

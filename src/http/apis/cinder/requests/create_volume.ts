@@ -2,7 +2,7 @@
 
 import type { Core } from '../../../../core/core.js'
 import type { ProjectCaller, Volume } from '../../../../core/model/records.js'
-import type { VolumeSource } from '../../../../core/volumes/volumes.js'
+import type { VolumeSource } from '../../../../core/conversions/volume_sources.js'
 import { availabilityZone } from '../responses/backend.js'
 import { isVolumeType, volumeTypeName } from '../routes/types.js'
 import { badRequest, notFound } from '../errors.js'
@@ -17,7 +17,7 @@ export async function createVolume(core: Core, caller: ProjectCaller, body: Volu
     throw badRequest(
       'Invalid volume size provided for create request: None (size argument must be an integer (or string representation of an integer) and greater than zero).',
     )
-  return core.volumes.create(caller, {
+  return core.volumeSources.create(caller, {
     ...namesOf(body),
     source,
     ...(body.size == null ? {} : { sizeGib: gibOf(body.size) }),

@@ -53,7 +53,7 @@ const uploadImage = action(
     const containerFormat = argument.container_format ?? 'bare'
     // Before the image is made: the answer must not fail when the volume is deleted right after.
     const volume = await core.volumes.get(caller, volumeId)
-    const image = await core.images.createFromVolume(
+    const image = await core.imageSources.createFromVolume(
       caller,
       volumeId,
       {

@@ -34,7 +34,7 @@ export function applyPatch(
   patch: PatchOperation[],
   draft: PatchDraft,
 ): Promise<Image> {
-  return core.images.edit(caller, imageId, (image) => {
+  return core.imageSources.edit(caller, imageId, (image) => {
     const { change, location } = outcomeOf(image, patch, draft)
     return { change, location: location && registeredLocation(location, request, urls) }
   })

@@ -26,7 +26,7 @@ export function imageRoutes(app: FastifyInstance, { core, urls }: ApiOptions): v
     const { image, locations } = parseNewImage(await readJson(request))
     const [location] = locations
     const data = location === undefined ? undefined : registeredLocation(location, request, urls)
-    const created = await core.images.create(caller, image, data)
+    const created = await core.imageSources.create(caller, image, data)
     const view = viewFor(caller, created)
     return reply
       .code(201)

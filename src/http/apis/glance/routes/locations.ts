@@ -9,7 +9,7 @@
  */
 
 import type { FastifyRequest } from 'fastify'
-import type { RegisteredLocation } from '../../../../core/images/images.js'
+import type { RegisteredLocation } from '../../../../core/conversions/image_sources.js'
 import { baseUrl, type UrlSettings } from '../../../shared/base_url.js'
 import { GlanceFault } from '../errors.js'
 import type { Location } from '../requests/image_body.js'
