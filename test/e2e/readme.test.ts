@@ -1,4 +1,4 @@
-// What README.md and docs/reference/nbd.md tell people to type is typed here, by bash, in the order of the page.
+// What docs/guide/first-session.md and docs/guide/attach.md tell people to type is typed here, by bash, in the order of the page.
 
 import { access, mkdir, readFile, symlink } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -51,7 +51,7 @@ async function untilEnded(pid: number): Promise<void> {
 }
 
 for (const clients of generations) {
-  t.test(`the README's first session works as it stands, with QEMU of ${clients.name}`, async (t) => {
+  t.test(`the guide's first session works as printed, with QEMU of ${clients.name}`, async (t) => {
     const server = await startServerProcess(t)
     // Short enough for the path of a socket.
     const cwd = join(server.scratchDir, 'session')
@@ -60,7 +60,7 @@ for (const clients of generations) {
     await symlink(server.dataDir, join(cwd, 'data'))
     await symlink(join(root, 'scripts'), join(cwd, 'scripts'))
     await symlink(server.nbdSocket, join(server.dataDir, 'nbd.sock'))
-    const session = await blocks('README.md', 'A first session', 'sh')
+    const session = await blocks('docs/guide/first-session.md', 'The session', 'sh')
     const [host = '', port = ''] = server.nbdAddress.split(':')
     const typed = session
       .join('\n')
@@ -97,12 +97,12 @@ for (const clients of generations) {
       t.match(said, /1 NBD connection ended/)
       for (const made of ['copy.raw', 'restored.raw']) await access(join(cwd, made))
 
-      // The machine's disk is what the text says it is, and grows as docs/reference/nbd.md says.
+      // The machine's disk is what the text says it is, and grows as docs/guide/attach.md says.
       const monitor = join(cwd, 'qmp.sock')
       const device = async () => (await qmp(monitor, 'query-block')) as { inserted?: Record<string, unknown> }[]
       const first = async () => (await device()).find(({ inserted }) => inserted?.['node-name'] === 'first')?.inserted
       t.match(await first(), { drv: 'nbd', detect_zeroes: 'unmap', ro: false, image: { 'virtual-size': GiB } })
-      const steps = (await blocks('docs/reference/nbd.md', 'Sizes', 'json')).join('').trim().split('\n')
+      const steps = (await blocks('docs/guide/attach.md', 'Sizes', 'json')).join('').trim().split('\n')
       for (const step of steps) {
         const { execute, arguments: given } = JSON.parse(step) as {
           execute: string
@@ -124,8 +124,8 @@ for (const clients of generations) {
   })
 }
 
-t.test("docs/reference/nbd.md's disk element is valid by the schema of Debian 13's libvirt", async (t) => {
-  const [element = ''] = await blocks('docs/reference/nbd.md', 'QEMU and libvirt', 'xml')
+t.test("docs/guide/attach.md's disk element is valid by the schema of Debian 13's libvirt", async (t) => {
+  const [element = ''] = await blocks('docs/guide/attach.md', 'QEMU and libvirt', 'xml')
   const domain = (disk: string) =>
     `<domain type='qemu'><name>machine</name><memory unit='MiB'>512</memory><os><type>hvm</type></os>` +
     `<devices>${disk}</devices></domain>`

@@ -24,7 +24,7 @@ async function reconnect(t: Test, volume: string): Promise<number> {
   return answer?.ended ?? 0
 }
 
-/** QEMU's arguments as docs/reference/nbd.md has them, in the section "QEMU and libvirt". */
+/** QEMU's arguments as docs/guide/attach.md has them, in the section "QEMU and libvirt". */
 function disk(node: string, where: string): string[] {
   const options = 'reconnect-delay=60,discard=unmap,detect-zeroes=unmap'
   return [
