@@ -6,6 +6,7 @@ passed=0
 failed=0
 skipped=0
 summary=()
+file_times=
 
 # step TITLE COMMAND…: runs it, shows and keeps its output, and counts the tests that it reports.
 step() {
@@ -26,6 +27,7 @@ step() {
     read -r p f s <<<"$count"
     ((step_passed += p, step_failed += f, step_skipped += s))
   done < <(counts_in "$log")
+  file_times+=$(times_in "$log")$'\n'
   # A step that fails without a failed test counts as one: a check, a build, a crash.
   ((status == 0 || step_failed > 0)) || ((failed += 1))
   ((passed += step_passed, failed += step_failed, skipped += step_skipped))
@@ -50,7 +52,15 @@ counts_in() {
     -e 's/^# tests: passed=([0-9]+) failed=([0-9]+) skipped=([0-9]+)$/\1 \2 \3/p' "$1"
 }
 
+# The lines `seconds file` for the test files that scripts/lib/run_tap.js reports.
+times_in() { sed -nE 's/^  (ok  |FAIL) (test\/[^ ]+) \(.*, ([0-9.]+) s\)$/\3 \2/p' "$1"; }
+
 finish() {
+  if [[ $file_times =~ [0-9] ]]; then
+    printf '\n== Slowest test files\n'
+    grep . <<<"$file_times" | sort --general-numeric-sort --reverse | head --lines=10 |
+      while read -r seconds file; do printf '%7.1f s   %s\n' "$seconds" "$file"; done
+  fi
   printf '\n== Summary\n'
   printf '%s\n' "${summary[@]}"
   ((skipped == 0)) || printf 'skipped tests: %d\n' "$skipped"

@@ -8,7 +8,7 @@ t.test('the bench measures a case against a peer and writes table, JSON and plot
   const dir = t.testdir()
   const where = ['--dir', join(dir, 'work'), '--out', join(dir, 'out')]
   const what = ['--quick', '--rounds', '1', '--case', 'first-read-1GiB', '--peers', 'qemu-nbd raw']
-  const node = ['--import', '@tapjs/typescript/import', 'bench/main.ts']
+  const node = ['--import', './scripts/lib/typescript_loader.js', 'bench/main.ts']
   await tool(process.execPath, [...node, ...what, ...where], { cwd: process.cwd() })
   const results = JSON.parse(await readFile(join(dir, 'out', 'results.json'), 'utf8')) as Results
   const [one] = results.stages.flatMap(({ cases }) => cases)

@@ -7,7 +7,7 @@ function program(text: string) {
   const source = `const { createLogger } = await import('./src/lib/log.ts')
     const log = createLogger({ level: 'info' })
     ${text}`
-  const node = ['--import', '@tapjs/typescript/import', '--input-type=module', '--eval', source]
+  const node = ['--import', './scripts/lib/typescript_loader.js', '--input-type=module', '--eval', source]
   return execa(process.execPath, node, { reject: false, timeout: 60_000 })
 }
 
