@@ -19,8 +19,9 @@ fi
 out=build/cmake
 # shellcheck source=scripts/lib/foreign_build.sh
 source scripts/lib/foreign_build.sh
-drop_foreign_build "$out" "$PWD"
+drop_foreign_build "$out" "$PWD/native"
 # Called from a makefile (node-gyp), this is a build of its own.
 unset MAKEFLAGS MAKELEVEL MFLAGS
 export CMAKE_BUILD_PARALLEL_LEVEL=${CMAKE_BUILD_PARALLEL_LEVEL:-$(nproc)}
-node_modules/.bin/cmake-js build -O "$out" -G 'Unix Makefiles' --log-level warn
+# From native/, as the test builds: equal commands in folders of equal depth share what ccache has compiled.
+node_modules/.bin/cmake-js build --directory native --out "$PWD/$out" -G 'Unix Makefiles' --log-level warn
