@@ -33,6 +33,16 @@ const srcFloors = [
   ['cli'],
 ]
 
+/** Rooms inside each folder of http/apis, lowest floor first. */
+const apiFloors = [
+  ['errors'],
+  ['backend', 'header_text', 'image_fields', 'limits', 'media_types', 'microversion', 'volume_type'],
+  ['unsupported'],
+  ['requests', 'responses'],
+  ['routes'],
+  ['plugin'],
+]
+
 /** Rooms of native/, lowest floor first. */
 const nativeFloors = [
   ['base'],
@@ -190,7 +200,8 @@ function checkLibraryInclude(top, name) {
  */
 function inTypeScript(path, text) {
   const inSrc = path.startsWith('src/')
-  if (inSrc && roomOf(srcFloors, path.slice('src/'.length)) === undefined)
+  const inApi = /^src\/http\/apis\/\w+\/(.+)/.exec(path)?.[1]
+  if (inSrc && (!roomOf(srcFloors, path.slice('src/'.length)) || (inApi && !roomOf(apiFloors, inApi))))
     return [{ path, line: 1, message: `${path} is on no floor (scripts/lib/floors.js lists them)` }]
 
   /** @type {Violation[]} */
@@ -221,7 +232,19 @@ function checkOwnImport(path, target) {
   const contract = target.startsWith('src/addon/contract')
   if (contract && !/^(addon|engine)\//.test(inside))
     return `only engine may import ${target}: these are the types of the raw addon`
-  return checkRooms(srcFloors, inside, target.slice('src/'.length), target, 'imports')
+  const to = target.slice('src/'.length)
+  return checkRooms(srcFloors, inside, to, target, 'imports') ?? checkInsideApi(inside, to, target)
+}
+
+/**
+ * @param {string} from below src/
+ * @param {string} to
+ * @param {string} shown
+ */
+function checkInsideApi(from, to, shown) {
+  const [importer, imported] = [from, to].map((path) => /^http\/apis\/(\w+)\/(.+)/.exec(path))
+  if (!importer?.[2] || !imported?.[2] || importer[1] !== imported[1]) return undefined
+  return checkRooms(apiFloors, importer[2], imported[2], shown, 'imports')
 }
 
 /**

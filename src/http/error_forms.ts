@@ -7,8 +7,8 @@ import { STATUS_CODES } from 'node:http'
 import { faultBody } from './apis/cinder/errors.js'
 import { renderFault } from './apis/glance/errors.js'
 import { keystoneErrorBody } from './apis/keystone/errors.js'
-import { isObjectStorage } from './shared/request_id.js'
 import { renderSwiftError } from './apis/swift/errors.js'
+import { isObjectStorage } from './shared/request_id.js'
 
 export interface HttpError {
   status: number

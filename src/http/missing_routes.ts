@@ -1,8 +1,8 @@
 /** What is at no route: 404 when there is nothing at the path, 405 when there is something, for other methods. */
 
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
-import { describeError, MethodNotServed, NoSuchPath } from './shared/errors.js'
 import { renderError } from './error_forms.js'
+import { describeError, MethodNotServed, NoSuchPath } from './shared/errors.js'
 
 interface Place {
   /** Of the route's URL, between slashes; `:name` stands for anything, a `*` at the end for any number of them. */

@@ -92,10 +92,10 @@ t.test('src: siblings do not import each other', async (t) => {
   t.same(judge('src/engine/engine.ts', `import '../catalog/catalog.js'`), [
     '1: engine imports src/catalog/catalog.js, from its sibling',
   ])
-  t.same(judge('src/http/apis/swift/put.ts', '', `import '../glance/images.js'`), [
-    '2: http/apis/swift imports src/http/apis/glance/images.js, from its sibling',
+  t.same(judge('src/http/apis/swift/routes/put.ts', '', `import '../../glance/errors.js'`), [
+    '2: http/apis/swift imports src/http/apis/glance/errors.js, from its sibling',
   ])
-  t.same(judge('src/http/apis/swift/put.ts', `import '../../shared/body.js'`, `import './path.js'`), [])
+  t.same(judge('src/http/apis/swift/routes/put.ts', `import '../../../shared/body.js'`, `import '../limits.js'`), [])
   t.same(judge('src/http/app.ts', `import './apis/swift/plugin.js'`), [])
   t.same(judge('src/http/shared/body.ts', `import '../apis/swift/path.js'`), [
     '1: http/shared imports src/http/apis/swift/path.js, from a floor above it',
@@ -117,6 +117,22 @@ t.test('src: rooms of core and of the catalog are floors and siblings too', asyn
   t.same(judge('src/catalog/sqlite/group_commit.ts', `import '../types.js'`), [])
   t.same(judge('src/catalog/sqlite/group_commit.ts', `import '../catalog.js'`), [
     '1: catalog/sqlite imports src/catalog/catalog.js, from a floor above it',
+  ])
+})
+
+t.test('src: every API has the same floors inside', async (t) => {
+  const inRoutes = ["import '../plugin.js'", "import '../requests/body.js'", "import '../../../shared/errors.js'"]
+  t.same(judge('src/http/apis/cinder/routes/volumes.ts', ...inRoutes), [
+    '1: routes imports src/http/apis/cinder/plugin.js, from a floor above it',
+  ])
+  t.same(judge('src/http/apis/swift/requests/metadata.ts', "import '../responses/metadata.js'"), [
+    '1: requests imports src/http/apis/swift/responses/metadata.js, from its sibling',
+  ])
+  t.same(judge('src/http/apis/swift/errors.ts', "import '../glance/errors.js'"), [
+    '1: http/apis/swift imports src/http/apis/glance/errors.js, from its sibling',
+  ])
+  t.same(judge('src/http/apis/swift/parsers.ts'), [
+    '1: src/http/apis/swift/parsers.ts is on no floor (scripts/lib/floors.js lists them)',
   ])
 })
 

@@ -6,10 +6,10 @@
  */
 
 import type { FastifyInstance, FastifyRequest } from 'fastify'
-import { mayRead, mustKeep } from '../../core/policy/access.js'
 import type { Core } from '../../core/core.js'
 import { TokenInvalid } from '../../core/model/errors.js'
 import type { Caller, ProjectCaller, Session } from '../../core/model/records.js'
+import { mayRead, mustKeep } from '../../core/policy/access.js'
 import { Forbidden, Unauthorized } from './errors.js'
 
 declare module 'fastify' {

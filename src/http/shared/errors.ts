@@ -1,8 +1,8 @@
 /** The errors of HTTP itself, and how any error is told to a client. Each API puts the outcome into its own format. */
 
 import type { FastifyRequest } from 'fastify'
-import { CatalogFailed } from '../../catalog/errors.js'
 import { StorageFailed, withoutDetail } from '../../addon/errors.js'
+import { CatalogFailed } from '../../catalog/errors.js'
 import { AtollError, defineError } from '../../lib/errors.js'
 
 export const Unauthorized = defineError('unauthorized', 401, 'The request you have made requires authentication')

@@ -2,8 +2,8 @@
 
 import type { FastifyRequest } from 'fastify'
 import type { Core } from '../../core/core.js'
-import { LoginFailed } from '../../core/model/errors.js'
 import { claimOf, type Login, type PasswordLogin } from '../../core/identity/sessions.js'
+import { LoginFailed } from '../../core/model/errors.js'
 import { clientOf } from '../../lib/trusted_proxies.js'
 import { LoginThrottle } from './login_throttle.js'
 

@@ -6,37 +6,39 @@
 import type { FastifyRequest } from 'fastify'
 import t from 'tap'
 import { parseLocation } from '../../../src/core/conversions/image_location.js'
-import { baseUrl } from '../../../src/http/shared/base_url.js'
-import { parseJson } from '../../../src/http/shared/body.js'
+import { maxMinor, parseMicroversion } from '../../../src/http/apis/cinder/microversion.js'
+import { entityTags } from '../../../src/http/apis/cinder/requests/entity_tags.js'
 import { bootableFilter, metadataFilter } from '../../../src/http/apis/cinder/requests/filters.js'
 import { parseListParams } from '../../../src/http/apis/cinder/requests/list_params.js'
-import { entityTags } from '../../../src/http/apis/cinder/routes/metadata.js'
-import { parseMicroversion } from '../../../src/http/apis/cinder/microversion.js'
-import { Metadata, SizeGib, Uuid, judge } from '../../../src/http/apis/cinder/requests/validation.js'
-import { renderError } from '../../../src/http/error_forms.js'
-import { splitChoices } from '../../../src/http/apis/glance/requests/choices.js'
-import { parseRange } from '../../../src/http/apis/glance/routes/data.js'
+import { Metadata, SizeGib, Uuid, validate } from '../../../src/http/apis/cinder/requests/validation.js'
 import { renderFault } from '../../../src/http/apis/glance/errors.js'
+import { splitChoices } from '../../../src/http/apis/glance/requests/choices.js'
 import { requireFits, requireWritable } from '../../../src/http/apis/glance/requests/image_body.js'
 import { parsePatch } from '../../../src/http/apis/glance/requests/json_patch.js'
 import { parseListQuery } from '../../../src/http/apis/glance/requests/list_query.js'
+import { parseRange } from '../../../src/http/apis/glance/requests/range.js'
 import { parseLogin } from '../../../src/http/apis/keystone/requests/login_request.js'
-import { nestsTooDeep } from '../../../src/http/shared/json_depth.js'
-import { pathOfParserError } from '../../../src/http/parser_errors.js'
-import { flagOf, parseQuery } from '../../../src/http/shared/query.js'
-import { newRequestId } from '../../../src/http/shared/request_id.js'
-import { routedUrl } from '../../../src/http/shared/routed_url.js'
+import { headerBytes, headerText } from '../../../src/http/apis/swift/header_text.js'
 import {
   checkReadConditions,
   normalizeEtag,
   rangeStillApplies,
 } from '../../../src/http/apis/swift/requests/conditional.js'
 import { guessContentType } from '../../../src/http/apis/swift/requests/content_type.js'
-import { listingFormat } from '../../../src/http/apis/swift/responses/listing_format.js'
-import { credentialsIn } from '../../../src/http/apis/swift/routes/login.js'
-import { headerBytes, headerText, metadataChange } from '../../../src/http/apis/swift/requests/metadata.js'
-import { decodeText, encodePath, parseObjectReference, parsePath } from '../../../src/http/apis/swift/requests/path.js'
+import { credentialsIn } from '../../../src/http/apis/swift/requests/credentials.js'
+import { listingFormat } from '../../../src/http/apis/swift/requests/listing_format.js'
+import { metadataChange } from '../../../src/http/apis/swift/requests/metadata.js'
+import { decodeText, parseObjectReference, parsePath } from '../../../src/http/apis/swift/requests/path.js'
 import { parseRanges } from '../../../src/http/apis/swift/requests/ranges.js'
+import { encodePath } from '../../../src/http/apis/swift/responses/object_headers.js'
+import { renderError } from '../../../src/http/error_forms.js'
+import { pathOfParserError } from '../../../src/http/parser_errors.js'
+import { baseUrl } from '../../../src/http/shared/base_url.js'
+import { parseJson } from '../../../src/http/shared/body.js'
+import { nestsTooDeep } from '../../../src/http/shared/json_depth.js'
+import { flagOf, parseQuery } from '../../../src/http/shared/query.js'
+import { newRequestId } from '../../../src/http/shared/request_id.js'
+import { routedUrl } from '../../../src/http/shared/routed_url.js'
 import { parseHostPort, parseListenAddress, withoutTrailingSlashes } from '../../../src/lib/addresses.js'
 import { isUuid } from '../../../src/lib/ids.js'
 import { parseSize } from '../../../src/lib/units.js'
@@ -122,13 +124,13 @@ const parsers: Record<string, Parser> = {
   'a location': { parse: parseLocation, after: ['swift://AUTH_', 'swift://AUTH_a/b/', 'cinder://volumes/'] },
   'a filter by metadata': { parse: metadataFilter, after: ['{', "{'", "{'k': '", "{'k': 'v', "] },
   'a flag in a filter': { parse: (text) => bootableFilter(text, true), after: ['fals'] },
-  'an order of volumes': { parse: (sort) => parseListParams({ sort }, keys), after: ['name:', 'name,'] },
-  'a number in a list of volumes': { parse: (limit) => parseListParams({ limit }, keys), after: ['-', '1'] },
+  'an order of volumes': { parse: (sort) => parseListParams({ sort }, keys, maxMinor), after: ['name:', 'name,'] },
+  'a number in a list of volumes': { parse: (limit) => parseListParams({ limit }, keys, maxMinor), after: ['-', '1'] },
   'a microversion': { parse: parseMicroversion, after: ['volume ', 'volume 3.', 'compute 2.1,'] },
   'If-Match of metadata': { parse: entityTags, after: ['"', 'W/"'] },
-  'a UUID in a body': { parse: (text) => judge(Uuid, text), after: ['00000000'] },
-  'a size in a body': { parse: (text) => judge(SizeGib, text), after: ['0', '1'] },
-  'a name of metadata in a body': { parse: (text) => judge(Metadata, { [text]: 'v' }), after: ['a'] },
+  'a UUID in a body': { parse: (text) => validate(Uuid, text), after: ['00000000'] },
+  'a size in a body': { parse: (text) => validate(SizeGib, text), after: ['0', '1'] },
+  'a name of metadata in a body': { parse: (text) => validate(Metadata, { [text]: 'v' }), after: ['a'] },
   'a login': {
     parse: (password) =>
       parseLogin({ auth: { identity: { methods: ['password'], password: { user: { id: 'x', password } } } } }),

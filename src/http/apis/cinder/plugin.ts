@@ -1,9 +1,9 @@
 /**
- * The block storage API (Cinder v3), mounted at `/volume`. Who calls is judged by shared/auth.ts, rights and states by core;
- * here are the forms: microversions (microversion.ts), bodies (requests/), answers (responses/), errors (errors.ts).
+ * The block storage API (Cinder v3), mounted at `/volume`. shared/auth.ts authenticates callers; core authorizes
+ * them and checks states. What remains is the protocol: microversions (microversion.ts), requests/, responses/ and errors.ts.
  *
- * Every path exists with and without the project's id (`/v3/{project_id}/volumes`, `/v3/volumes`); when it is there, it
- * must be that of the token.
+ * Every path exists with and without a project ID (`/v3/{project_id}/volumes`, `/v3/volumes`), which must be that of the
+ * token.
  */
 
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
@@ -11,20 +11,20 @@ import type { ApiOptions } from '../../shared/api.js'
 import { requireProject } from '../../shared/auth.js'
 import { describeError } from '../../shared/errors.js'
 import { refuseUnknownParameters } from '../../shared/parameters.js'
-import { attachmentRoutes } from './routes/attachments.js'
-import { typeRoutes } from './routes/types.js'
 import { badRequest, faultBody } from './errors.js'
-import { laterRoutes } from './unsupported.js'
-import { metadataRoutes } from './routes/metadata.js'
 import { negotiateMicroversions } from './microversion.js'
 import { cinderParameters } from './requests/parameters.js'
+import { attachmentRoutes } from './routes/attachments.js'
+import { metadataRoutes } from './routes/metadata.js'
 import { quotaRoutes } from './routes/quotas.js'
 import { serviceRoutes } from './routes/services.js'
 import { snapshotActionRoutes } from './routes/snapshot_actions.js'
 import { snapshotRoutes } from './routes/snapshots.js'
+import { typeRoutes } from './routes/types.js'
 import { versionRoutes } from './routes/versions.js'
 import { volumeActionRoutes } from './routes/volume_actions.js'
 import { volumeRoutes } from './routes/volumes.js'
+import { refuseUnsupported } from './unsupported.js'
 
 export async function cinder(app: FastifyInstance, options: ApiOptions): Promise<void> {
   app.decorateRequest('microversion', 0)
@@ -66,7 +66,7 @@ async function resourceRoutes(app: FastifyInstance, options: ApiOptions): Promis
   typeRoutes(app)
   quotaRoutes(app, options)
   serviceRoutes(app)
-  laterRoutes(app)
+  refuseUnsupported(app)
   await app.register(async (scope) => attachmentRoutes(scope, options))
 }
 

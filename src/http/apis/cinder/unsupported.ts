@@ -1,10 +1,12 @@
-/** Resources of Cinder that this version does not serve: 501, so that nobody takes them for empty. */
+/** What Cinder offers and Atoll does not support. Refused, so that nobody takes it for empty or done. */
 
 import type { FastifyInstance } from 'fastify'
 import { requireProject } from '../../shared/auth.js'
 import { NotServed } from '../../shared/errors.js'
+import { refuseRoutes, type UnsupportedRoute } from '../../shared/unsupported.js'
 
-const later: Record<string, string> = {
+/** Whole resources: the collection and everything below it. */
+const resources: Record<string, string> = {
   backups: 'backups',
   'volume-transfers': 'volume transfers',
   'os-volume-transfer': 'volume transfers',
@@ -27,25 +29,37 @@ const later: Record<string, string> = {
   'os-quota-class-sets': 'quota classes',
 }
 
-const methods = ['GET', 'POST', 'PUT', 'DELETE'] as const
+const routes: UnsupportedRoute[] = [
+  ...Object.entries(resources).flatMap(([name, feature]) =>
+    [`/${name}`, `/${name}/*`].map((url) => ({ methods: ['GET', 'POST', 'PUT', 'DELETE'] as const, url, feature })),
+  ),
+  { methods: ['POST'], url: '/types', feature: 'changes of volume types' },
+  { methods: ['PUT', 'DELETE'], url: '/types/:typeId', feature: 'changes of volume types' },
+  { methods: ['POST'], url: '/types/:typeId/action', feature: 'changes of volume types' },
+  { methods: ['POST'], url: '/types/:typeId/extra_specs', feature: 'changes of volume types' },
+  { methods: ['PUT', 'DELETE'], url: '/os-quota-sets/:targetId', feature: 'changes of quotas' },
+  { methods: ['PUT'], url: '/os-services/:action', feature: 'changes of services' },
+]
 
-export function laterRoutes(app: FastifyInstance): void {
-  const refuse = (what: string) => async (request: Parameters<typeof requireProject>[0]) => {
-    requireProject(request)
-    throw new NotServed(what)
-  }
-  for (const [name, what] of Object.entries(later)) {
-    const config = { anyParameters: true }
-    app.route({ method: [...methods], url: `/${name}`, config, handler: refuse(what) })
-    app.route({ method: [...methods], url: `/${name}/*`, config, handler: refuse(what) })
-  }
-  const types = refuse('changes of volume types')
-  app.post('/types', types)
-  app.put('/types/:typeId', types)
-  app.delete('/types/:typeId', types)
-  app.post('/types/:typeId/action', types)
-  app.post('/types/:typeId/extra_specs', types)
-  app.put('/os-quota-sets/:targetId', refuse('changes of quotas'))
-  app.delete('/os-quota-sets/:targetId', refuse('changes of quotas'))
-  app.put('/os-services/:action', refuse('changes of services'))
+const actions = {
+  volume: [
+    'os-retype',
+    'os-reimage',
+    'os-migrate_volume',
+    'os-migrate_volume_completion',
+    'os-unmanage',
+    'os-promote-replica',
+    'os-reenable-replica',
+    'revert',
+  ],
+  snapshot: ['os-reset_status', 'os-update_snapshot_status', 'os-unmanage'],
+} as const
+
+export function refuseUnsupported(app: FastifyInstance): void {
+  refuseRoutes(app, routes, requireProject)
+}
+
+/** Throws NotServed for an action that only Cinder has. */
+export function refuseUnsupportedAction(of: keyof typeof actions, name: string): void {
+  if ((actions[of] as readonly string[]).includes(name)) throw new NotServed(`the action ${name}`)
 }

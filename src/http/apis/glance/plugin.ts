@@ -1,6 +1,6 @@
 /**
- * The images API (Glance v2), mounted at `/image`. Errors are WebOb's (errors.ts); who calls is judged by shared/auth.ts,
- * rights and states by core.
+ * The images API (Glance v2), mounted at `/image`. Errors have WebOb's format (errors.ts). shared/auth.ts authenticates callers;
+ * core authorizes them and checks states.
  */
 
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
@@ -8,14 +8,15 @@ import type { ApiOptions } from '../../shared/api.js'
 import { requireCaller } from '../../shared/auth.js'
 import { describeError } from '../../shared/errors.js'
 import { refuseUnknownParameters } from '../../shared/parameters.js'
-import { dataRoutes } from './routes/data.js'
 import { GlanceFault, renderFault } from './errors.js'
-import { imageRoutes } from './routes/images.js'
-import { infoRoutes, laterRoutes } from './routes/info.js'
 import { glanceParameters } from './requests/parameters.js'
+import { dataRoutes } from './routes/data.js'
+import { imageRoutes } from './routes/images.js'
+import { infoRoutes } from './routes/info.js'
 import { schemaRoutes } from './routes/schemas.js'
 import { actionRoutes, tagRoutes } from './routes/tags_and_actions.js'
 import { versionRoutes } from './routes/versions.js'
+import { refuseUnsupported } from './unsupported.js'
 
 export async function glance(app: FastifyInstance, options: ApiOptions): Promise<void> {
   app.setErrorHandler((error, request, reply) => {
@@ -35,7 +36,7 @@ export async function glance(app: FastifyInstance, options: ApiOptions): Promise
       tagRoutes(v2, options)
       actionRoutes(v2, options)
       infoRoutes(v2)
-      laterRoutes(v2)
+      refuseUnsupported(v2)
     },
     { prefix: '/v2' },
   )

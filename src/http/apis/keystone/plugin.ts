@@ -3,14 +3,15 @@
 import type { FastifyPluginAsync } from 'fastify'
 import type { ApiOptions } from '../../shared/api.js'
 import { refuseUnknownParameters } from '../../shared/parameters.js'
-import { addAssignments } from './routes/assignments.js'
-import { addCatalog } from './routes/catalog.js'
 import { keystoneErrorHandler } from './errors.js'
 import { identityParameters } from './requests/parameters.js'
+import { addAssignments } from './routes/assignments.js'
+import { addCatalog } from './routes/catalog.js'
 import { addProjects } from './routes/projects.js'
 import { addTokens } from './routes/tokens.js'
 import { addUsers } from './routes/users.js'
 import { addVersions } from './routes/versions.js'
+import { refuseUnsupported } from './unsupported.js'
 
 export const identity: FastifyPluginAsync<ApiOptions> = async (app, options) => {
   app.setErrorHandler(keystoneErrorHandler(options.urls))
@@ -23,6 +24,7 @@ export const identity: FastifyPluginAsync<ApiOptions> = async (app, options) => 
       addUsers(v3, options)
       addProjects(v3, options)
       addAssignments(v3, options)
+      refuseUnsupported(v3)
     },
     { prefix: '/v3' },
   )

@@ -11,6 +11,19 @@ export const limits = {
   listing: 10_000,
 } as const
 
+/** The only one. Clients copy its name from a container's HEAD into their PUTs. */
+export const storagePolicy = 'standard'
+
+/** What carries metadata of its own: `X-Account-Meta-*` and so on. */
+export type MetadataOwner = 'account' | 'container' | 'object'
+
+export const metadataLimits = {
+  nameBytes: 128,
+  valueBytes: 256,
+  count: 90,
+  totalBytes: 4096,
+} as const
+
 export function checkContainerName(container: string): void {
   const bytes = Buffer.byteLength(container)
   if (container.includes('/')) throw new SwiftError(400, 'Container name cannot contain slashes')

@@ -3,18 +3,18 @@
 import type { FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify'
 import type { Core } from '../../../core/core.js'
 import type { ApiOptions } from '../../shared/api.js'
+import { SwiftError, swiftErrorHandler } from './errors.js'
+import type { AccountTarget, ContainerTarget, ObjectTarget } from './requests/target.js'
+import { targetOf } from './requests/target.js'
 import { getAccount, headAccount, postAccount } from './routes/account.js'
 import { deleteContainer, getContainer, headContainer, postContainer, putContainer } from './routes/container.js'
-import { SwiftError, swiftErrorHandler } from './errors.js'
 import { addInfo } from './routes/info.js'
-import { refuseLaterFeatures } from './unsupported.js'
 import { addLogin } from './routes/login.js'
 import { deleteObject, postObject } from './routes/object_change.js'
 import { copyObject } from './routes/object_copy.js'
 import { getObject, headObject } from './routes/object_get.js'
 import { putObject } from './routes/object_put.js'
-import type { AccountTarget, ContainerTarget, ObjectTarget } from './requests/target.js'
-import { targetOf } from './requests/target.js'
+import { refuseUnsupported } from './unsupported.js'
 
 type Handler<T> = (core: Core, target: T, request: FastifyRequest, reply: FastifyReply) => Promise<FastifyReply>
 type Methods<T> = Readonly<Record<string, Handler<T>>>
@@ -51,7 +51,7 @@ export const swift: FastifyPluginAsync<ApiOptions> = async (app, options) => {
     exposeHeadRoute: false,
     handler: (request, reply) => {
       const { kind, target } = targetOf(request)
-      refuseLaterFeatures(request)
+      refuseUnsupported(request)
       if (kind === 'account') return handlerOf(account, request)(options.core, target, request, reply)
       if (kind === 'container') return handlerOf(container, request)(options.core, target, request, reply)
       return handlerOf(object, request)(options.core, target, request, reply)

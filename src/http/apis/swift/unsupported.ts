@@ -34,7 +34,7 @@ const parameters: Readonly<Record<string, string>> = {
  * where there are no versions the listing is the plain one. An empty header takes away what is not there,
  * and is harmless.
  */
-export function refuseLaterFeatures(request: FastifyRequest): void {
+export function refuseUnsupported(request: FastifyRequest): void {
   for (const [parameter, feature] of Object.entries(parameters)) {
     if (queryParameter(request, parameter) !== undefined) throw new NotServed(feature)
   }

@@ -1,4 +1,5 @@
 import t from 'tap'
+import { maxMinor } from '../../../../src/http/apis/cinder/microversion.js'
 import { bootableFilter, metadataFilter } from '../../../../src/http/apis/cinder/requests/filters.js'
 import { parseListParams } from '../../../../src/http/apis/cinder/requests/list_params.js'
 
@@ -8,6 +9,7 @@ t.test('limit, marker, offset and order are read, the rest are filters', async (
   const params = parseListParams(
     { limit: '5', marker: 'm', offset: '2', sort: 'name:asc,created_at', status: 'x' },
     keys,
+    maxMinor,
   )
   t.match(params, { limit: 5, marker: 'm', offset: 2, allTenants: false, withCount: false })
   t.same(params.sort, [
@@ -18,14 +20,15 @@ t.test('limit, marker, offset and order are read, the rest are filters', async (
 })
 
 t.test('an answer never holds more than a thousand', async (t) => {
-  t.equal(parseListParams({ limit: '5000' }, keys).limit, 1000)
-  t.equal(parseListParams({}, keys).limit, 1000)
+  t.equal(parseListParams({ limit: '5000' }, keys, maxMinor).limit, 1000)
+  t.equal(parseListParams({}, keys, maxMinor).limit, 1000)
 })
 
 t.test('all_tenants means yes when it is empty or a number above zero', async (t) => {
   for (const text of ['', '1', 'True', 'true', '2'])
-    t.equal(parseListParams({ all_tenants: text }, keys).allTenants, true, text)
-  for (const text of ['0', 'False', 'no']) t.equal(parseListParams({ all_tenants: text }, keys).allTenants, false, text)
+    t.equal(parseListParams({ all_tenants: text }, keys, maxMinor).allTenants, true, text)
+  for (const text of ['0', 'False', 'no'])
+    t.equal(parseListParams({ all_tenants: text }, keys, maxMinor).allTenants, false, text)
 })
 
 t.test('parameters that make no sense are refused', async (t) => {
@@ -41,7 +44,11 @@ t.test('parameters that make no sense are refused', async (t) => {
     { with_count: 'maybe' },
     { sort: Array.from({ length: 13 }, () => 'name').join(',') },
   ] as Record<string, string>[]) {
-    t.throws(() => parseListParams(query, keys), { name: 'CinderFault', statusCode: 400 }, JSON.stringify(query))
+    t.throws(
+      () => parseListParams(query, keys, maxMinor),
+      { name: 'CinderFault', statusCode: 400 },
+      JSON.stringify(query),
+    )
   }
 })
 

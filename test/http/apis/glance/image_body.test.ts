@@ -1,6 +1,6 @@
 import t from 'tap'
 import { parseNewImage } from '../../../../src/http/apis/glance/requests/image_body.js'
-import { imageSchema } from '../../../../src/http/apis/glance/routes/schemas.js'
+import { imageSchema } from '../../../../src/http/apis/glance/responses/schemas.js'
 
 t.test('known members become members, unknown ones become properties', async (t) => {
   const body = { name: 'n', min_disk: 3, tags: ['a', 'a'], os_hidden: true, disk_format: null, colour: 'red' }

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { parseRange } from '../../../../src/http/apis/glance/routes/data.js'
+import { parseRange } from '../../../../src/http/apis/glance/requests/range.js'
 
 t.test('one range of bytes is read in its three forms', async (t) => {
   t.same(parseRange('bytes=2-5', 10), { start: 2, end: 6 })

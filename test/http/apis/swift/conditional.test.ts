@@ -1,10 +1,10 @@
 import t from 'tap'
+import type { SwiftError } from '../../../../src/http/apis/swift/errors.js'
 import {
   checkPutConditionSyntax,
   checkReadConditions,
   rangeStillApplies,
 } from '../../../../src/http/apis/swift/requests/conditional.js'
-import type { SwiftError } from '../../../../src/http/apis/swift/errors.js'
 import { refusal } from '../../../../testkit/refusal.js'
 
 const etag = 'd41d8cd98f00b204e9800998ecf8427e'

@@ -1,10 +1,11 @@
 import Fastify from 'fastify'
 import t from 'tap'
-import { swiftErrorHandler } from '../../../../src/http/apis/swift/errors.js'
 import { listingPace } from '../../../../src/core/lists/listing.js'
 import type { Listed, ObjectSummary } from '../../../../src/core/model/records.js'
+import { swiftErrorHandler } from '../../../../src/http/apis/swift/errors.js'
+import { listingFormat } from '../../../../src/http/apis/swift/requests/listing_format.js'
+import { objectRow, sendListing } from '../../../../src/http/apis/swift/responses/listing.js'
 import { shareFairly } from '../../../../src/http/shared/fairness.js'
-import { listingFormat, objectRow, sendListing } from '../../../../src/http/apis/swift/responses/listing_format.js'
 import { waitForHandlers } from '../../../../src/http/shared/work_in_flight.js'
 
 const rows: Listed<ObjectSummary>[] = [

@@ -1,11 +1,7 @@
 import t from 'tap'
-import {
-  coreChange,
-  headerBytes,
-  headerText,
-  metadataChange,
-  metadataHeaders,
-} from '../../../../src/http/apis/swift/requests/metadata.js'
+import { headerBytes, headerText } from '../../../../src/http/apis/swift/header_text.js'
+import { coreChange, metadataChange } from '../../../../src/http/apis/swift/requests/metadata.js'
+import { metadataHeaders } from '../../../../src/http/apis/swift/responses/metadata.js'
 import { refusal } from '../../../../testkit/refusal.js'
 
 t.test('only the headers of the thing itself are its metadata', async (t) => {

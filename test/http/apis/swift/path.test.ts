@@ -1,10 +1,6 @@
 import t from 'tap'
-import {
-  decodeText,
-  encodePath,
-  parseObjectReference,
-  parsePath,
-} from '../../../../src/http/apis/swift/requests/path.js'
+import { decodeText, parseObjectReference, parsePath } from '../../../../src/http/apis/swift/requests/path.js'
+import { encodePath } from '../../../../src/http/apis/swift/responses/object_headers.js'
 import { refusal } from '../../../../testkit/refusal.js'
 
 const path = (account: string, container?: string, object?: string) => ({ account, container, object })

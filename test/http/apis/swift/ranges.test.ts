@@ -1,5 +1,6 @@
 import t from 'tap'
-import { contentRange, multipartFrame, parseRanges } from '../../../../src/http/apis/swift/requests/ranges.js'
+import { parseRanges } from '../../../../src/http/apis/swift/requests/ranges.js'
+import { contentRange, multipartFrame } from '../../../../src/http/apis/swift/responses/multipart.js'
 
 t.test('a range names its first and last byte', async (t) => {
   t.same(parseRanges('bytes=0-0', 10), [{ start: 0, end: 1 }])

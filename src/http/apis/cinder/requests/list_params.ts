@@ -1,6 +1,7 @@
 /** Paging and order of block storage lists (cinder/api/common): limit, marker, offset, sort or sort_key and sort_dir. */
 
 import { badRequest } from '../errors.js'
+import { since } from '../microversion.js'
 import { flagOf } from './validation.js'
 
 /** More than there are columns to order by. */
@@ -30,7 +31,11 @@ export interface ListParams<Key extends string> {
 export type RawQuery = Record<string, string | string[] | undefined>
 
 /** `keys`: how clients call the columns that can be sorted by, and what core calls them. Throws 400. */
-export function parseListParams<Key extends string>(raw: RawQuery, keys: Record<string, Key>): ListParams<Key> {
+export function parseListParams<Key extends string>(
+  raw: RawQuery,
+  keys: Record<string, Key>,
+  microversion: number,
+): ListParams<Key> {
   const filters = new Map<string, string>()
   for (const [name, value] of Object.entries(raw)) {
     const last = Array.isArray(value) ? value.at(-1) : value
@@ -59,7 +64,7 @@ export function parseListParams<Key extends string>(raw: RawQuery, keys: Record<
       keys,
     ),
     allTenants: isAllTenants(take('all_tenants')),
-    withCount: isWithCount(take('with_count')),
+    withCount: isWithCount(take('with_count'), microversion),
     filters,
   }
 }
@@ -94,9 +99,10 @@ export function eitherOf(filters: ReadonlyMap<string, string>, name: string, ali
   return value ?? other
 }
 
-function isWithCount(value: string | undefined): boolean {
+function isWithCount(value: string | undefined, microversion: number): boolean {
   const flag = value === undefined ? false : flagOf(value)
   if (flag === undefined) throw badRequest(`with_count param must be a boolean; it is '${value}'`)
+  if (flag && microversion < since.count) throw badRequest('with_count needs microversion 3.45 or above.')
   return flag
 }
 

@@ -1,5 +1,5 @@
 /**
- * Request bodies against TypeBox schemas, with messages that say which member is wrong, what it was and what it must be.
+ * Validation of request bodies against TypeBox schemas. Messages name the member that is wrong, its value and what was expected.
  */
 
 import { type Static, type TSchema, Type } from '@sinclair/typebox'
@@ -8,8 +8,8 @@ import { badRequest } from '../errors.js'
 
 const shownValueMax = 100
 
-/** Throws 400 in the words of Cinder: "Invalid input for field/attribute size. Value: x. …". */
-export function judge<T extends TSchema>(schema: T, body: unknown): Static<T> {
+/** Throws 400 with Cinder's text: "Invalid input for field/attribute size. Value: x. …". */
+export function validate<T extends TSchema>(schema: T, body: unknown): Static<T> {
   if (Value.Check(schema, body)) return body as Static<T>
   const error = Value.Errors(schema, body).First()
   throw badRequest(error ? describeError(error) : 'Malformed request body')
@@ -32,7 +32,7 @@ export const Flag = Type.Union([Type.Boolean(), ...[...truthy, ...falsy].map((te
   description: "a boolean or one of the strings 'true' and 'false'",
 })
 
-/** The value of a judged `Flag`. */
+/** The value of a valid `Flag`. */
 export function isTrue(flag: Static<typeof Flag> | null | undefined): boolean {
   return flag === true || (typeof flag === 'string' && truthy.includes(flag))
 }
@@ -73,7 +73,7 @@ export const NullableSizeGib = Type.Union([...wholeGib, Type.Null()], {
   description: 'a whole number of GiB, 1 or more, or null',
 })
 
-/** The value of a judged size. */
+/** The value of a valid size. */
 export function gibOf(size: number | string): number {
   return Number(size)
 }

@@ -1,16 +1,10 @@
-/** Bodies of volumes' POST and PUT, by microversion: before 3.53 members that nobody knows are ignored. */
+/** The bodies of POST and PUT of volumes, by microversion: before 3.53, unknown members are ignored. */
 
 import { type Static, Type } from '@sinclair/typebox'
 import { badRequest } from '../errors.js'
 import { since } from '../microversion.js'
-import { Flag, judge, NullableMetadata, NullableSizeGib, NullableText, NullableUuid } from './validation.js'
-
-const names = {
-  name: Type.Optional(NullableText),
-  display_name: Type.Optional(NullableText),
-  description: Type.Optional(NullableText),
-  display_description: Type.Optional(NullableText),
-}
+import { names } from './names.js'
+import { Flag, NullableMetadata, NullableSizeGib, NullableText, NullableUuid, validate } from './validation.js'
 
 const volume = {
   ...names,
@@ -43,9 +37,9 @@ const createBody = envelope(volume, false)
 const createBodyStrict = envelope(volume, true)
 export type VolumeBody = Static<typeof createBody>['volume']
 
-export function judgeCreateBody(body: unknown, microversion: number): VolumeBody {
-  if (microversion >= since.strictBodies) return judge(createBodyStrict, body).volume
-  return judge(createBody, body).volume
+export function parseCreateBody(body: unknown, microversion: number): VolumeBody {
+  if (microversion >= since.strictBodies) return validate(createBodyStrict, body).volume
+  return validate(createBody, body).volume
 }
 
 const updateBody = Type.Object(
@@ -60,24 +54,9 @@ const updateBody = Type.Object(
 
 export type UpdateBody = Static<typeof updateBody>['volume']
 
-export function judgeUpdateBody(body: unknown, microversion: number): UpdateBody {
-  const { volume: change } = judge(updateBody, body)
+export function parseUpdateBody(body: unknown, microversion: number): UpdateBody {
+  const { volume: change } = validate(updateBody, body)
   if (microversion >= since.strictBodies && Object.keys(change).length === 0)
     throw badRequest('At least one of name, description, display_name, display_description and metadata is required.')
   return change
-}
-
-/** `name` and `display_name` are the same thing (and so are the descriptions). undefined: not given. */
-export function namesOf(body: {
-  name?: string | null | undefined
-  display_name?: string | null | undefined
-  description?: string | null | undefined
-  display_description?: string | null | undefined
-}): { name?: string | null; description?: string | null } {
-  const name = body.name !== undefined ? body.name : body.display_name
-  const description = body.description !== undefined ? body.description : body.display_description
-  return {
-    ...(name === undefined ? {} : { name: name?.trim() ?? null }),
-    ...(description === undefined ? {} : { description: description?.trim() ?? null }),
-  }
 }

@@ -1,7 +1,7 @@
 import type { FastifyRequest } from 'fastify'
 import { baseUrl, type UrlSettings } from '../../../shared/base_url.js'
-import { volumeHost } from './backend.js'
-import { volumeTypeId } from '../routes/types.js'
+import { volumeHost } from '../backend.js'
+import { volumeTypeId } from '../volume_type.js'
 
 /** What a view needs to know of the request it answers. */
 export interface ViewContext {

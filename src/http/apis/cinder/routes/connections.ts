@@ -5,10 +5,10 @@
 
 import { Type } from '@sinclair/typebox'
 import { requireAdmin } from '../../../shared/auth.js'
-import { type Action, accepted, action, Nothing, strict } from './action.js'
 import { badRequest } from '../errors.js'
 import { Text, Uuid } from '../requests/validation.js'
 import { connectionData } from '../responses/attachment.js'
+import { type Action, accepted, action, Nothing, strict } from './action.js'
 
 const Connector = Type.Record(Type.String(), Type.Unknown(), { description: 'an object' })
 const AttachmentRef = Type.Object(

@@ -11,7 +11,8 @@ import { requireProject } from '../../../shared/auth.js'
 import { readJson } from '../../../shared/body.js'
 import { badRequest, CinderFault, notFound } from '../errors.js'
 import { since } from '../microversion.js'
-import { judge, Metadata } from '../requests/validation.js'
+import { entityTags } from '../requests/entity_tags.js'
+import { Metadata, validate } from '../requests/validation.js'
 
 const metadataMax = 128
 const WholeSet = Type.Object({ metadata: Metadata }, { additionalProperties: true })
@@ -55,12 +56,12 @@ export function metadataRoutes(app: FastifyInstance, owner: MetadataOwner): void
   })
 
   app.post<ItemRoute>(path, async (request, reply) => {
-    const { metadata: added } = judge(WholeSet, await readJson(request))
+    const { metadata: added } = validate(WholeSet, await readJson(request))
     return { metadata: await change(request, reply, (metadata) => ({ ...metadata, ...added })) }
   })
 
   app.put<ItemRoute>(path, async (request, reply) => {
-    const { metadata: whole } = judge(WholeSet, await readJson(request))
+    const { metadata: whole } = validate(WholeSet, await readJson(request))
     return { metadata: await change(request, reply, () => whole) }
   })
 
@@ -72,7 +73,7 @@ export function metadataRoutes(app: FastifyInstance, owner: MetadataOwner): void
 
   app.put<ItemRoute>(`${path}/:key`, async (request, reply) => {
     const { key } = request.params
-    const { meta } = judge(OneItem, await readJson(request))
+    const { meta } = validate(OneItem, await readJson(request))
     requireOnly(meta, key)
     await change(request, reply, (metadata) => ({ ...metadata, ...meta }))
     return { meta }
@@ -106,11 +107,6 @@ function etagOf(metadata: MetadataRecord): string {
 
 function tag(request: FastifyRequest, reply: FastifyReply, metadata: MetadataRecord): void {
   if (request.microversion >= since.metadataEtag) void reply.header('ETag', etagOf(metadata))
-}
-
-/** Of If-Match. */
-export function entityTags(condition: string): string[] {
-  return condition.split(',').map((text) => text.trim().replace(/^"(.*)"$/, '$1'))
 }
 
 function requireMatch(request: FastifyRequest, metadata: MetadataRecord): void {

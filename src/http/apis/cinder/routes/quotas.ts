@@ -6,9 +6,9 @@ import type { FastifyInstance } from 'fastify'
 import type { ProjectCaller } from '../../../../core/model/records.js'
 import type { ApiOptions } from '../../../shared/api.js'
 import { requireProject } from '../../../shared/auth.js'
-import { volumeTypeName } from './types.js'
 import { badRequest, CinderFault } from '../errors.js'
 import { flagOf } from '../requests/validation.js'
+import { volumeTypeName } from '../volume_type.js'
 
 const unlimited = -1
 

@@ -2,7 +2,7 @@
 
 import type { FastifyInstance } from 'fastify'
 import { requireAdmin, requireProject } from '../../../shared/auth.js'
-import { availabilityZone, serviceHost, volumeHost } from '../responses/backend.js'
+import { availabilityZone, serviceHost, volumeHost } from '../backend.js'
 import { requireMicroversion, since } from '../microversion.js'
 import { filters } from '../requests/parameters.js'
 import { flagOf } from '../requests/validation.js'

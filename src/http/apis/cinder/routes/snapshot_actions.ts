@@ -4,10 +4,8 @@ import type { FastifyInstance } from 'fastify'
 import type { ApiOptions } from '../../../shared/api.js'
 import { requireAdmin, requireProject } from '../../../shared/auth.js'
 import { readJsonObject } from '../../../shared/body.js'
-import { NotServed } from '../../../shared/errors.js'
 import { badRequest } from '../errors.js'
-
-const laterActions = new Set(['os-reset_status', 'os-update_snapshot_status', 'os-unmanage'])
+import { refuseUnsupportedAction } from '../unsupported.js'
 
 export function snapshotActionRoutes(app: FastifyInstance, { core }: ApiOptions): void {
   app.post<{ Params: { snapshotId: string } }>('/snapshots/:snapshotId/action', async (request, reply) => {
@@ -15,7 +13,7 @@ export function snapshotActionRoutes(app: FastifyInstance, { core }: ApiOptions)
     const [name, ...more] = Object.keys(await readJsonObject(request))
     if (name === undefined || more.length > 0)
       throw badRequest('Malformed request body: it has one member, the action.')
-    if (laterActions.has(name)) throw new NotServed(`the action ${name}`)
+    refuseUnsupportedAction('snapshot', name)
     if (name !== 'os-force_delete') throw badRequest(`There is no such action: ${name}`)
     requireAdmin(request)
     await core.snapshots.delete(caller, request.params.snapshotId)

@@ -1,38 +1,21 @@
-/**
- * Volume types: there is one, `atoll`, public and the default. `__DEFAULT__`, the name that Cinder gives to the type of a
- * fresh installation, is another name of it.
- */
+/** `/types`: the one volume type (volume_type.ts). */
 
 import type { FastifyInstance } from 'fastify'
 import { badRequest, notFound } from '../errors.js'
 import { parseListParams, type RawQuery } from '../requests/list_params.js'
 import { flagOf } from '../requests/validation.js'
-
-export const volumeTypeId = 'd1f6ae5c-8b0e-4a52-9c3f-0a6c7b1e4f20'
-export const volumeTypeName = 'atoll'
+import { volumeTypeView } from '../responses/volume_type.js'
+import { isVolumeType, volumeTypeId } from '../volume_type.js'
 
 const sortKeys = { id: 'id', name: 'name', created_at: 'created_at', updated_at: 'updated_at' } as const
 
-/** Is this what clients may call the one type? By id or by either name. */
-export function isVolumeType(nameOrId: string): boolean {
-  return nameOrId === volumeTypeId || nameOrId === volumeTypeName || nameOrId === '__DEFAULT__'
-}
-
-export function volumeTypeView(isAdmin: boolean): Record<string, unknown> {
-  return {
-    id: volumeTypeId,
-    name: volumeTypeName,
-    description: 'Thin, copy-on-write at 4 KiB; served over NBD',
-    is_public: true,
-    'os-volume-type-access:is_public': true,
-    extra_specs: {},
-    ...(isAdmin ? { qos_specs_id: null } : {}),
-  }
-}
-
 export function typeRoutes(app: FastifyInstance): void {
   app.get('/types', async (request) => {
-    const { limit, marker, offset, filters } = parseListParams(request.query as RawQuery, sortKeys)
+    const { limit, marker, offset, filters } = parseListParams(
+      request.query as RawQuery,
+      sortKeys,
+      request.microversion,
+    )
     if (marker !== undefined && marker !== volumeTypeId)
       throw badRequest(`Volume type id ${marker} could not be found.`)
     const [isPublic, name] = [filters.get('is_public'), filters.get('name')]

@@ -1,4 +1,4 @@
-/** `POST /volumes/{id}/action`: one member, whose name is the action. What it takes is judged by that action's schema. */
+/** `POST /volumes/{id}/action`: one member, whose name is the action. Each action has a schema for its argument. */
 
 import { Type } from '@sinclair/typebox'
 import type { FastifyInstance, FastifyReply } from 'fastify'
@@ -6,14 +6,14 @@ import { type ImageVisibility, volumeStatuses } from '../../../../core/model/rec
 import type { ApiOptions } from '../../../shared/api.js'
 import { requireAdmin, requireProject } from '../../../shared/auth.js'
 import { readJsonObject } from '../../../shared/body.js'
-import { NotServed } from '../../../shared/errors.js'
-import { type Action, type ActionAnswer, accepted, action, done, Nothing, strict } from './action.js'
-import { connectionActions } from './connections.js'
-import { volumeTypeView } from './types.js'
 import { badRequest, CinderFault, notFound } from '../errors.js'
 import { since } from '../microversion.js'
-import { Flag, gibOf, isTrue, judge, Metadata, SizeGib } from '../requests/validation.js'
+import { Flag, gibOf, isTrue, Metadata, SizeGib, validate } from '../requests/validation.js'
 import { cinderTime } from '../responses/time.js'
+import { volumeTypeView } from '../responses/volume_type.js'
+import { refuseUnsupportedAction } from '../unsupported.js'
+import { type Action, type ActionAnswer, accepted, action, done, Nothing, strict } from './action.js'
+import { connectionActions } from './connections.js'
 
 const extend = action(
   Type.Object({ new_size: SizeGib }, strict),
@@ -183,18 +183,6 @@ const actions: Record<string, Action> = {
   ...connectionActions,
 }
 
-/** Served by later versions. */
-const laterActions = new Set([
-  'os-retype',
-  'os-reimage',
-  'os-migrate_volume',
-  'os-migrate_volume_completion',
-  'os-unmanage',
-  'os-promote-replica',
-  'os-reenable-replica',
-  'revert',
-])
-
 export function volumeActionRoutes(app: FastifyInstance, options: ApiOptions): void {
   app.post<{ Params: { volumeId: string } }>('/volumes/:volumeId/action', async (request, reply) => {
     const caller = requireProject(request)
@@ -202,10 +190,10 @@ export function volumeActionRoutes(app: FastifyInstance, options: ApiOptions): v
     const [name, ...more] = Object.keys(body)
     if (name === undefined || more.length > 0)
       throw badRequest('Malformed request body: it has one member, the action.')
-    if (laterActions.has(name)) throw new NotServed(`the action ${name}`)
+    refuseUnsupportedAction('volume', name)
     const known = Object.hasOwn(actions, name) ? actions[name] : undefined
     if (known === undefined) throw badRequest(`There is no such action: ${name}`)
-    const argument = judge(known.schema, body[name])
+    const argument = validate(known.schema, body[name])
     const { volumeId } = request.params
     return sendAnswer(reply, await known.run({ ...options, caller, volumeId, argument, request }))
   })

@@ -1,57 +1,43 @@
 /** Volumes: make, list, show, change, delete, sum up. */
 
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
-import type { VolumeQuery, VolumeSortKey } from '../../../../core/volumes/volumes.js'
 import type { ApiOptions } from '../../../shared/api.js'
 import { requireProject } from '../../../shared/auth.js'
 import { readJson } from '../../../shared/body.js'
 import { queryParameter } from '../../../shared/query.js'
-import { createVolume } from '../requests/create_volume.js'
 import { badRequest } from '../errors.js'
-import { bootableFilter, metadataFilter } from '../requests/filters.js'
-import { sendCinderList } from '../responses/list_answer.js'
-import { eitherOf, type ListParams, parseListParams, type RawQuery } from '../requests/list_params.js'
 import { requireMicroversion, since } from '../microversion.js'
-import { totalsOf } from '../responses/totals.js'
+import { namesOf } from '../requests/names.js'
 import { flagOf } from '../requests/validation.js'
+import { parseCreateBody, parseUpdateBody } from '../requests/volume_body.js'
+import { parseVolumeQuery } from '../requests/volume_query.js'
 import { viewContext } from '../responses/context.js'
+import { sendCinderList } from '../responses/list.js'
+import { totalsOf } from '../responses/totals.js'
 import { volumeDetail, volumeSummary, volumeView } from '../responses/volume.js'
-import { judgeCreateBody, judgeUpdateBody, namesOf } from '../requests/volume_body.js'
+import { createVolume } from './create_volume.js'
 
 interface VolumeRoute {
   Params: { volumeId: string }
 }
 
-const sortKeys: Record<string, VolumeSortKey> = {
-  id: 'id',
-  name: 'name',
-  display_name: 'name',
-  created_at: 'created_at',
-  updated_at: 'updated_at',
-  size: 'size',
-  status: 'status',
-  bootable: 'bootable',
-  availability_zone: 'availability_zone',
-}
-
 export function volumeRoutes(app: FastifyInstance, { core, urls }: ApiOptions): void {
   app.post('/volumes', async (request, reply) => {
     const caller = requireProject(request)
-    const body = judgeCreateBody(await readJson(request), request.microversion)
+    const body = parseCreateBody(await readJson(request), request.microversion)
     const volume = await createVolume(core, caller, body)
     return reply.code(202).send({ volume: volumeView(volume, viewContext(request, urls)) })
   })
 
   const list = async (request: FastifyRequest, reply: FastifyReply, detailed: boolean) => {
     const caller = requireProject(request)
-    const params = parseListParams(request.query as RawQuery, sortKeys)
-    const query = volumeQuery(params, request)
+    const { params, query } = parseVolumeQuery(request)
     const context = viewContext(request, urls)
     return sendCinderList(request, reply, {
       collection: 'volumes',
       path: detailed ? 'volumes/detail' : 'volumes',
       context,
-      params,
+      withCount: params.withCount,
       page: (pace) => core.volumes.page(caller, { ...query, limit: params.limit }, pace),
       view: (volume) => (detailed ? volumeDetail(volume, context) : volumeSummary(volume, context)),
       count: () => core.volumes.count(caller, query),
@@ -63,9 +49,8 @@ export function volumeRoutes(app: FastifyInstance, { core, urls }: ApiOptions): 
   app.get('/volumes/summary', async (request) => {
     requireMicroversion(request, since.summary)
     const caller = requireProject(request)
-    const params = parseListParams(request.query as RawQuery, sortKeys)
+    const { query } = parseVolumeQuery(request)
     const metadata = request.microversion >= since.summaryMetadata
-    const query = volumeQuery(params, request)
     const totals = await totalsOf(core, request, caller, { query, metadata })
     return {
       'volume-summary': {
@@ -83,7 +68,7 @@ export function volumeRoutes(app: FastifyInstance, { core, urls }: ApiOptions): 
 
   app.put<VolumeRoute>('/volumes/:volumeId', async (request) => {
     const caller = requireProject(request)
-    const body = judgeUpdateBody(await readJson(request), request.microversion)
+    const body = parseUpdateBody(await readJson(request), request.microversion)
     const volume = await core.volumes.update(caller, request.params.volumeId, {
       ...namesOf(body),
       ...(body.metadata == null ? {} : { metadata: body.metadata }),
@@ -106,23 +91,4 @@ function flagParameter(request: FastifyRequest, name: string): boolean {
   const flag = value === undefined ? false : flagOf(value)
   if (flag === undefined) throw badRequest(`${name} param must be a boolean; it is '${value}'`)
   return flag
-}
-
-function volumeQuery(params: ListParams<VolumeSortKey>, request: FastifyRequest): VolumeQuery {
-  const { filters, marker, offset, sort, allTenants } = params
-  const { microversion } = request
-  return {
-    marker: marker as VolumeQuery['marker'],
-    offset,
-    sort: sort.length > 0 ? sort : undefined,
-    allProjects: allTenants,
-    projectId: eitherOf(filters, 'project_id', 'tenant_id'),
-    userId: filters.get('user_id'),
-    ids: filters.has('id') ? [filters.get('id') as string] : undefined,
-    name: eitherOf(filters, 'name', 'display_name'),
-    status: filters.get('status'),
-    bootable: bootableFilter(filters.get('bootable'), microversion >= since.strictBootableFilter),
-    availabilityZone: filters.get('availability_zone'),
-    metadata: metadataFilter(filters.get('metadata')),
-  }
 }

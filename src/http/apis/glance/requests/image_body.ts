@@ -6,7 +6,7 @@ import type { ImageChange, NewImage } from '../../../../core/images/images.js'
 import type { ImageVisibility } from '../../../../core/model/records.js'
 import { isJsonObject } from '../../../shared/body.js'
 import { GlanceFault } from '../errors.js'
-import { baseFields, type LocationBody, propertyNameMax, readOnlyFields, schemaOf } from './image_fields.js'
+import { baseFields, type LocationBody, propertyNameMax, readOnlyFields, schemaOf } from '../image_fields.js'
 
 export type Location = Static<typeof LocationBody>
 

@@ -8,9 +8,9 @@
 
 import type { Comparison, ImageQuery, ImageSortKey } from '../../../../core/images/images.js'
 import type { ImageId } from '../../../../lib/ids.js'
-import { splitChoices } from './choices.js'
 import { GlanceFault } from '../errors.js'
-import { baseFields, visibilities } from './image_fields.js'
+import { baseFields, visibilities } from '../image_fields.js'
+import { splitChoices } from './choices.js'
 import { type RawQuery, takeAll } from './raw_query.js'
 
 const sortKeys: readonly ImageSortKey[] = [

@@ -1,25 +1,14 @@
 /**
- * A judged patch, carried out. All operations are tried on a copy first, in the transaction that stores the outcome: either all
- * of them take effect or none, and nothing comes between what they saw and what they changed.
+ * What a patch changes in an image. All operations are tried on a copy: either all of them take effect or none. The caller runs this
+ * in the transaction that stores the outcome, so nothing changes between what they saw and what they store.
  */
 
-import type { FastifyRequest } from 'fastify'
-import type { Core } from '../../../../core/core.js'
 import type { ImageChange } from '../../../../core/images/images.js'
-import type { Image, ProjectCaller } from '../../../../core/model/records.js'
-import type { UrlSettings } from '../../../shared/base_url.js'
+import type { Image } from '../../../../core/model/records.js'
 import { GlanceFault } from '../errors.js'
+import { baseFields } from '../image_fields.js'
 import { type Location, requireFits, requireWritable, setBaseField } from './image_body.js'
-import { baseFields } from './image_fields.js'
 import type { PatchDraft, PatchOperation } from './json_patch.js'
-import { registeredLocation } from '../routes/locations.js'
-
-interface PatchContext {
-  core: Core
-  urls: UrlSettings
-  caller: ProjectCaller
-  request: FastifyRequest
-}
 
 interface Outcome {
   change: ImageChange
@@ -28,19 +17,12 @@ interface Outcome {
   location: Location | undefined
 }
 
-export function applyPatch(
-  { core, caller, request, urls }: PatchContext,
-  imageId: string,
+/** Returns what to change in `image`. Throws 400, 403 or 409 if any of the operations fails. */
+export function changeOf(
+  image: Image,
   patch: PatchOperation[],
   draft: PatchDraft,
-): Promise<Image> {
-  return core.imageSources.edit(caller, imageId, (image) => {
-    const { change, location } = outcomeOf(image, patch, draft)
-    return { change, location: location && registeredLocation(location, request, urls) }
-  })
-}
-
-function outcomeOf(image: Image, patch: PatchOperation[], draft: PatchDraft): Pick<Outcome, 'change' | 'location'> {
+): Pick<Outcome, 'change' | 'location'> {
   const outcome: Outcome = {
     change: {},
     properties: new Map(Object.entries(image.properties)),

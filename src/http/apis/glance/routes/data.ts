@@ -3,13 +3,13 @@
 import type { Readable } from 'node:stream'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { OpenImage } from '../../../../core/images/images.js'
-import type { ByteRange } from '../../../../core/objects/objects.js'
 import type { ApiOptions } from '../../../shared/api.js'
 import { requireProject } from '../../../shared/auth.js'
 import { contentLength } from '../../../shared/body.js'
 import { bytesFor } from '../../../shared/direct_body.js'
 import { sendOpened } from '../../../shared/opened.js'
 import { GlanceFault } from '../errors.js'
+import { parseRange } from '../requests/range.js'
 import { storeId } from '../responses/image.js'
 
 interface ImageRoute {
@@ -61,18 +61,4 @@ function answer(open: OpenImage, request: FastifyRequest, reply: FastifyReply): 
     .header('Content-Range', `bytes ${range.start}-${range.end - 1}/${sizeBytes}`)
     .header('Content-Length', range.end - range.start)
   return bytesFor(request, open, range)
-}
-
-/** One range (RFC 9110, 14.1.2). undefined: all of it. Throws 416 for what is not one satisfiable range of bytes. */
-export function parseRange(header: string | undefined, sizeBytes: number): ByteRange | undefined {
-  if (header === undefined) return undefined
-  const [, first = '', last = ''] = /^bytes=(\d{0,15})-(\d{0,15})$/.exec(header.trim()) ?? []
-  const suffix = first === ''
-  const start = suffix ? Math.max(sizeBytes - Number(last), 0) : Number(first)
-  const end = suffix || last === '' ? sizeBytes : Math.min(Number(last) + 1, sizeBytes)
-  if ((first === '' && last === '') || start >= end)
-    throw new GlanceFault(416, `The range '${header}' is not one range of the image's ${sizeBytes} bytes.`, {
-      'Content-Range': `bytes */${sizeBytes}`,
-    })
-  return { start, end }
 }

@@ -1,20 +1,20 @@
 /** Images: make, list, show, change, delete. */
 
 import type { FastifyInstance } from 'fastify'
+import { SlicePace } from '../../../../core/lists/slices.js'
 import { ImageNotFound } from '../../../../core/model/errors.js'
 import type { Image, ProjectCaller } from '../../../../core/model/records.js'
-import { SlicePace } from '../../../../core/lists/slices.js'
 import type { ApiOptions } from '../../../shared/api.js'
 import { requireProject } from '../../../shared/auth.js'
 import { readJson } from '../../../shared/body.js'
 import { sendJsonList } from '../../../shared/json_list.js'
 import { GlanceFault } from '../errors.js'
 import { parseNewImage } from '../requests/image_body.js'
-import { imageView, storeId } from '../responses/image.js'
 import { parsePatch, patchMediaTypes } from '../requests/json_patch.js'
 import { parseListQuery } from '../requests/list_query.js'
-import { registeredLocation } from './locations.js'
-import { applyPatch } from '../requests/patch_image.js'
+import { registeredLocation } from '../requests/location.js'
+import { changeOf } from '../requests/patch_image.js'
+import { imageView, storeId } from '../responses/image.js'
 
 interface ImageRoute {
   Params: { imageId: string }
@@ -71,7 +71,11 @@ export function imageRoutes(app: FastifyInstance, { core, urls }: ApiOptions): v
       })
     const draft = patchMediaTypes[mediaType]
     const patch = parsePatch(await readJson(request), draft)
-    return viewFor(caller, await applyPatch({ core, urls, caller, request }, request.params.imageId, patch, draft))
+    const image = await core.imageSources.edit(caller, request.params.imageId, (before) => {
+      const { change, location } = changeOf(before, patch, draft)
+      return { change, location: location && registeredLocation(location, request, urls) }
+    })
+    return viewFor(caller, image)
   })
 
   app.delete<ImageRoute>('/images/:imageId', async (request, reply) => {

@@ -1,12 +1,13 @@
 /**
- * The body of `POST /v3/auth/tokens`, judged: who wants to log in, how, and for which scope.
+ * The body of `POST /v3/auth/tokens`: who logs in, by which method, and for which scope.
  * Source: keystone api-ref, v3/authenticate-v3.inc.
  */
 
-import { LoginFailed } from '../../../../core/model/errors.js'
 import type { LoginScope, ProjectReference, UserReference } from '../../../../core/identity/sessions.js'
+import { LoginFailed } from '../../../../core/model/errors.js'
 import { isJsonObject } from '../../../shared/body.js'
-import { MalformedBody, NotServed } from '../../../shared/errors.js'
+import { MalformedBody } from '../../../shared/errors.js'
+import { unsupportedLogin } from '../unsupported.js'
 
 export type LoginRequest =
   | { method: 'password'; user: UserReference; password: string; scope: LoginScope }
@@ -16,7 +17,7 @@ type Json = Record<string, unknown>
 
 const textLengthMax = 4096
 
-/** Throws MalformedBody, NotServed for methods and scopes that there are not, LoginFailed for a domain that there is not. */
+/** Throws MalformedBody, NotServed for unsupported methods and scopes, LoginFailed for an unknown domain. */
 export function parseLogin(body: Json): LoginRequest {
   const auth = object(body, 'auth')
   const identity = object(auth, 'identity')
@@ -24,7 +25,7 @@ export function parseLogin(body: Json): LoginRequest {
   if (!Array.isArray(methods) || methods.length === 0) {
     throw new MalformedBody('auth.identity.methods must be a list of names')
   }
-  if (methods.length > 1) throw new NotServed('logging in by several methods at once')
+  if (methods.length > 1) throw unsupportedLogin('logging in by several methods at once')
   const [method] = methods
   const scope = parseScope(auth)
   if (method === 'password') {
@@ -32,7 +33,7 @@ export function parseLogin(body: Json): LoginRequest {
     return { method, user: reference(user, 'user'), password: text(user, 'password'), scope }
   }
   if (method === 'token') return { method, token: text(object(identity, 'token'), 'id'), scope }
-  throw new NotServed(`the login method ${String(method).slice(0, 64)}`)
+  throw unsupportedLogin(`the login method ${String(method).slice(0, 64)}`)
 }
 
 function parseScope(auth: Json): LoginScope {
@@ -42,7 +43,7 @@ function parseScope(auth: Json): LoginScope {
   if (!isJsonObject(scope)) throw new MalformedBody('auth.scope must be an object')
   if (scope.unscoped !== undefined) return 'unscoped'
   if (scope.project !== undefined) return { project: reference(object(scope, 'project'), 'project') }
-  throw new NotServed('a scope other than a project')
+  throw unsupportedLogin('a scope other than a project')
 }
 
 function reference(value: Json, what: string): UserReference & ProjectReference {

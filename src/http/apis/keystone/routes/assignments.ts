@@ -9,9 +9,11 @@ import { requireAdmin, requireCaller } from '../../../shared/auth.js'
 import { baseUrl } from '../../../shared/base_url.js'
 import { BadParameter, Forbidden } from '../../../shared/errors.js'
 import { queryParameter } from '../../../shared/query.js'
-import { domainReference, listOf, roleBody, sendListOf } from '../responses/bodies.js'
 import { filtered, flagParameter } from '../requests/list_filters.js'
 import { identityParameters } from '../requests/parameters.js'
+import { assignmentBody } from '../responses/assignment.js'
+import { listOf, sendListOf } from '../responses/list.js'
+import { roleBody } from '../responses/resources.js'
 
 /** Filters that no assignment passes: there are no groups, and no roles in a domain, in the system or inherited. */
 const assignmentsOfOthers = ['group.id', 'scope.domain.id', 'scope.system', 'scope.OS-INHERIT:inherited_to']
@@ -99,11 +101,4 @@ export function addAssignments(app: FastifyInstance, { core, urls }: ApiOptions)
 
 function pathOf({ project, user, role }: Assignment): string {
   return `/projects/${project.id}/users/${user.id}/roles/${role.id}`
-}
-
-function assignmentBody({ project, user, role }: Assignment, withNames: boolean) {
-  const shown = ({ id, name }: { id: string; name: string }) => (withNames ? { id, name } : { id })
-  const inDomain = (thing: { id: string; name: string }) =>
-    withNames ? { id: thing.id, name: thing.name, domain: domainReference } : { id: thing.id }
-  return { role: shown(role), user: inDomain(user), scope: { project: inDomain(project) } }
 }

@@ -4,9 +4,9 @@ import type { FastifyInstance } from 'fastify'
 import type { ApiOptions } from '../../../shared/api.js'
 import { requireAdmin } from '../../../shared/auth.js'
 import { baseUrl } from '../../../shared/base_url.js'
-import { listOf } from '../responses/bodies.js'
 import { filtered } from '../requests/list_filters.js'
 import { identityParameters } from '../requests/parameters.js'
+import { listOf } from '../responses/list.js'
 import { region, serviceCatalog } from '../responses/service_catalog.js'
 
 export function addCatalog(app: FastifyInstance, { urls }: ApiOptions): void {

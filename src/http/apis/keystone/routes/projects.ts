@@ -4,12 +4,13 @@ import type { FastifyInstance } from 'fastify'
 import type { ApiOptions } from '../../../shared/api.js'
 import { requireAdmin, requireCaller } from '../../../shared/auth.js'
 import { readJsonObject } from '../../../shared/body.js'
-import { DomainNotFound, Forbidden, NotServed } from '../../../shared/errors.js'
+import { DomainNotFound, Forbidden } from '../../../shared/errors.js'
 import { queryParameter } from '../../../shared/query.js'
-import { defaultDomain, domainReference, listOf, projectBody, sendListOf } from '../responses/bodies.js'
 import { fieldsOf } from '../requests/fields.js'
-import { filtered } from '../requests/list_filters.js'
+import { filtered, filterOf } from '../requests/list_filters.js'
 import { identityParameters } from '../requests/parameters.js'
+import { listOf, sendListOf } from '../responses/list.js'
+import { defaultDomain, domainReference, projectBody } from '../responses/resources.js'
 
 type ById = { Params: { id: string } }
 
@@ -19,7 +20,7 @@ export function addProjects(app: FastifyInstance, { core, urls }: ApiOptions): v
     const name = queryParameter(request, 'name')
     return sendListOf(request, reply, urls, {
       name: 'projects',
-      filters: identityParameters['/projects'],
+      isWanted: filterOf(request, identityParameters['/projects']),
       slices: (pace) => core.identity.projectSlices({ name }, pace),
       view: (project) => projectBody(project, request, urls),
     })
@@ -55,11 +56,6 @@ export function addProjects(app: FastifyInstance, { core, urls }: ApiOptions): v
     }
     const project = await core.identity.updateProject(request.params.id, change, caller)
     return { project: projectBody(project, request, urls) }
-  })
-
-  app.delete<ById>('/projects/:id', async (request) => {
-    requireAdmin(request)
-    throw new NotServed('deleting projects')
   })
 
   app.get('/domains', async (request) => {

@@ -8,11 +8,13 @@ import { baseUrl } from '../../../shared/base_url.js'
 import { readJsonObject } from '../../../shared/body.js'
 import { Forbidden, TokenNotFound } from '../../../shared/errors.js'
 import { queryParameter } from '../../../shared/query.js'
-import { defaultDomain, domainReference, listOf, projectBody, sendListOf } from '../responses/bodies.js'
-import { filtered } from '../requests/list_filters.js'
+import { filtered, filterOf } from '../requests/list_filters.js'
 import { parseLogin } from '../requests/login_request.js'
 import { identityParameters } from '../requests/parameters.js'
+import { listOf, sendListOf } from '../responses/list.js'
+import { defaultDomain, projectBody } from '../responses/resources.js'
 import { serviceCatalog } from '../responses/service_catalog.js'
+import { tokenBody } from '../responses/token.js'
 
 /** Strangers may send one, on as many connections as there are. */
 const loginBytesMax = 64 << 10
@@ -22,13 +24,18 @@ export function addTokens(app: FastifyInstance, { core, urls, logins }: ApiOptio
     const wanted = parseLogin(await readJsonObject(request, loginBytesMax))
     const { token, session } =
       wanted.method === 'password' ? await logins.byPassword(request, wanted) : await core.sessions.loginByToken(wanted)
-    return reply.code(201).headers({ 'x-subject-token': token, vary: 'X-Auth-Token' }).send(tokenBody(request, session))
+    return reply
+      .code(201)
+      .headers({ 'x-subject-token': token, vary: 'X-Auth-Token' })
+      .send(tokenBody(session, catalogFor(request)))
   })
 
   // HEAD is answered by the same handler, without the body.
   app.get('/auth/tokens', async (request, reply) => {
     const { token, session } = await subject(request)
-    return reply.headers({ 'x-subject-token': token, vary: 'X-Auth-Token' }).send(tokenBody(request, session))
+    return reply
+      .headers({ 'x-subject-token': token, vary: 'X-Auth-Token' })
+      .send(tokenBody(session, catalogFor(request)))
   })
 
   app.delete('/auth/tokens', async (request, reply) => {
@@ -46,7 +53,7 @@ export function addTokens(app: FastifyInstance, { core, urls, logins }: ApiOptio
     const userId = requireCaller(request).user.id
     return sendListOf(request, reply, urls, {
       name: 'projects',
-      filters: identityParameters['/auth/projects'],
+      isWanted: filterOf(request, identityParameters['/auth/projects']),
       slices: (pace) => core.identity.projectSlices({ userId, enabled: true }, pace),
       view: (project) => projectBody(project, request, urls),
     })
@@ -63,6 +70,10 @@ export function addTokens(app: FastifyInstance, { core, urls, logins }: ApiOptio
     return listOf('system', [], request, urls)
   })
 
+  function catalogFor(request: FastifyRequest): string | undefined {
+    return queryParameter(request, 'nocatalog') === undefined ? baseUrl(request, urls) : undefined
+  }
+
   /** The token that is asked about: the caller's own, or, for an admin, anyone's. */
   async function subject(request: FastifyRequest): Promise<{ token: string; session: Session }> {
     const caller = requireCaller(request)
@@ -72,29 +83,4 @@ export function addTokens(app: FastifyInstance, { core, urls, logins }: ApiOptio
     if (!caller.isAdmin && session.caller.user.id !== caller.user.id) throw new Forbidden('the token is another user’s')
     return { token, session }
   }
-
-  function tokenBody(request: FastifyRequest, session: Session) {
-    const { user, project, roles } = session.caller
-    const withCatalog = queryParameter(request, 'nocatalog') === undefined
-    return {
-      token: {
-        methods: session.methods,
-        user: { id: user.id, name: user.name, domain: domainReference, password_expires_at: null },
-        audit_ids: session.auditIds,
-        issued_at: tokenTime(session.issuedAt),
-        expires_at: tokenTime(session.expiresAt),
-        ...(project && {
-          project: { id: project.id, name: project.name, domain: domainReference },
-          is_domain: false,
-          roles: roles.map(({ id, name }) => ({ id, name })),
-          ...(withCatalog && { catalog: serviceCatalog(baseUrl(request, urls), project.id) }),
-        }),
-      },
-    }
-  }
-}
-
-/** Six decimals, as Keystone writes them. */
-function tokenTime(timeMs: number): string {
-  return new Date(timeMs).toISOString().replace('Z', '000Z')
 }

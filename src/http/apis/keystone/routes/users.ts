@@ -7,9 +7,11 @@ import { requireAdmin, requireCaller } from '../../../shared/auth.js'
 import { readJsonObject } from '../../../shared/body.js'
 import { Forbidden, MalformedBody } from '../../../shared/errors.js'
 import { queryParameter } from '../../../shared/query.js'
-import { projectBody, sendListOf, userBody } from '../responses/bodies.js'
 import { type Fields, fieldsOf } from '../requests/fields.js'
+import { filterOf } from '../requests/list_filters.js'
 import { identityParameters } from '../requests/parameters.js'
+import { sendListOf } from '../responses/list.js'
+import { projectBody, userBody } from '../responses/resources.js'
 
 type ById = { Params: { id: string } }
 
@@ -19,7 +21,7 @@ export function addUsers(app: FastifyInstance, { core, urls, logins }: ApiOption
     const name = queryParameter(request, 'name')
     return sendListOf(request, reply, urls, {
       name: 'users',
-      filters: identityParameters['/users'],
+      isWanted: filterOf(request, identityParameters['/users']),
       slices: (pace) => core.identity.userSlices({ name }, pace),
       view: (user) => userBody(user, request, urls),
     })
@@ -70,7 +72,7 @@ export function addUsers(app: FastifyInstance, { core, urls, logins }: ApiOption
     const enabled = caller.user.id === id ? true : undefined
     return sendListOf(request, reply, urls, {
       name: 'projects',
-      filters: identityParameters['/users/:id/projects'],
+      isWanted: filterOf(request, identityParameters['/users/:id/projects']),
       slices: (pace) => core.identity.projectSlices({ userId: id, enabled }, pace),
       view: (project) => projectBody(project, request, urls),
     })

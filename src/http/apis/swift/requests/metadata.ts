@@ -2,22 +2,16 @@
  * The user's own metadata: `X-Account-Meta-*`, `X-Container-Meta-*`, `X-Object-Meta-*`.
  *
  * Names are tokens (RFC 9110, 5.6.2; Node's parser sees to that) in lower case, as HTTP does not tell cases apart. Values are
- * text: their bytes are UTF-8, which Node hands over, and wants back, one byte a character.
+ * text (header_text.ts).
  */
 
 import type { IncomingHttpHeaders } from 'node:http'
 import type { MetadataChange as CoreChange } from '../../../../core/objects/accounts.js'
 import { SwiftError } from '../errors.js'
+import { headerText } from '../header_text.js'
+import { type MetadataOwner, metadataLimits } from '../limits.js'
 
-export type Metadata = Record<string, string>
-export type MetadataOwner = 'account' | 'container' | 'object'
-
-export const metadataLimits = {
-  nameBytes: 128,
-  valueBytes: 256,
-  count: 90,
-  totalBytes: 4096,
-} as const
+type Metadata = Record<string, string>
 
 /** A change of metadata: an empty value, and `X-Remove-<Owner>-Meta-*`, take an item away. */
 export interface MetadataChange {
@@ -25,7 +19,7 @@ export interface MetadataChange {
   remove: string[]
 }
 
-/** Reads and judges the request's metadata headers. Throws 400 in Swift's words. */
+/** Parses the request's metadata headers. Throws 400 with Swift's text. */
 export function metadataChange(headers: IncomingHttpHeaders, owner: MetadataOwner): MetadataChange {
   const set = new Map<string, string>()
   const remove: string[] = []
@@ -67,26 +61,6 @@ export function checkMetadataSize(metadata: Metadata): void {
 /** The change as core takes it: the limits hold for its outcome. */
 export function coreChange({ set, remove }: MetadataChange): CoreChange {
   return { setMetadata: set, removeMetadata: remove, checkMetadata: checkMetadataSize }
-}
-
-export function metadataHeaders(metadata: Metadata, owner: MetadataOwner): Record<string, string> {
-  return Object.fromEntries(
-    Object.entries(metadata).map(([name, value]) => [`x-${owner}-meta-${name}`, headerBytes(value)]),
-  )
-}
-
-/** What a header's bytes say in UTF-8. Throws 400 for other bytes. */
-export function headerText(value: string): string {
-  try {
-    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(Buffer.from(value, 'latin1'))
-  } catch {
-    throw new SwiftError(400, 'Metadata must be valid UTF-8')
-  }
-}
-
-/** Text as Node writes it into a header; what could break a header line is left out. */
-export function headerBytes(text: string): string {
-  return Buffer.from(text.replace(/[\r\n\0]/g, ''), 'utf8').toString('latin1')
 }
 
 function metadataName(header: string, prefix: string): string {

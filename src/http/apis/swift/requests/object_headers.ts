@@ -1,16 +1,13 @@
-/** An object's headers, on their way in and out. */
+/** The headers of a request that are stored with an object. */
 
-import { createHash } from 'node:crypto'
 import type { FastifyRequest } from 'fastify'
-import type { KeptHeaders, StoredObject } from '../../../../core/model/records.js'
+import type { KeptHeaders } from '../../../../core/model/records.js'
 import { isTrue } from '../../../shared/query.js'
-import type { Validator } from './conditional.js'
-import { guessContentType } from './content_type.js'
 import { SwiftError } from '../errors.js'
-import { headerBytes, headerText, metadataHeaders } from './metadata.js'
-import { lastModifiedHeader, lastModifiedSeconds, timestampHeader } from '../responses/timestamps.js'
+import { headerText } from '../header_text.js'
+import { guessContentType } from './content_type.js'
 
-/** Kept with the object and given back as they were. */
+/** Stored with the object and returned unchanged. */
 const keptNames = [
   'content-encoding',
   'content-disposition',
@@ -45,32 +42,4 @@ export function givenContentType(request: FastifyRequest): string | undefined {
 export function contentTypeFor(request: FastifyRequest, objectName: string): string {
   const given = isTrue(String(request.headers['x-detect-content-type'] ?? '')) ? undefined : givenContentType(request)
   return given ?? guessContentType(objectName)
-}
-
-export function validatorOf(object: StoredObject): Validator {
-  return { etag: object.md5, modifiedSeconds: lastModifiedSeconds(object.updatedAt) }
-}
-
-/** Everything but Content-Length and what ranges change. */
-export function objectHeaders(object: StoredObject): Record<string, string> {
-  const kept = Object.entries(object.headers).map(([name, value]) => [name, headerBytes(value)])
-  return {
-    'content-type': headerBytes(object.contentType),
-    etag: object.md5,
-    'last-modified': lastModifiedHeader(object.updatedAt),
-    'x-timestamp': timestampHeader(object.updatedAt),
-    'accept-ranges': 'bytes',
-    ...Object.fromEntries(kept),
-    ...metadataHeaders(object.metadata, 'object'),
-  }
-}
-
-/** Those of a 304 (RFC 9110, 15.4.5). */
-export function notModifiedHeaders(object: StoredObject): Record<string, string> {
-  return { etag: object.md5, 'last-modified': lastModifiedHeader(object.updatedAt) }
-}
-
-/** Not to be found in the content by someone who wrote it. */
-export function newBoundary(requestId: string): string {
-  return createHash('md5').update(requestId).digest('hex')
 }

@@ -57,8 +57,3 @@ export function decodeText(text: string): string {
   }
   throw new SwiftError(412, 'Invalid UTF8 or contains NULL')
 }
-
-/** A name as a URL carries it; slashes stay. */
-export function encodePath(name: string): string {
-  return name.split('/').map(encodeURIComponent).join('/')
-}

@@ -7,15 +7,14 @@ import type { Container } from '../../../../core/model/records.js'
 import { regionBytes } from '../../../../lib/units.js'
 import { queryParameter } from '../../../shared/query.js'
 import { SwiftError, statusPage } from '../errors.js'
-import { checkContainerName } from '../limits.js'
-import { listingFormat, objectRow, sendListing } from '../responses/listing_format.js'
+import { checkContainerName, storagePolicy } from '../limits.js'
+import { listingFormat } from '../requests/listing_format.js'
 import { listingQuery } from '../requests/listing_query.js'
-import { coreChange, metadataChange, metadataHeaders } from '../requests/metadata.js'
+import { coreChange, metadataChange } from '../requests/metadata.js'
 import type { ContainerTarget } from '../requests/target.js'
+import { objectRow, sendListing } from '../responses/listing.js'
+import { metadataHeaders } from '../responses/metadata.js'
 import { lastModifiedHeader, timestampHeader } from '../responses/timestamps.js'
-
-/** There is one, and clients copy its name from a container's HEAD into their PUTs. */
-export const storagePolicy = 'standard'
 
 export async function getContainer(core: Core, target: ContainerTarget, request: FastifyRequest, reply: FastifyReply) {
   const format = listingFormat(request, queryParameter(request, 'format'))

@@ -1,9 +1,7 @@
 /** `/info`: exactly what is served; clients and test suites decide by it. */
 
 import type { FastifyInstance } from 'fastify'
-import { storagePolicy } from './container.js'
-import { limits } from '../limits.js'
-import { metadataLimits } from '../requests/metadata.js'
+import { limits, metadataLimits, storagePolicy } from '../limits.js'
 
 const info = {
   swift: {

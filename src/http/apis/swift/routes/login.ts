@@ -7,7 +7,8 @@ import type { FastifyInstance, FastifyRequest } from 'fastify'
 import type { ApiOptions } from '../../../shared/api.js'
 import { baseUrl } from '../../../shared/base_url.js'
 import { SwiftError } from '../errors.js'
-import { headerText } from '../requests/metadata.js'
+import { headerText } from '../header_text.js'
+import { credentialsIn } from '../requests/credentials.js'
 import { accountPrefix } from '../requests/target.js'
 
 export function addLogin(app: FastifyInstance, { urls, logins }: ApiOptions): void {
@@ -42,12 +43,6 @@ function credentialsOf(request: FastifyRequest): { project: string; user: string
   const named = typeof login === 'string' ? credentialsIn(headerText(login)) : undefined
   if (named === undefined || typeof key !== 'string' || key === '') throw refusal()
   return { ...named, key: headerText(key) }
-}
-
-/** Of `project:user`; undefined: one of the two is missing. */
-export function credentialsIn(login: string): { project: string; user: string } | undefined {
-  const [, project, user] = /^([^:]+):(.+)$/.exec(login) ?? []
-  return project === undefined || user === undefined ? undefined : { project, user }
 }
 
 function refusal(): SwiftError {

@@ -4,13 +4,15 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { Core } from '../../../../core/core.js'
 import { contentLength, hasBody } from '../../../shared/body.js'
 import { isTrue } from '../../../shared/query.js'
-import { checkPutConditionSyntax, checkReadConditions } from '../requests/conditional.js'
 import { SwiftError } from '../errors.js'
 import { checkContainerName, checkObjectName } from '../limits.js'
-import { checkMetadataSize, headerBytes, metadataChange, metadataHeaders } from '../requests/metadata.js'
-import { givenContentType, keptHeaders, notModifiedHeaders, validatorOf } from '../requests/object_headers.js'
-import { encodePath, parseObjectReference } from '../requests/path.js'
+import { checkPutConditionSyntax, checkReadConditions } from '../requests/conditional.js'
+import { checkMetadataSize, metadataChange } from '../requests/metadata.js'
+import { givenContentType, keptHeaders } from '../requests/object_headers.js'
+import { parseObjectReference } from '../requests/path.js'
 import { type ObjectTarget, projectIdOf } from '../requests/target.js'
+import { metadataHeaders } from '../responses/metadata.js'
+import { copiedFromHeaders, notModifiedHeaders, validatorOf } from '../responses/object_headers.js'
 import { lastModifiedHeader } from '../responses/timestamps.js'
 
 /** COPY: the URL is the source, Destination says where to. */
@@ -64,9 +66,7 @@ async function copy(
     .headers({
       etag: stored.md5,
       'last-modified': lastModifiedHeader(stored.updatedAt),
-      'x-copied-from': encodePath(`${source.container}/${source.object}`),
-      'x-copied-from-account': headerBytes(source.account),
-      'x-copied-from-last-modified': lastModifiedHeader(copied.updatedAt),
+      ...copiedFromHeaders(source, copied),
       ...metadataHeaders(stored.metadata, 'object'),
     })
     .type('text/html; charset=UTF-8')

@@ -3,15 +3,17 @@
 import { Readable } from 'node:stream'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { Core } from '../../../../core/core.js'
-import type { OpenObject } from '../../../../core/objects/objects.js'
 import type { StoredObject } from '../../../../core/model/records.js'
+import type { OpenObject } from '../../../../core/objects/objects.js'
+import type { ByteRange } from '../../../../core/tree/open_data.js'
 import { bytesFor, endedWithRights } from '../../../shared/direct_body.js'
 import { sendOpened } from '../../../shared/opened.js'
-import { checkReadConditions, rangeStillApplies } from '../requests/conditional.js'
 import { SwiftError } from '../errors.js'
-import { newBoundary, notModifiedHeaders, objectHeaders, validatorOf } from '../requests/object_headers.js'
-import { type ByteRange, contentRange, type MultipartBody, multipartFrame, parseRanges } from '../requests/ranges.js'
+import { checkReadConditions, rangeStillApplies } from '../requests/conditional.js'
+import { parseRanges } from '../requests/ranges.js'
 import type { ObjectTarget } from '../requests/target.js'
+import { contentRange, type MultipartBody, multipartFrame } from '../responses/multipart.js'
+import { newBoundary, notModifiedHeaders, objectHeaders, validatorOf } from '../responses/object_headers.js'
 
 export async function headObject(core: Core, target: ObjectTarget, request: FastifyRequest, reply: FastifyReply) {
   const object = await core.objects.head(target.caller, target)

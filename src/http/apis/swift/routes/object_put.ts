@@ -3,14 +3,14 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { Core } from '../../../../core/core.js'
 import { contentLength } from '../../../shared/body.js'
-import { checkPutConditionSyntax, normalizeEtag } from '../requests/conditional.js'
 import { SwiftError } from '../errors.js'
 import { checkObjectName, limits } from '../limits.js'
+import { checkPutConditionSyntax, normalizeEtag } from '../requests/conditional.js'
 import { metadataChange } from '../requests/metadata.js'
-import { copyInto } from './object_copy.js'
 import { contentTypeFor, keptHeaders } from '../requests/object_headers.js'
 import type { ObjectTarget } from '../requests/target.js'
 import { lastModifiedHeader } from '../responses/timestamps.js'
+import { copyInto } from './object_copy.js'
 
 export async function putObject(core: Core, target: ObjectTarget, request: FastifyRequest, reply: FastifyReply) {
   checkObjectName(target.object)

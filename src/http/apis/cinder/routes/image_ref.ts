@@ -5,7 +5,7 @@ import { ImageNotFound } from '../../../../core/model/errors.js'
 import type { ProjectCaller } from '../../../../core/model/records.js'
 import { badRequest, CinderFault } from '../errors.js'
 
-/** Answers the image's id. Throws 400 when there is none, 409 when several have the name. */
+/** Returns the image's ID. Throws 400 if there is none, 409 if several have the name. */
 export async function resolveImage(core: Core, caller: ProjectCaller, reference: string): Promise<string> {
   const id = /^https?:\/\//.test(reference) ? (reference.split('/').at(-1) ?? '') : reference
   try {

@@ -1,7 +1,7 @@
 /**
  * Registration of what is stored already: an image gets its data from a location, and no byte moves.
  *
- * Forms of URLs (core judges all but the last, see core/images/images.ts):
+ * Forms of URLs (core parses all but the last, see core/conversions/image_location.ts):
  *   swift://AUTH_<project>/<container>/<object>     an object
  *   cinder://snapshots/<id>, cinder://volumes/<id>  a snapshot; a volume as it is now
  *   http(s)://HOST/v1/AUTH_<project>/<container>/<object>
@@ -12,9 +12,9 @@ import type { FastifyRequest } from 'fastify'
 import type { RegisteredLocation } from '../../../../core/conversions/image_sources.js'
 import { baseUrl, type UrlSettings } from '../../../shared/base_url.js'
 import { GlanceFault } from '../errors.js'
-import type { Location } from '../requests/image_body.js'
+import type { Location } from './image_body.js'
 
-/** The location as core takes it. Throws 400. */
+/** Returns the location as core expects it. Throws 400. */
 export function registeredLocation(location: Location, request: FastifyRequest, urls: UrlSettings): RegisteredLocation {
   const { size, checksum, os_hash_algo: algorithm, os_hash_value: digest } = location.validation_data ?? {}
   if (digest !== undefined && algorithm !== 'sha256')

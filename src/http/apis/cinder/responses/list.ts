@@ -4,12 +4,9 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { PageOf } from '../../../../core/lists/pages.js'
 import { SlicePace } from '../../../../core/lists/slices.js'
 import { sendJsonList } from '../../../shared/json_list.js'
-import { badRequest } from '../errors.js'
-import type { ListParams } from '../requests/list_params.js'
-import { since } from '../microversion.js'
 import type { ViewContext } from './context.js'
 
-/** `count` runs only when the client asked for the number of all matches, and may. */
+/** Sends a page of a list. `count`, the number of all matches, is called only for `withCount`. */
 export function sendCinderList<Item extends { id: string }>(
   request: FastifyRequest,
   reply: FastifyReply,
@@ -18,15 +15,13 @@ export function sendCinderList<Item extends { id: string }>(
     /** Of the list itself, below the version and project: `volumes/detail`. */
     path: string
     context: ViewContext
-    params: ListParams<string>
+    withCount: boolean
     page: (pace: SlicePace) => Promise<PageOf<Item>>
     view: (item: Item) => Record<string, unknown>
     count: () => Promise<number>
   },
 ): Promise<FastifyReply> {
-  const { collection, path, context, params, view } = list
-  if (params.withCount && context.microversion < since.count)
-    throw badRequest('with_count needs microversion 3.45 or above.')
+  const { collection, path, context, withCount, view } = list
   const pace = new SlicePace()
   let more = false
   return sendJsonList(request, reply, {
@@ -42,7 +37,7 @@ export function sendCinderList<Item extends { id: string }>(
       ...(more && last !== undefined
         ? { [`${collection}_links`]: [{ rel: 'next', href: nextUrl(request, context, path, last.id) }] }
         : {}),
-      ...(params.withCount ? { count: await list.count() } : {}),
+      ...(withCount ? { count: await list.count() } : {}),
     }),
   })
 }

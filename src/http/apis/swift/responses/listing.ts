@@ -1,44 +1,14 @@
-/** How a listing looks: lines of text, JSON or XML (swift/common/middleware/listing_formats.py). */
+/** Listings as text, JSON or XML (swift/common/middleware/listing_formats.py). */
 
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import type { ContainerSummary, Listed, ObjectSummary } from '../../../../core/model/records.js'
 import type { SlicePace } from '../../../../core/lists/slices.js'
+import type { ContainerSummary, Listed, ObjectSummary } from '../../../../core/model/records.js'
 import { sendPieces } from '../../../shared/pieces.js'
-import { SwiftError } from '../errors.js'
+import type { ListingFormat } from '../media_types.js'
 import { listingTime } from './timestamps.js'
-
-export type ListingFormat = 'text/plain' | 'application/json' | 'application/xml' | 'text/xml'
 
 type Field = string | number
 type Row = Record<string, Field>
-
-/** `?format=` decides, else Accept. Throws 406 when the client takes none of ours. */
-export function listingFormat(request: FastifyRequest, format: string | undefined): ListingFormat {
-  if (format) return formats.get(format.toLowerCase()) ?? 'text/plain'
-  return acceptedFormat(request.headers.accept)
-}
-
-const formats: ReadonlyMap<string, ListingFormat> = new Map([
-  ['json', 'application/json'],
-  ['xml', 'application/xml'],
-])
-const offered: ListingFormat[] = ['text/plain', 'application/json', 'application/xml', 'text/xml']
-
-function acceptedFormat(accept: string | undefined): ListingFormat {
-  if (!accept) return 'text/plain'
-  let best: { format: ListingFormat; quality: number } | undefined
-  for (const item of accept.split(',').slice(0, 50)) {
-    const [type = '', ...parameters] = item.split(';').map((part) => part.trim().toLowerCase())
-    const quality = Number(parameters.find((parameter) => parameter.startsWith('q='))?.slice(2) ?? 1)
-    if (!(quality > 0)) continue
-    const match = offered.find(
-      (format) => type === format || type === '*/*' || (type.endsWith('/*') && format.startsWith(type.slice(0, -1))),
-    )
-    if (match && (best === undefined || quality > best.quality)) best = { format: match, quality }
-  }
-  if (!best) throw new SwiftError(406)
-  return best.format
-}
 
 export function containerRow(container: ContainerSummary): Row {
   return {
