@@ -21,9 +21,12 @@ import { CatalogEmpty, CatalogFailed, CatalogFull, CatalogMissing, CatalogOutdat
 import { type CatalogReserve, GroupCommit, type TransactionOptions } from './sqlite/group_commit.js'
 import { migrate, schemaVersion, schemaVersionNow } from './migrate.js'
 import { connect, Prepared } from './sqlite/prepared.js'
+import { type BrokenReference, brokenReferences, fileProblems } from './sqlite/integrity.js'
 import type { Schema } from './schema.js'
 import { SerialSqliteDialect, SqliteConnection, translated } from './sqlite/dialect.js'
 import type { Reader, Transaction } from './types.js'
+
+export type { BrokenReference }
 
 export interface CatalogOptions {
   path: string
@@ -127,6 +130,16 @@ export class Catalog {
     const [row] = dataVersion.all(this.db)
     if (row === undefined) throw new Error('SQLite does not tell the version of the catalog')
     return row.data_version
+  }
+
+  /** What the database itself finds wrong with its files, for people. Throws if not even that can be read. */
+  fileProblems(): Promise<string[]> {
+    return fileProblems(this.db)
+  }
+
+  /** Of the catalog, or of the transaction in which they are mended. */
+  brokenReferences(db: Reader): Promise<BrokenReference[]> {
+    return brokenReferences(db)
   }
 
   async close(): Promise<void> {

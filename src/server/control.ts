@@ -13,6 +13,7 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import type { Reconnected } from '../core/exports/exports.js'
 import type { ScrubReport } from '../core/health/scrub.js'
 import type { Store } from '../core/store.js'
+import { owners } from '../core/tree/owners.js'
 import { formatHostPort, type TlsMode } from '../lib/addresses.js'
 import { AtollError, asError, defineError } from '../lib/errors.js'
 import type { Logger } from '../lib/log.js'
@@ -165,7 +166,7 @@ function volumeIn(body: string): string {
 async function report({ store, doors, tls, httpTls, startedAt }: ControlParts): Promise<StatusReport> {
   const { core, engine, catalog, directory } = store
   const counts: Record<string, number> = {}
-  for (const table of ['objects', 'images', 'volumes', 'snapshots', 'attachments', 'resources', 'layers'] as const) {
+  for (const table of [...owners.map((owner) => owner.table), 'attachments', 'resources', 'layers'] as const) {
     const row = await catalog.db
       .selectFrom(table)
       .select((e) => e.fn.countAll<number>().as('count'))

@@ -9,8 +9,7 @@
 import type { Reader } from '../../catalog/types.js'
 import { isUuid, type ProjectId, type ResourceId } from '../../lib/ids.js'
 import { NameNotUnique, NothingNamed } from '../model/errors.js'
-
-export type ExportKind = 'volume' | 'snapshot' | 'image'
+import { type ExportKind, exportedOwners } from '../tree/owners.js'
 
 export interface NamedExport {
   kind: ExportKind
@@ -20,7 +19,7 @@ export interface NamedExport {
   resourceId: ResourceId
 }
 
-const allKinds: readonly ExportKind[] = ['volume', 'snapshot', 'image']
+const allKinds = exportedOwners.map(({ kind }) => kind)
 
 /** Maximum number of candidates that an error lists. */
 const candidatesMax = 5

@@ -35,6 +35,7 @@ import { ExportContexts } from './export_contexts.js'
 import { findNamed } from './export_names.js'
 import { servesAttachment } from '../policy/rights.js'
 import type { RightsWatch } from '../policy/rights_watch.js'
+import { exportedOwners } from '../tree/owners.js'
 import type { Tree } from '../tree/tree.js'
 
 /** Where tenants' machines reach the NBD server. */
@@ -121,13 +122,12 @@ export class Exports implements ExportResolver {
     // Export names are credentials. An empty list would look like "there are no exports".
     if (door === 'tenant') throw new EngineUnsupported('exports are not listed over TCP')
     const { db } = this.#catalog
-    const rows = await db
-      .selectFrom('volumes')
-      .select('id')
-      .union(db.selectFrom('snapshots').select('id') as never)
-      .union(db.selectFrom('images').select('id').where('resource_id', 'is not', null) as never)
-      .execute()
-    return rows.map((row) => row.id).sort()
+    const ids: string[] = []
+    for (const { table } of exportedOwners) {
+      const rows = await db.selectFrom(table).select('id').where('resource_id', 'is not', null).execute()
+      for (const { id } of rows) ids.push(id)
+    }
+    return ids.sort()
   }
 
   tlsFailed({ door, peer, words, unsaid }: NativeTlsFailure): void {

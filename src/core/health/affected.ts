@@ -4,6 +4,7 @@ import type { Reader } from '../../catalog/types.js'
 import type { NativeBlocks, NativePlace } from '../../engine/engine.js'
 import type { LayerId, ResourceId } from '../../lib/ids.js'
 import { blockBytes, regionBytes } from '../../lib/units.js'
+import { type OwnerKind, owners } from '../tree/owners.js'
 
 export interface Range {
   offset: number
@@ -11,7 +12,7 @@ export interface Range {
 }
 
 export interface Affected {
-  kind: 'object' | 'image' | 'snapshot' | 'volume' | 'resource'
+  kind: OwnerKind | 'resource'
   id: string
   name: string | null
   /** Damaged bytes, in order; empty: all of it may be. */
@@ -140,20 +141,25 @@ export class AffectedFinder {
 
   async #things(resource: ResourceId, ranges: Range[]): Promise<Affected[]> {
     const things: Affected[] = []
-    for (const table of ['images', 'snapshots', 'volumes'] as const) {
-      const rows = await this.#db.selectFrom(table).select(['id', 'name']).where('resource_id', '=', resource).execute()
-      const kind = table.slice(0, -1) as 'image' | 'snapshot' | 'volume'
+    for (const { kind, table } of owners) {
+      const rows =
+        table === 'objects'
+          ? await this.#objects(resource)
+          : await this.#db.selectFrom(table).select(['id', 'name']).where('resource_id', '=', resource).execute()
       for (const { id, name } of rows) things.push({ kind, id, name, ranges })
     }
+    return things.length > 0 ? things : [{ kind: 'resource', id: resource, name: null, ranges }]
+  }
+
+  /** An object is named by its container, too. */
+  async #objects(resource: ResourceId): Promise<{ id: string; name: string }[]> {
     const objects = await this.#db
       .selectFrom('objects')
       .innerJoin('containers', 'containers.id', 'objects.container_id')
       .select(['objects.id', 'objects.name', 'containers.name as container'])
       .where('resource_id', '=', resource)
       .execute()
-    for (const { id, name, container } of objects)
-      things.push({ kind: 'object', id, name: `${container}/${name}`, ranges })
-    return things.length > 0 ? things : [{ kind: 'resource', id: resource, name: null, ranges }]
+    return objects.map(({ id, name, container }) => ({ id, name: `${container}/${name}` }))
   }
 }
 

@@ -7,12 +7,12 @@
 
 import { Catalog } from '../../catalog/catalog.js'
 import { CatalogEmpty, CatalogFailed } from '../../catalog/errors.js'
-import { type CatalogFinding, fileProblems, referenceFindings, ruleFindings } from '../../catalog/sqlite/integrity.js'
 import { Engine, type NativeCheckReport, type NativeFinding, type NativeLog } from '../../engine/engine.js'
 import { StorageCorrupt, StorageFailed } from '../../addon/errors.js'
 import { asError } from '../../lib/errors.js'
 import type { LayerId } from '../../lib/ids.js'
 import { type Affected, AffectedFinder } from './affected.js'
+import { type CatalogFinding, referenceFindings, ruleFindings } from './catalog_findings.js'
 import { type DamageKind, damages, type Severity } from './damage.js'
 import type { DataDirectory } from '../directory/data_directory.js'
 import { type Mismatch, mismatchIn, recordsAreMade, recordsReachOf } from '../directory/store_identity.js'
@@ -67,7 +67,7 @@ export async function examine(directory: DataDirectory, options: ExamineOptions)
   try {
     const rows = catalog ? await catalog.db.selectFrom('layers').select('id').execute() : []
     const known = new Set(rows.map(({ id }) => id))
-    const ofCatalog = catalog ? [...(await referenceFindings(catalog.db)), ...(await ruleFindings(catalog.db))] : []
+    const ofCatalog = catalog ? [...(await referenceFindings(catalog)), ...(await ruleFindings(catalog.db))] : []
     const report: CheckReport = { layers: known.size, findings, notes, surplus }
     const mismatch = catalog && (await whatMismatches(directory, catalog))
     if (mismatch !== undefined) {
@@ -156,7 +156,7 @@ async function openCatalog(
   let catalog: Catalog | undefined
   try {
     catalog = await Catalog.openToExamine(directory.catalog)
-    const problems = await fileProblems(catalog.db)
+    const problems = await catalog.fileProblems()
     if (problems.length === 0) return catalog
     damaged(problems.slice(0, 10).join('; '), false)
   } catch (error) {

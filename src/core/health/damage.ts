@@ -3,7 +3,7 @@
  * table; test/core/health/check.test.ts makes each of them and looks for these words.
  */
 
-import type { CatalogFindingKind } from '../../catalog/sqlite/integrity.js'
+import type { CatalogFindingKind } from './catalog_findings.js'
 import type { NativeFindingKind } from '../../engine/engine.js'
 
 export type DamageKind =

@@ -13,7 +13,7 @@
 import { sql } from 'kysely'
 import { Catalog } from '../../catalog/catalog.js'
 import type { Transaction } from '../../catalog/types.js'
-import { brokenReferences, descriptions } from '../../catalog/sqlite/integrity.js'
+import { descriptions } from './catalog_findings.js'
 import { Engine, type NativeLog } from '../../engine/engine.js'
 import type { LayerId, ResourceId } from '../../lib/ids.js'
 import { blocksOf } from '../../lib/units.js'
@@ -43,7 +43,7 @@ export async function repair(directory: DataDirectory, examination: Examination,
   const catalog = await Catalog.open({ path: directory.catalog, schema: 'exact' })
   try {
     // Rows of a broken tree are looked at by people.
-    if (catalogTrusted) did.push(...(await catalog.transaction((tx) => repairCatalog(tx))))
+    if (catalogTrusted) did.push(...(await catalog.transaction((tx) => repairCatalog(catalog, tx))))
     const known = new Set((await catalog.db.selectFrom('layers').select('id').execute()).map(({ id }) => id))
     if (storeIsMade(directory)) did.push(...(await repairEngine(directory, { known, catalogTrusted, log })))
   } finally {
@@ -76,9 +76,9 @@ async function repairEngine(
   }
 }
 
-async function repairCatalog(tx: Transaction): Promise<string[]> {
+async function repairCatalog(catalog: Catalog, tx: Transaction): Promise<string[]> {
   const did: string[] = []
-  await deleteDanglingRows(tx, did)
+  await deleteDanglingRows(catalog, tx, did)
   await raiseLayerNumbers(tx, did)
   await keepDroppingLayers(tx, did)
   await lowerLimits(tx, did)
@@ -88,10 +88,10 @@ async function repairCatalog(tx: Transaction): Promise<string[]> {
   return did
 }
 
-async function deleteDanglingRows(tx: Transaction, did: string[]): Promise<void> {
-  for (const { table, parent, rowid } of await brokenReferences(tx.db)) {
+async function deleteDanglingRows(catalog: Catalog, tx: Transaction, did: string[]): Promise<void> {
+  for (const { table, parent, remove } of await catalog.brokenReferences(tx.db)) {
     if (!descriptions.includes(table)) continue
-    await sql`delete from ${sql.table(table)} where rowid = ${rowid}`.execute(tx.db)
+    await remove()
     did.push(`a row of ${table} that belonged to nothing in ${parent} is deleted`)
   }
 }

@@ -6,6 +6,7 @@ import { Prepared, PreparedInsert } from '../../catalog/sqlite/prepared.js'
 import { flag, type ResourceRow } from '../../catalog/schema.js'
 import { type LayerId, newResourceId, type ResourceId } from '../../lib/ids.js'
 import { ResourceNotFound } from '../model/errors.js'
+import { owners } from './owners.js'
 
 /** Throws ResourceNotFound. */
 export async function resourceRow(db: Reader, id: ResourceId): Promise<ResourceRow> {
@@ -14,20 +15,16 @@ export async function resourceRow(db: Reader, id: ResourceId): Promise<ResourceR
   return row
 }
 
-const userOf = new Prepared<
-  { id: string },
-  [object: ResourceId, image: ResourceId, snapshot: ResourceId, volume: ResourceId]
->((db) =>
-  sql<{ id: string }>`
-    select id from objects where resource_id = ${''} union all select id from images where resource_id = ${''} union all
-    select id from snapshots where resource_id = ${''} union all select id from volumes where resource_id = ${''} limit 1`.compile(
-    db,
-  ),
-)
+const holderOf = new Prepared<{ id: string }, [resource: ResourceId]>((db) => {
+  // One parameter, whatever the number of owners.
+  const holders = owners.map(({ table }) => sql`select id from ${sql.table(table)} where resource_id = resources.id`)
+  return sql<{ id: string }>`select id from resources where id = ${''}
+    and exists (${sql.join(holders, sql` union all `)})`.compile(db)
+})
 
-/** Does an object, an image, a snapshot or a volume refer to the resource? */
+/** Whether any row refers to the resource (owners.ts). */
 export function isUsed({ db }: Transaction, id: ResourceId): boolean {
-  return userOf.first(db, id, id, id, id) !== undefined
+  return holderOf.first(db, id) !== undefined
 }
 
 const resourceDelete = new Prepared<{ head_layer: LayerId }, [id: ResourceId]>((db) =>
