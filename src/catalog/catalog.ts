@@ -20,7 +20,7 @@ import { asError } from '../lib/errors.js'
 import { CatalogEmpty, CatalogFailed, CatalogFull, CatalogMissing, CatalogOutdated } from './errors.js'
 import { type CatalogReserve, GroupCommit, type TransactionOptions } from './sqlite/group_commit.js'
 import { migrate, schemaVersion, schemaVersionNow } from './migrate.js'
-import { connect, Prepared } from './sqlite/prepared.js'
+import { connect, Prepared } from './prepared.js'
 import { type BrokenReference, brokenReferences, fileProblems } from './sqlite/integrity.js'
 import type { Schema } from './schema.js'
 import { SerialSqliteDialect, SqliteConnection, translated } from './sqlite/dialect.js'
@@ -125,9 +125,9 @@ export class Catalog {
    * Another number whenever anybody, this process or another, has committed anything since the last call. What was read at one
    * version is what would be read now, as long as that is the version.
    */
-  version(): number {
+  async version(): Promise<number> {
     // sqlite.org/pragma.html#pragma_data_version: of the connection that never writes, so that our own commits count too.
-    const [row] = dataVersion.all(this.db)
+    const row = await dataVersion.first(this.db)
     if (row === undefined) throw new Error('SQLite does not tell the version of the catalog')
     return row.data_version
   }

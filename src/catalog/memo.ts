@@ -18,19 +18,19 @@ export class Memo<Key, Value> {
     this.#max = max
   }
 
-  /** `read` must read at once, so that no commit comes in between. That there is nothing (undefined) is not remembered. */
-  get(key: Key, read: (key: Key) => Value | undefined): Value | undefined {
-    // Before the reading: what is committed meanwhile by another process makes the value newer than the version, never older.
-    const version = this.#catalog.version()
+  /** The answer is not older than the call. That there is nothing (undefined) is not remembered. */
+  async get(key: Key, read: (key: Key) => Promise<Value | undefined>): Promise<Value | undefined> {
+    // Before the reading: what is committed meanwhile makes the value newer than the version, never older.
+    const version = await this.#catalog.version()
     if (version !== this.#version || this.#values.size >= this.#max) {
       this.#values.clear()
       this.#version = version
     }
-    let value = this.#values.get(key)
-    if (value === undefined) {
-      value = read(key)
-      if (value !== undefined) this.#values.set(key, value)
-    }
+    const known = this.#values.get(key)
+    if (known !== undefined) return known
+    const value = await read(key)
+    // Another call may have found a later version by now, which may have come after this reading.
+    if (value !== undefined && this.#version === version) this.#values.set(key, value)
     return value
   }
 }

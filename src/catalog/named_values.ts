@@ -5,7 +5,7 @@
 
 import { type Kysely, sql } from 'kysely'
 import type { Reader } from './types.js'
-import { Prepared } from './sqlite/prepared.js'
+import { Prepared } from './prepared.js'
 import type { MetadataKind } from './schema.js'
 
 export type NamedValues = Record<string, string>
@@ -101,21 +101,44 @@ export async function insertValues(db: Reader, table: PlainTable, owner: string,
   await insertRows(db, table, rows)
 }
 
-const kindsIn = (table: KindTable) =>
-  new Prepared<Row & { kind: MetadataKind }, [owner: string]>((db) =>
-    sql<Row & { kind: MetadataKind }>`select kind, name, value from ${sql.table(table)}
-    where ${sql.ref(kindTables[table])} = ${''} order by kind, name`.compile(db),
-  )
-const kindsBy: Readonly<Record<KindTable, ReturnType<typeof kindsIn>>> = {
-  account_metadata: kindsIn('account_metadata'),
-  container_metadata: kindsIn('container_metadata'),
-  object_metadata: kindsIn('object_metadata'),
+/** Columns under which a query may join a table of kinds. */
+export interface KindColumns {
+  kind: MetadataKind | null
+  kind_name: string
+  kind_value: string
 }
 
-export function kindsOf(db: Reader, table: KindTable, owner: string): { metadata: NamedValues; headers: NamedValues } {
-  const rows = kindsBy[table].all(db, owner)
+export const kindColumns = sql`kinds.kind, kinds.name as kind_name, kinds.value as kind_value`
+
+/** `left join` of what the owner has; order by `kinds.kind, kinds.name`. */
+export const joinKinds = (table: KindTable, owner: string) =>
+  sql`left join ${sql.table(table)} as kinds on kinds.${sql.ref(kindTables[table])} = ${sql.ref(owner)}`
+
+const kindsByOwner = (table: KindTable) =>
+  new Prepared<KindColumns, [owner: string]>((db) =>
+    sql<KindColumns>`select ${kindColumns} from ${sql.table(table)} as kinds
+      where kinds.${sql.ref(kindTables[table])} = ${''} order by kinds.kind, kinds.name`.compile(db),
+  )
+const kindsBy: Readonly<Record<KindTable, ReturnType<typeof kindsByOwner>>> = {
+  account_metadata: kindsByOwner('account_metadata'),
+  container_metadata: kindsByOwner('container_metadata'),
+  object_metadata: kindsByOwner('object_metadata'),
+}
+
+/** What an owner has of both kinds. */
+export interface Kinds {
+  metadata: NamedValues
+  headers: NamedValues
+}
+
+export async function kindsOf(db: Reader, table: KindTable, owner: string): Promise<Kinds> {
+  return kindsIn(await kindsBy[table].all(db, owner))
+}
+
+/** From the rows of one owner: the table itself, or the columns of a left join (null where it has none). */
+export function kindsIn(rows: readonly KindColumns[]): Kinds {
   const of = (kind: MetadataKind) =>
-    Object.fromEntries(rows.filter((row) => row.kind === kind).map(({ name, value }) => [name, value]))
+    Object.fromEntries(rows.filter((row) => row.kind === kind).map((row) => [row.kind_name, row.kind_value]))
   return { metadata: of('meta'), headers: of('header') }
 }
 

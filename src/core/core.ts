@@ -131,8 +131,7 @@ export class Core {
   /** Ends the background work. The engine and the catalog are closed by the one who opened them. */
   async close(): Promise<void> {
     clearInterval(this.#purge)
-    this.rights.stop()
-    await Promise.all([this.reaper.stop(), this.scrub.stop()])
+    await Promise.all([this.rights.stop(), this.reaper.stop(), this.scrub.stop()])
     await this.#sweeping
   }
 

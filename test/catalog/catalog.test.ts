@@ -6,7 +6,7 @@ import { sql } from 'kysely'
 import t from 'tap'
 import { Catalog } from '../../src/catalog/catalog.js'
 import { schemaVersionNow } from '../../src/catalog/migrate.js'
-import { Prepared, PreparedInsert } from '../../src/catalog/sqlite/prepared.js'
+import { Prepared, PreparedInsert } from '../../src/catalog/prepared.js'
 import type { ProjectId } from '../../src/lib/ids.js'
 
 async function openCatalog(t: Tap): Promise<{ catalog: Catalog; path: string }> {
@@ -231,13 +231,13 @@ t.test(
     const named = new Prepared<{ name: string }, string[]>((db) =>
       db.selectFrom('projects').select('name').where('name', '=', '').where('description', '=', '').compile(),
     )
-    t.same(named.all(catalog.db, 'a', ''), [{ name: 'a' }])
-    t.equal(named.first(catalog.db, 'b', ''), undefined)
+    t.same(await named.all(catalog.db, 'a', ''), [{ name: 'a' }])
+    t.equal(await named.first(catalog.db, 'b', ''), undefined)
     await catalog.transaction(async ({ db }) => {
       await db.insertInto('projects').values(project('b')).execute()
-      t.same(named.first(db, 'b', ''), { name: 'b' })
+      t.same(await named.first(db, 'b', ''), { name: 'b' })
     })
-    t.throws(() => named.all(catalog.db, 'a'), { message: /2 parameters, not 1/ })
+    await t.rejects(named.all(catalog.db, 'a'), { message: /2 parameters, not 1/ })
   },
 )
 
@@ -253,27 +253,27 @@ t.test('a prepared query is not run for a transaction that has ended', async (t)
   const { catalog } = await openCatalog(t)
   const named = new Prepared<{ name: string }, []>((db) => db.selectFrom('projects').select('name').compile())
   const past = await catalog.transaction(async ({ db }) => db)
-  t.throws(() => named.all(past), { message: /nor a transaction that is under way/ })
+  await t.rejects(named.all(past), { message: /nor a transaction that is under way/ })
 })
 
 t.test(
   'the version is another one after each commit, of this process or another, and after nothing else',
   async (t) => {
     const { catalog, path } = await openCatalog(t)
-    const seen = [catalog.version()]
-    const look = () => seen.push(catalog.version())
+    const seen = [await catalog.version()]
+    const look = async () => seen.push(await catalog.version())
     await insert(catalog, 'a')
-    look()
+    await look()
     await Promise.all(['b', 'c'].map((id) => insert(catalog, id)))
-    look()
+    await look()
     const other = new Database(path)
     other.prepare("update projects set description = 'new'").run()
     other.close()
-    look()
+    await look()
     t.equal(new Set(seen).size, 4)
     await t.rejects(insert(catalog, 'a'), { code: /^SQLITE_CONSTRAINT/ })
     await names(catalog)
-    look()
+    await look()
     t.equal(seen.at(-1), seen.at(-2))
   },
 )

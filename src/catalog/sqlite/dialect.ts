@@ -26,6 +26,7 @@ import {
 } from 'kysely'
 import { Mutex, type Release } from '../../lib/mutex.js'
 import { CatalogBusy, CatalogFailed, CatalogFull } from '../errors.js'
+import type { KeptStatement, PreparingConnection, Value } from '../prepared.js'
 
 export class SerialSqliteDialect implements Dialect {
   readonly #connection: SqliteConnection
@@ -91,10 +92,7 @@ class SerialDriver implements Driver {
 
 const statementsMax = 256
 
-/** What a parameter of a query may be. */
-export type Value = string | number | bigint | null
-
-export class SqliteConnection implements DatabaseConnection {
+export class SqliteConnection implements DatabaseConnection, PreparingConnection {
   readonly #database: Database
   readonly #beforeQuery: () => void
   /** Prepared statements by their text, least recently used first. */
@@ -117,23 +115,31 @@ export class SqliteConnection implements DatabaseConnection {
 
   async executeQuery<Row>({ sql, parameters }: CompiledQuery): Promise<QueryResult<Row>> {
     const statement = this.prepare(sql)
-    if (statement.reader) return { rows: this.rows<Row>(statement, parameters as Value[]) }
-    const { changes, lastInsertRowid } = this.run(statement, parameters as Value[])
+    if (statement.reader) return { rows: this.#rowsNow(statement, parameters as Value[]) as Row[] }
+    const { changes, lastInsertRowid } = this.runNow(statement, parameters as Value[])
     return { rows: [], numAffectedRows: BigInt(changes), insertId: BigInt(lastInsertRowid) }
   }
 
-  /** At once, without Kysely between: see prepared.ts. */
-  rows<Row>(statement: Statement, parameters: readonly Value[]): Row[] {
+  /** Past Kysely: see prepared.ts. */
+  keep(sql: string): KeptStatement {
+    const statement = this.#prepareApart(sql)
+    return {
+      rows: async (parameters) => this.#rowsNow(statement, parameters),
+      run: async (parameters) => this.runNow(statement, parameters).changes,
+    }
+  }
+
+  #rowsNow(statement: Statement, parameters: readonly Value[]): unknown[] {
     this.#beforeQuery()
     try {
-      return statement.all(parameters) as Row[]
+      return statement.all(parameters)
     } catch (error) {
       throw translated(error)
     }
   }
 
-  /** The same for what answers no rows. */
-  run(statement: Statement, parameters: readonly Value[]): RunResult {
+  /** Runs a statement that returns no rows. */
+  runNow(statement: Statement, parameters: readonly Value[]): RunResult {
     this.#beforeQuery()
     try {
       return statement.run(parameters)
@@ -155,7 +161,7 @@ export class SqliteConnection implements DatabaseConnection {
       this.#statements.set(sql, known)
       return known
     }
-    const statement = this.prepareApart(sql)
+    const statement = this.#prepareApart(sql)
     this.#statements.set(sql, statement)
     if (this.#statements.size > statementsMax) {
       const oldest = this.#statements.keys().next()
@@ -164,8 +170,7 @@ export class SqliteConnection implements DatabaseConnection {
     return statement
   }
 
-  /** The statement, for one who keeps it. */
-  prepareApart(sql: string): Statement {
+  #prepareApart(sql: string): Statement {
     try {
       return this.#database.prepare(sql)
     } catch (error) {

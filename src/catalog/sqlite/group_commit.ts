@@ -12,7 +12,7 @@
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { Kysely, Transaction as KyselyTransaction } from 'kysely'
 import { CatalogFailed, CatalogFull } from '../errors.js'
-import { connect, disconnect } from './prepared.js'
+import { connect, disconnect } from '../prepared.js'
 import type { Schema } from '../schema.js'
 import type { Transaction } from '../types.js'
 import type { SqliteConnection } from './dialect.js'
@@ -143,6 +143,6 @@ export class GroupCommit {
   }
 
   #run(statement: string): void {
-    this.#connection.run(this.#connection.prepare(statement), [])
+    this.#connection.runNow(this.#connection.prepare(statement), [])
   }
 }

@@ -131,7 +131,7 @@ export class ImageSources {
     if (url === undefined) return this.#catalog.transaction((tx) => work(tx, noContent))
     const location = parseLocation(url)
     if (location.kind === 'object') {
-      return this.#catalog.transaction((tx) => work(tx, async () => objectData(tx.db, caller, location.object)))
+      return this.#catalog.transaction((tx) => work(tx, () => objectData(tx.db, caller, location.object)))
     }
     if (location.kind === 'snapshot') {
       return this.#catalog.transaction((tx) => work(tx, () => snapshotData(tx.db, caller, location.id)))
@@ -169,8 +169,8 @@ async function noContent(): Promise<never> {
 }
 
 /** The image shares the object's resource. */
-function objectData(db: Reader, caller: ProjectCaller, object: ObjectRef): ImageContent {
-  const { resourceId, sizeBytes, md5, sha256 } = readObject(db, caller, object)
+async function objectData(db: Reader, caller: ProjectCaller, object: ObjectRef): Promise<ImageContent> {
+  const { resourceId, sizeBytes, md5, sha256 } = await readObject(db, caller, object)
   return { resourceId, sizeBytes, md5, sha256, location: objectLocation(object) }
 }
 

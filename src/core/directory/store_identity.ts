@@ -184,7 +184,7 @@ export class StoreIdentity {
   /** The first step of this start, and from then on one every ten minutes in which something was changed. */
   async begin(engine: Engine): Promise<void> {
     this.#engine = engine
-    await this.#stepIfSpace()
+    await this.#turn.run(() => this.#stepIfSpace())
     this.#timer = setInterval(() => void this.#stepIfChanged(), refreshMs).unref()
   }
 
@@ -213,7 +213,7 @@ export class StoreIdentity {
 
   async #stepIfSpace(): Promise<void> {
     try {
-      await this.step()
+      await this.#step()
     } catch (error) {
       if (!isFull(error)) throw error
       this.#log.warn(
@@ -224,17 +224,19 @@ export class StoreIdentity {
   }
 
   async #stepIfChanged(): Promise<void> {
-    if (this.#engine === undefined || this.#changesNow(this.#engine) === this.#changes) return
     try {
-      await this.#stepIfSpace()
+      await this.#turn.run(async () => {
+        const engine = this.#engine
+        if (engine !== undefined && (await this.#changesNow(engine)) !== this.#changes) await this.#stepIfSpace()
+      })
     } catch (error) {
       this.#log.error({ err: asError(error) }, 'the generation of the store could not be raised')
     }
   }
 
-  #changesNow(engine: Engine): string {
+  async #changesNow(engine: Engine): Promise<string> {
     const { bytesWritten, recordsCommitted, contentBytesWritten } = engine.counters()
-    return [bytesWritten, recordsCommitted, contentBytesWritten, this.#catalog.version()].join(' ')
+    return [bytesWritten, recordsCommitted, contentBytesWritten, await this.#catalog.version()].join(' ')
   }
 
   async #step(): Promise<void> {
@@ -261,7 +263,7 @@ export class StoreIdentity {
     })
     this.#mark = { ...mark, settled: true }
     await writeMark(store, 'records', this.#mark)
-    this.#changes = this.#changesNow(engine)
+    this.#changes = await this.#changesNow(engine)
   }
 }
 

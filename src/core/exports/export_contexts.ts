@@ -154,5 +154,5 @@ async function latestAncestors(db: Reader, of: ContextsOf): Promise<string[]> {
 async function chainOf(db: Reader, resource: ResourceId): Promise<LayerId[]> {
   const row = await db.selectFrom('resources').select('head_layer').where('id', '=', resource).executeTakeFirst()
   if (row === undefined) return []
-  return chainFrom(db, row.head_layer).map(({ id }) => id)
+  return (await chainFrom(db, row.head_layer)).map(({ id }) => id)
 }

@@ -236,7 +236,7 @@ async function findAttachment(db: Reader, name: string): Promise<Target | null> 
     ])
     .where('export_name', '=', name)
     .executeTakeFirst()
-  if (row === undefined || !servesAttachment(db, row.user_id, row.project_id)) return null
+  if (row === undefined || !(await servesAttachment(db, row.user_id, row.project_id))) return null
   return {
     resourceId: row.resource_id,
     projectId: row.project_id,

@@ -91,7 +91,7 @@ export class Identity {
   async createUser(user: NewUser, by?: Caller): Promise<User> {
     const passwordHash = await this.#passwords.hash(user.password, user.name)
     return this.#catalog.transaction(async (tx) => {
-      if (by !== undefined) requireStillAdmin(tx.db, by)
+      if (by !== undefined) await requireStillAdmin(tx.db, by)
       return insertUser(tx, user, passwordHash)
     })
   }
@@ -105,7 +105,7 @@ export class Identity {
     const { password } = change
     const passwordHash = password === undefined ? undefined : await this.#passwords.hash(password, id)
     return this.#catalog.reservedTransaction(async ({ db }) => {
-      if (by !== undefined) requireStillAdmin(db, by)
+      if (by !== undefined) await requireStillAdmin(db, by)
       const row = await userRow(db, id)
       if (change.name !== undefined && change.name !== row.name) await nameMustBeFree(db, 'user', change.name)
       if (change.defaultProjectId) await projectRow(db, change.defaultProjectId)
@@ -129,7 +129,7 @@ export class Identity {
   /** Its tokens and roles go with it. Throws UserNotFound. */
   async deleteUser(id: string, by?: Caller): Promise<void> {
     await this.#catalog.reservedTransaction(async ({ db }) => {
-      if (by !== undefined) requireStillAdmin(db, by)
+      if (by !== undefined) await requireStillAdmin(db, by)
       await userRow(db, id)
       await db
         .deleteFrom('users')
@@ -174,7 +174,7 @@ export class Identity {
   /** Throws NameTaken, InvalidArgument. */
   async createProject(project: NewProject, by?: Caller): Promise<Project> {
     return this.#catalog.transaction(async (tx) => {
-      if (by !== undefined) requireStillAdmin(tx.db, by)
+      if (by !== undefined) await requireStillAdmin(tx.db, by)
       return insertProject(tx, project)
     })
   }
@@ -186,7 +186,7 @@ export class Identity {
     by?: Caller,
   ): Promise<Project> {
     return this.#catalog.reservedTransaction(async ({ db }) => {
-      if (by !== undefined) requireStillAdmin(db, by)
+      if (by !== undefined) await requireStillAdmin(db, by)
       const row = await projectRow(db, id)
       if (change.name !== undefined && change.name !== row.name) await nameMustBeFree(db, 'project', change.name)
       const next: ProjectRow = {
@@ -238,7 +238,7 @@ export class Identity {
   /** Idempotent. Throws UserNotFound, ProjectNotFound, RoleNotFound. */
   async assign(assignment: { userId: UserId; projectId: ProjectId; roleId: RoleId }, by?: Caller): Promise<void> {
     await this.#catalog.transaction(async (tx) => {
-      if (by !== undefined) requireStillAdmin(tx.db, by)
+      if (by !== undefined) await requireStillAdmin(tx.db, by)
       await insertAssignment(tx, assignment)
     })
   }
@@ -249,7 +249,7 @@ export class Identity {
     by?: Caller,
   ): Promise<void> {
     await this.#catalog.reservedTransaction(async ({ db }) => {
-      if (by !== undefined) requireStillAdmin(db, by)
+      if (by !== undefined) await requireStillAdmin(db, by)
       const { numDeletedRows } = await db
         .deleteFrom('assignments')
         .where('user_id', '=', userId)

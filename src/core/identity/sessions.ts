@@ -15,7 +15,7 @@
 import { createHash, randomBytes } from 'node:crypto'
 import type { Catalog } from '../../catalog/catalog.js'
 import type { Reader } from '../../catalog/types.js'
-import { Prepared } from '../../catalog/sqlite/prepared.js'
+import { Prepared } from '../../catalog/prepared.js'
 import type { TokenRow, UserRow } from '../../catalog/schema.js'
 import { newSecret, type ProjectId, type UserId } from '../../lib/ids.js'
 import { LoginFailed, TokenInvalid } from '../model/errors.js'
@@ -92,9 +92,9 @@ export class Sessions {
     const session = await this.authenticate(request.token)
     await resolveScope(this.#catalog.db, await userOf(this.#catalog.db, session.caller), request.scope)
     return this.#issue(async (tx) => {
-      const parent = tokenBy.first(tx, hashOf(request.token))
+      const parent = await tokenBy.first(tx, hashOf(request.token))
       if (parent === undefined || parent.expires_at <= Date.now()) throw new TokenInvalid()
-      const caller = callerNow(tx, parent.user_id, parent.project_id)
+      const caller = await callerNow(tx, parent.user_id, parent.project_id)
       if (caller === undefined) throw new TokenInvalid()
       const projectId = await resolveScope(tx, await userOf(tx, caller), request.scope)
       const methods = [...new Set([...session.methods, 'token'])]
@@ -126,7 +126,7 @@ export class Sessions {
   /** Throws TokenInvalid. Cheap enough for every request. */
   async authenticate(token: string): Promise<Session> {
     if (token.length > tokenLengthMax) throw new TokenInvalid()
-    const session = this.#sessions.get(hashOf(token), (hash) => this.#sessionBy(hash))
+    const session = await this.#sessions.get(hashOf(token), (hash) => this.#sessionBy(hash))
     if (session === undefined || session.expiresAt <= Date.now()) throw new TokenInvalid()
     return session
   }
@@ -144,9 +144,9 @@ export class Sessions {
     return Number(numDeletedRows)
   }
 
-  #sessionBy(hash: string): Session | undefined {
-    const row = tokenBy.first(this.#catalog.db, hash)
-    const caller = row && callerNow(this.#catalog.db, row.user_id, row.project_id)
+  async #sessionBy(hash: string): Promise<Session | undefined> {
+    const row = await tokenBy.first(this.#catalog.db, hash)
+    const caller = row && (await callerNow(this.#catalog.db, row.user_id, row.project_id))
     // Many requests will have the same one.
     return caller && Object.freeze(toSession(row, Object.freeze(caller)))
   }
@@ -178,7 +178,7 @@ export class Sessions {
         issued_at: issuedAt,
         expires_at: parent?.expires_at ?? issuedAt + lifetimeMs,
       }
-      const caller = callerNow(db, userId, projectId)
+      const caller = await callerNow(db, userId, projectId)
       if (caller === undefined) throw new LoginFailed()
       await db.insertInto('tokens').values(row).execute()
       return toSession(row, caller)
@@ -221,7 +221,7 @@ async function resolveScope(db: Reader, user: UserRow, scope: LoginScope): Promi
   if (scope === 'unscoped') return null
   if (scope === 'default') {
     const { default_project_id: id } = user
-    return id !== null && callerNow(db, user.id, id) !== undefined ? id : null
+    return id !== null && (await callerNow(db, user.id, id)) !== undefined ? id : null
   }
   const query = db.selectFrom('projects').select('id')
   const { project } = scope
@@ -229,7 +229,7 @@ async function resolveScope(db: Reader, user: UserRow, scope: LoginScope): Promi
     ? query.where('id', '=', project.id as ProjectId)
     : query.where('name', '=', project.name)
   ).executeTakeFirst()
-  if (found === undefined || callerNow(db, user.id, found.id) === undefined) throw new LoginFailed()
+  if (found === undefined || (await callerNow(db, user.id, found.id)) === undefined) throw new LoginFailed()
   return found.id
 }
 

@@ -35,7 +35,7 @@ export async function insertImage({ db }: Transaction, caller: ProjectCaller, im
   checkImageLimits(image)
   const id = (image.id ?? newImageId()) as ImageId
   if (!isUuid(id)) throw new InvalidArgument('the id of an image is a UUID in lower case')
-  if (!takeId(db, id)) throw new ImageExists(id)
+  if (!(await takeId(db, id))) throw new ImageExists(id)
   const now = Date.now()
   const row: ImageRow = {
     id,

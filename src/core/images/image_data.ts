@@ -67,7 +67,7 @@ export class ImageData {
         body,
         { sha256: true, judge, judgeEnd, signal },
         async ({ db }, resourceId, result) => {
-          requireStill(db, caller)
+          await requireStill(db, caller)
           const row = await ownImageRow(db, caller, id)
           // Deleted and made anew under the same id meanwhile, or settled by another hand.
           if (row.status !== 'saving') throw new ImageNotFound(id)
@@ -95,7 +95,7 @@ export class ImageData {
       const image = await toImage(this.#catalog.db, row)
       const { resourceId, sizeBytes } = image
       if (resourceId === null || sizeBytes === null) throw new ImageNotReady(image.id, image.status)
-      return { image, ...openData(this.#tree, { resourceId, sizeBytes }) }
+      return { image, ...(await openData(this.#tree, { resourceId, sizeBytes })) }
     })
   }
 }

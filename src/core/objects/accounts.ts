@@ -1,10 +1,19 @@
 /** Accounts of object storage: one for each project, there from the first write on. The door's name for it is `AUTH_<project id>`. */
 
+import { sql } from 'kysely'
 import type { Catalog } from '../../catalog/catalog.js'
 import type { Reader, Transaction } from '../../catalog/types.js'
-import { type KindTable, kindsOf, replaceKinds } from '../../catalog/named_values.js'
-import { Prepared } from '../../catalog/sqlite/prepared.js'
-import type { ContainerRow } from '../../catalog/schema.js'
+import {
+  joinKinds,
+  type KindColumns,
+  type KindTable,
+  kindColumns,
+  kindsIn,
+  kindsOf,
+  replaceKinds,
+} from '../../catalog/named_values.js'
+import { Prepared } from '../../catalog/prepared.js'
+import type { AccountRow, ContainerRow } from '../../catalog/schema.js'
 import type { ProjectId } from '../../lib/ids.js'
 import { mayWrite, sees } from '../policy/access.js'
 import { AccountForbidden, AccountNotFound } from '../model/errors.js'
@@ -32,9 +41,11 @@ export class Accounts {
   /** Throws AccountForbidden (403) for another project's account, AccountNotFound when an admin names an unknown project. */
   async get(caller: ProjectCaller, projectId: string): Promise<Account> {
     const { db } = this.#catalog
-    const id = accountOf(db, caller, projectId)
-    const row = await db.selectFrom('accounts').selectAll().where('project_id', '=', id).executeTakeFirst()
-    const { metadata, headers } = kindsOf(db, 'account_metadata', id)
+    const id = await accountOf(db, caller, projectId)
+    // One query, so that the counters and the metadata are of one moment.
+    const rows = await accountBy.all(db, id)
+    const [row] = rows
+    const { metadata, headers } = kindsIn(rows)
     return {
       projectId: id,
       containerCount: row?.container_count ?? 0,
@@ -49,7 +60,7 @@ export class Accounts {
   async update(caller: ProjectCaller, projectId: string, change: MetadataChange): Promise<void> {
     mayWrite(caller)
     await this.#catalog.transaction(async (tx) => {
-      const id = accountOf(tx.db, caller, projectId)
+      const id = await accountOf(tx.db, caller, projectId)
       await ensureAccount(tx, id)
       await changeKinds(tx.db, 'account_metadata', id, change)
     })
@@ -63,11 +74,18 @@ export class Accounts {
     pace?: SlicePace,
   ): AsyncGenerator<Listed<ContainerSummary>[], void, void> {
     const { db } = this.#catalog
-    const id = accountOf(db, caller, projectId)
+    const id = await accountOf(db, caller, projectId)
     const names = listNames(query, (bounds) => fetchContainers(db, id, bounds), pace)
     yield* mapListed(names, toSummary)
   }
 }
+
+const accountBy = new Prepared<AccountRow & KindColumns, [id: ProjectId]>((db) =>
+  sql<
+    AccountRow & KindColumns
+  >`select accounts.*, ${kindColumns} from accounts ${joinKinds('account_metadata', 'accounts.project_id')}
+    where accounts.project_id = ${''} order by kinds.kind, kinds.name`.compile(db),
+)
 
 const projectBy = new Prepared<{ id: ProjectId }, [id: string]>((db) =>
   db
@@ -78,10 +96,10 @@ const projectBy = new Prepared<{ id: ProjectId }, [id: string]>((db) =>
 )
 
 /** The project of the account, if the caller may see it. */
-export function accountOf(db: Reader, caller: ProjectCaller, projectId: string): ProjectId {
+export async function accountOf(db: Reader, caller: ProjectCaller, projectId: string): Promise<ProjectId> {
   if (!sees(caller, projectId)) throw new AccountForbidden(`AUTH_${projectId}`)
   if (caller.project.id === projectId) return caller.project.id
-  const project = projectBy.first(db, projectId)
+  const project = await projectBy.first(db, projectId)
   if (project === undefined) throw new AccountNotFound(`AUTH_${projectId}`)
   return project.id
 }
@@ -95,7 +113,7 @@ export async function ensureAccount({ db }: Transaction, id: ProjectId): Promise
 }
 
 export async function changeKinds(db: Reader, table: KindTable, owner: string, change: MetadataChange): Promise<void> {
-  const { metadata, headers } = kindsOf(db, table, owner)
+  const { metadata, headers } = await kindsOf(db, table, owner)
   const next = changed(metadata, change.setMetadata, change.removeMetadata)
   change.checkMetadata?.(next ?? metadata)
   await replaceKinds(db, table, owner, {

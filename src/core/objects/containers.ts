@@ -3,8 +3,8 @@
 import { sql } from 'kysely'
 import type { Catalog } from '../../catalog/catalog.js'
 import type { Reader, Transaction } from '../../catalog/types.js'
-import { kindsOf, replaceKinds } from '../../catalog/named_values.js'
-import { Prepared } from '../../catalog/sqlite/prepared.js'
+import { joinKinds, type KindColumns, kindColumns, kindsIn, replaceKinds } from '../../catalog/named_values.js'
+import { Prepared } from '../../catalog/prepared.js'
 import type { ContainerRow, ObjectRow } from '../../catalog/schema.js'
 import { type ContainerId, newContainerId, type ProjectId } from '../../lib/ids.js'
 import { mayWrite } from '../policy/access.js'
@@ -42,8 +42,8 @@ export class Containers {
     checkName(ref.container)
     const { metadata, headers, change = { setMetadata: metadata, setHeaders: headers } } = options
     return this.#catalog.transaction(async (tx) => {
-      const projectId = accountOf(tx.db, caller, ref.projectId)
-      const found = findContainer(tx.db, projectId, ref.container)
+      const projectId = await accountOf(tx.db, caller, ref.projectId)
+      const found = await findContainer(tx.db, projectId, ref.container)
       const id = found?.id ?? (await insertContainer(tx, projectId, ref.container))
       await changeKinds(tx.db, 'container_metadata', id, change)
       if (found !== undefined) await touch(tx, id)
@@ -54,8 +54,11 @@ export class Containers {
   /** Throws ContainerNotFound. */
   async get(caller: ProjectCaller, ref: ContainerRef): Promise<Container> {
     const { db } = this.#catalog
-    const row = containerRow(db, caller, ref)
-    const { metadata, headers } = kindsOf(db, 'container_metadata', row.id)
+    // One query, so that the container and its metadata are of one moment.
+    const rows = await containerWithKinds.all(db, await accountOf(db, caller, ref.projectId), ref.container)
+    const [row] = rows
+    if (row === undefined) throw new ContainerNotFound(ref.container)
+    const { metadata, headers } = kindsIn(rows)
     return {
       ...toSummary(row),
       id: row.id,
@@ -69,7 +72,7 @@ export class Containers {
   async update(caller: ProjectCaller, ref: ContainerRef, change: MetadataChange): Promise<void> {
     mayWrite(caller)
     await this.#catalog.transaction(async (tx) => {
-      const { id } = containerRow(tx.db, caller, ref)
+      const { id } = await containerRow(tx.db, caller, ref)
       await changeKinds(tx.db, 'container_metadata', id, change)
       await touch(tx, id)
     })
@@ -79,7 +82,7 @@ export class Containers {
   async delete(caller: ProjectCaller, ref: ContainerRef): Promise<void> {
     mayWrite(caller)
     await this.#catalog.reservedTransaction(async (tx) => {
-      const row = containerRow(tx.db, caller, ref)
+      const row = await containerRow(tx.db, caller, ref)
       if (row.object_count > 0) throw new ContainerNotEmpty(row.name)
       await replaceKinds(tx.db, 'container_metadata', row.id, { metadata: {}, headers: {} })
       await tx.db.deleteFrom('containers').where('id', '=', row.id).execute()
@@ -99,15 +102,15 @@ export class Containers {
     pace?: SlicePace,
   ): AsyncGenerator<Listed<ObjectSummary>[], void, void> {
     const { db } = this.#catalog
-    const { id } = containerRow(db, caller, ref)
+    const { id } = await containerRow(db, caller, ref)
     const names = listNames(query, (bounds) => fetchObjects(db, id, bounds), pace)
     yield* mapListed(names, toObjectSummary)
   }
 }
 
 /** Throws ContainerNotFound, AccountForbidden. */
-export function containerRow(db: Reader, caller: ProjectCaller, ref: ContainerRef): ContainerRow {
-  const row = findContainer(db, accountOf(db, caller, ref.projectId), ref.container)
+export async function containerRow(db: Reader, caller: ProjectCaller, ref: ContainerRef): Promise<ContainerRow> {
+  const row = await findContainer(db, await accountOf(db, caller, ref.projectId), ref.container)
   if (row === undefined) throw new ContainerNotFound(ref.container)
   return row
 }
@@ -121,9 +124,13 @@ export const toObjectSummary = (row: ObjectRow): ObjectSummary => ({
 })
 
 /** The counters of a container and its account, in the transaction that changes its objects. */
-export function count({ db }: Transaction, container: ContainerRow, change: { objects: number; bytes: number }): void {
-  countInContainer.run(db, change.objects, change.bytes, container.id)
-  countInAccount.run(db, change.objects, change.bytes, container.project_id)
+export async function count(
+  { db }: Transaction,
+  container: ContainerRow,
+  change: { objects: number; bytes: number },
+): Promise<void> {
+  await countInContainer.run(db, change.objects, change.bytes, container.id)
+  await countInAccount.run(db, change.objects, change.bytes, container.project_id)
 }
 
 const counterOf = <Id extends string>(table: 'containers' | 'accounts', key: 'id' | 'project_id') =>
@@ -149,7 +156,13 @@ const containerBy = new Prepared<ContainerRow, [project: ProjectId, name: string
     .compile(),
 )
 
-function findContainer(db: Reader, projectId: ProjectId, name: string): ContainerRow | undefined {
+const containerWithKinds = new Prepared<ContainerRow & KindColumns, [project: ProjectId, name: string]>((db) =>
+  sql<ContainerRow & KindColumns>`select containers.*, ${kindColumns} from containers
+    ${joinKinds('container_metadata', 'containers.id')}
+    where containers.project_id = ${''} and containers.name = ${''} order by kinds.kind, kinds.name`.compile(db),
+)
+
+function findContainer(db: Reader, projectId: ProjectId, name: string): Promise<ContainerRow | undefined> {
   return containerBy.first(db, projectId, name)
 }
 

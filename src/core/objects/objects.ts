@@ -1,10 +1,18 @@
 /** Objects: put, get, head, post, delete, copy. A copy moves no data. */
 
+import { sql } from 'kysely'
 import type { Catalog } from '../../catalog/catalog.js'
 import type { Reader, Transaction } from '../../catalog/types.js'
-import { insertKinds, kindsOf, replaceKinds } from '../../catalog/named_values.js'
-import { Prepared, PreparedInsert } from '../../catalog/sqlite/prepared.js'
-import type { ContainerRow, Flag, ObjectRow } from '../../catalog/schema.js'
+import {
+  insertKinds,
+  joinKinds,
+  type KindColumns,
+  kindColumns,
+  kindsIn,
+  replaceKinds,
+} from '../../catalog/named_values.js'
+import { Prepared, PreparedInsert } from '../../catalog/prepared.js'
+import type { ContainerRow, ObjectRow } from '../../catalog/schema.js'
 import { type ContainerId, newObjectId, type ProjectId, type ResourceId } from '../../lib/ids.js'
 import { mayWrite } from '../policy/access.js'
 import { accountOf } from './accounts.js'
@@ -84,8 +92,8 @@ export class Objects {
     if (maxBytes !== undefined && lengthBytes !== undefined && lengthBytes > maxBytes)
       throw new UploadTooLarge(maxBytes)
     // Refused before the bytes are sent; judged again when they are stored.
-    const container = containerRow(this.#catalog.db, caller, ref)
-    if (onlyIfNew && findObject(this.#catalog.db, container.id, ref.object)) throw new ObjectExists(ref.object)
+    const container = await containerRow(this.#catalog.db, caller, ref)
+    if (onlyIfNew && (await findObject(this.#catalog.db, container.id, ref.object))) throw new ObjectExists(ref.object)
 
     const judge = (totalBytes: number) => {
       if (maxBytes !== undefined && totalBytes > maxBytes) throw new UploadTooLarge(maxBytes)
@@ -95,7 +103,7 @@ export class Objects {
       if (lengthBytes !== undefined && totalBytes !== lengthBytes) throw new UploadTruncated(totalBytes, lengthBytes)
     }
     return this.#tree.createFromIngest(upload.body, { judge, judgeEnd, signal }, async (tx, resourceId, result) => {
-      requireStill(tx.db, caller)
+      await requireStill(tx.db, caller)
       if (md5 !== undefined && md5.toLowerCase() !== result.md5) throw new ChecksumMismatch(result.md5, md5)
       return this.#store(tx, caller, ref, {
         resourceId,
@@ -118,9 +126,9 @@ export class Objects {
   /** For reading. The caller must close it. */
   async open(caller: ProjectCaller, ref: ObjectRef): Promise<OpenObject> {
     return openCurrent(`the object ${ref.object}`, async () => {
-      const object = readObject(this.#catalog.db, caller, ref)
+      const object = await readObject(this.#catalog.db, caller, ref)
       if (object.sizeBytes <= smallBytesMax) return { object, ...openBytes(await this.#bytesOf(object)) }
-      return { object, ...openData(this.#tree, object) }
+      return { object, ...(await openData(this.#tree, object)) }
     })
   }
 
@@ -132,7 +140,7 @@ export class Objects {
   ): Promise<void> {
     mayWrite(caller)
     await this.#catalog.transaction(async ({ db }) => {
-      const { row } = objectRow(db, caller, ref)
+      const { row } = await objectRow(db, caller, ref)
       await replaceKinds(db, 'object_metadata', row.id, change)
       await db
         .updateTable('objects')
@@ -146,7 +154,7 @@ export class Objects {
   async delete(caller: ProjectCaller, ref: ObjectRef): Promise<void> {
     mayWrite(caller)
     await this.#catalog.reservedTransaction(async (tx) => {
-      const { container, row } = objectRow(tx.db, caller, ref)
+      const { container, row } = await objectRow(tx.db, caller, ref)
       await this.#remove(tx, container, row)
     })
   }
@@ -161,7 +169,7 @@ export class Objects {
     checkName(to.object)
     const { fresh = false, onlyIfNew } = options
     return this.#catalog.transaction(async (tx) => {
-      const source = readObject(tx.db, caller, from)
+      const source = await readObject(tx.db, caller, from)
       options.checkSource?.(source)
       const metadata = { ...(fresh ? {} : source.metadata), ...options.metadata }
       options.checkMetadata?.(metadata)
@@ -200,8 +208,8 @@ export class Objects {
       onlyIfNew: boolean | undefined
     },
   ): Promise<StoredObject> {
-    const container = containerRow(tx.db, caller, ref)
-    const before = findObject(tx.db, container.id, ref.object)
+    const container = await containerRow(tx.db, caller, ref)
+    const before = await findObject(tx.db, container.id, ref.object)
     if (before !== undefined) {
       if (object.onlyIfNew) throw new ObjectExists(ref.object)
       await this.#remove(tx, container, before)
@@ -219,15 +227,15 @@ export class Objects {
       created_at: now,
       updated_at: now,
     }
-    objectInsert.run(tx.db, row)
+    await objectInsert.run(tx.db, row)
     await insertKinds(tx.db, 'object_metadata', row.id, object)
-    count(tx, container, { objects: 1, bytes: row.size_bytes })
+    await count(tx, container, { objects: 1, bytes: row.size_bytes })
     return toStoredObject(row, object)
   }
 
   async #remove(tx: Transaction, container: ContainerRow, row: ObjectRow): Promise<void> {
     await tx.db.deleteFrom('objects').where('id', '=', row.id).execute()
-    count(tx, container, { objects: -1, bytes: -row.size_bytes })
+    await count(tx, container, { objects: -1, bytes: -row.size_bytes })
     await this.#tree.release(tx, row.resource_id)
   }
 }
@@ -260,54 +268,40 @@ const objectInsert = new PreparedInsert('objects', [
   'updated_at',
 ])
 
-function findObject(db: Reader, container: ContainerId, name: string): ObjectRow | undefined {
+function findObject(db: Reader, container: ContainerId, name: string): Promise<ObjectRow | undefined> {
   return objectBy.first(db, container, name)
 }
 
-function objectRow(
+async function objectRow(
   db: Reader,
   caller: ProjectCaller,
   ref: ObjectRef & ContainerRef,
-): { container: ContainerRow; row: ObjectRow } {
-  const container = containerRow(db, caller, ref)
-  const row = findObject(db, container.id, ref.object)
+): Promise<{ container: ContainerRow; row: ObjectRow }> {
+  const container = await containerRow(db, caller, ref)
+  const row = await findObject(db, container.id, ref.object)
   if (row === undefined) throw new ObjectNotFound(ref.object)
   return { container, row }
 }
 
-/** The object by all of its names, and whether there is metadata to ask for. */
-const objectByPath = new Prepared<
-  ObjectRow & { has_metadata: Flag },
-  [project: ProjectId, container: string, object: string]
->((db) =>
-  db
-    .selectFrom('objects')
-    .innerJoin('containers', 'containers.id', 'objects.container_id')
-    .selectAll('objects')
-    .select((e) =>
-      e
-        .exists(e.selectFrom('object_metadata').select('name').whereRef('object_id', '=', 'objects.id'))
-        .$castTo<Flag>()
-        .as('has_metadata'),
-    )
-    .where('project_id', '=', '' as ProjectId)
-    .where('containers.name', '=', '')
-    .where('objects.name', '=', '')
-    .compile(),
+/** The object by all of its names, with its metadata: one query, so that they are of one moment. */
+const objectByPath = new Prepared<ObjectRow & KindColumns, [project: ProjectId, container: string, object: string]>(
+  (db) =>
+    sql<ObjectRow & KindColumns>`select objects.*, ${kindColumns} from objects
+    join containers on containers.id = objects.container_id ${joinKinds('object_metadata', 'objects.id')}
+    where containers.project_id = ${''} and containers.name = ${''} and objects.name = ${''}
+    order by kinds.kind, kinds.name`.compile(db),
 )
 
 /** Throws ContainerNotFound, ObjectNotFound. */
-export function readObject(db: Reader, caller: ProjectCaller, ref: ObjectRef): StoredObject {
-  const row = objectByPath.first(db, accountOf(db, caller, ref.projectId), ref.container, ref.object)
+export async function readObject(db: Reader, caller: ProjectCaller, ref: ObjectRef): Promise<StoredObject> {
+  const rows = await objectByPath.all(db, await accountOf(db, caller, ref.projectId), ref.container, ref.object)
+  const [row] = rows
   // Which of the two is missing is found by asking for one after the other.
   if (row === undefined) {
-    containerRow(db, caller, ref)
+    await containerRow(db, caller, ref)
     throw new ObjectNotFound(ref.object)
   }
-  return toStoredObject(
-    row,
-    row.has_metadata === 1 ? kindsOf(db, 'object_metadata', row.id) : { metadata: {}, headers: {} },
-  )
+  return toStoredObject(row, kindsIn(rows))
 }
 
 function toStoredObject(row: ObjectRow, kept: { metadata: Metadata; headers: KeptHeaders }): StoredObject {

@@ -18,8 +18,8 @@ import { requireStill, servesAttachment } from './rights.js'
 type End = (reason: AtollError) => void
 
 interface Holder {
-  /** Throws an AtollError when the rights have ended. */
-  check(db: Reader): void
+  /** Rejects with an AtollError when the rights have ended. */
+  check(db: Reader): Promise<void>
   readonly ends: Set<End>
 }
 
@@ -33,6 +33,10 @@ export class RightsWatch {
   #stopped = false
   /** The version of the catalog at which all holders were checked; undefined: some were not. */
   #checked: number | undefined
+  /** How often watching has begun. */
+  #begun = 0
+  /** The look under way. One that takes longer than `everyMs` is not joined by a second. */
+  #looking: Promise<void> | undefined
 
   constructor(parts: { catalog: Catalog; log: Logger }) {
     this.#catalog = parts.catalog
@@ -48,16 +52,17 @@ export class RightsWatch {
 
   /** Calls `end` when attachments of this user in this project are no longer served. Returns what stops watching. */
   attachment({ userId, projectId }: { userId: UserId | null; projectId: ProjectId }, end: End): () => void {
-    const check = (db: Reader) => {
-      if (!servesAttachment(db, userId, projectId)) throw new TokenInvalid()
+    const check = async (db: Reader) => {
+      if (!(await servesAttachment(db, userId, projectId))) throw new TokenInvalid()
     }
     return this.#watch(`${userId ?? ''} ${projectId}`, check, end)
   }
 
   /** For good: the catalog is closed next. */
-  stop(): void {
+  async stop(): Promise<void> {
     this.#stopped = true
     clearInterval(this.#timer)
+    await this.#looking
   }
 
   #watch(key: string, check: Holder['check'], end: End): () => void {
@@ -70,31 +75,43 @@ export class RightsWatch {
     ends.add(end)
     // The rights may have ended between the request's beginning and now.
     this.#checked = undefined
-    if (!this.#stopped) this.#timer ??= setInterval(() => this.#look(), everyMs).unref()
+    this.#begun++
+    if (!this.#stopped) this.#timer ??= setInterval(() => this.#lookOnce(), everyMs).unref()
     return () => {
       if (ends.delete(end) && ends.size === 0 && this.#holders.get(key)?.ends === ends) this.#holders.delete(key)
     }
   }
 
-  #look(): void {
+  #lookOnce(): void {
+    this.#looking ??= this.#look().finally(() => {
+      this.#looking = undefined
+    })
+  }
+
+  /** Does not reject. */
+  async #look(): Promise<void> {
     try {
-      const version = this.#catalog.version()
+      const begun = this.#begun
+      const version = await this.#catalog.version()
       if (version === this.#checked) return
-      for (const [key, holder] of this.#holders) this.#check(key, holder)
-      this.#checked = version
+      for (const [key, holder] of [...this.#holders]) await this.#check(key, holder)
+      // What began meanwhile may have come too late for this look.
+      if (begun === this.#begun) this.#checked = version
     } catch (error) {
       // What is under way goes on while the catalog cannot be read, and is checked again after that.
       this.#log.error({ err: asError(error) }, 'it could not be checked whether rights have ended')
     }
   }
 
-  #check(key: string, holder: Holder): void {
+  async #check(key: string, holder: Holder): Promise<void> {
     try {
-      holder.check(this.#catalog.db)
+      await holder.check(this.#catalog.db)
     } catch (error) {
       if (!(error instanceof AtollError) || error.status >= 500) throw error
-      this.#holders.delete(key)
+      // Everything that watches it by now began with rights that have ended.
+      if (this.#holders.get(key) === holder) this.#holders.delete(key)
       for (const end of holder.ends) end(error)
+      holder.ends.clear()
     }
   }
 }

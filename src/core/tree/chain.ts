@@ -2,7 +2,7 @@
 
 import { sql } from 'kysely'
 import type { Reader } from '../../catalog/types.js'
-import { Prepared } from '../../catalog/sqlite/prepared.js'
+import { Prepared } from '../../catalog/prepared.js'
 import type { ResourceRow } from '../../catalog/schema.js'
 import type { Chain, ResourceSpec } from '../../engine/spec.js'
 import type { LayerId, ResourceId } from '../../lib/ids.js'
@@ -36,20 +36,20 @@ const chainBy = new Prepared<{ id: LayerId; parent: LayerId | null; parent_limit
 )
 
 /** Throws ResourceNotFound. */
-export function specOf(db: Reader, id: ResourceId): ResourceSpec {
-  const resource = resourceBy.first(db, id)
+export async function specOf(db: Reader, id: ResourceId): Promise<ResourceSpec> {
+  const resource = await resourceBy.first(db, id)
   if (resource === undefined) throw new ResourceNotFound(id)
   const { mode, size_bytes: sizeBytes, head_layer: head, parent, parent_limit_blocks: parentLimitBlocks } = resource
   // Most have one layer, and no chain to walk.
   const alone = parent === null && parentLimitBlocks !== null
-  const layers: Chain = alone ? [{ id: head, parentLimitBlocks }] : chainFrom(db, head)
+  const layers: Chain = alone ? [{ id: head, parentLimitBlocks }] : await chainFrom(db, head)
   return { id, sizeBytes, readOnly: mode === 'ro', layers }
 }
 
 /** Head first, root last. Throws TreeDamaged. */
-export function chainFrom(db: Reader, head: LayerId): Chain {
+export async function chainFrom(db: Reader, head: LayerId): Promise<Chain> {
   // A parent is older than its child: in a damaged tree, that ends what would go in circles.
-  const rows = chainBy.all(db, head)
+  const rows = await chainBy.all(db, head)
   // Without its lower end a chain would read as zeros what is not.
   const last = rows.at(-1)
   if (last === undefined || last.parent !== null) throw new TreeDamaged(last?.parent ?? head)

@@ -53,11 +53,11 @@ export function openBytes(whole: Buffer): OpenData {
 }
 
 /** Throws ResourceNotFound. */
-export function openData(
+export async function openData(
   tree: Tree,
   { resourceId, sizeBytes }: { resourceId: ResourceId; sizeBytes: number },
-): OpenData {
-  const reading = tree.reading(resourceId)
+): Promise<OpenData> {
+  const reading = await tree.reading(resourceId)
   return {
     direct: reading,
     read: (range) => reading.stream(range ?? { start: 0, end: sizeBytes }),

@@ -189,9 +189,9 @@ export class Reaper {
     })
     if (out === undefined) return false
     if (out.parent !== null) this.consider(out.parent)
+    // Whoever has read the old chain opens it before the layer goes: it must be there before it is told to forget.
+    await grace.elapsed()
     if (child !== undefined) {
-      // A resource may be being opened with the old chain: it must be there before it is told to forget.
-      await grace.elapsed()
       this.#unlinks.set(layer, { parent: layer, child: child.id, limitBlocks: out.limitBlocks })
     }
     return true

@@ -59,8 +59,8 @@ export class Tree {
     checkSize(sizeBytes, mode)
     const layer = await this.#parts.layerIds.next()
     return this.#parts.catalog.transaction(async (tx) => {
-      insertLayer(tx, { id: layer, parent: null, parentLimitBlocks: 0, sealed: mode === 'ro' })
-      return also(tx, insertResource(tx, { mode, sizeBytes, head: layer }))
+      await insertLayer(tx, { id: layer, parent: null, parentLimitBlocks: 0, sealed: mode === 'ro' })
+      return also(tx, await insertResource(tx, { mode, sizeBytes, head: layer }))
     })
   }
 
@@ -75,8 +75,8 @@ export class Tree {
     const result = await engine.ingest(source, { ...options, layer })
     try {
       return await catalog.transaction(async (tx) => {
-        insertLayer(tx, { id: layer, parent: null, parentLimitBlocks: 0, sealed: true })
-        const resource = insertResource(tx, { mode: 'ro', sizeBytes: result.sizeBytes, head: layer })
+        await insertLayer(tx, { id: layer, parent: null, parentLimitBlocks: 0, sealed: true })
+        const resource = await insertResource(tx, { mode: 'ro', sizeBytes: result.sizeBytes, head: layer })
         return also(tx, resource, result)
       })
     } catch (error) {
@@ -97,15 +97,15 @@ export class Tree {
       checkSize(sizeBytes, 'rw')
       if (sizeBytes < origin.size_bytes) throw new SizeTooSmall(sizeBytes, origin.size_bytes)
       const parentLimitBlocks = blocksOf(origin.size_bytes)
-      insertLayer(tx, { id: layer, parent: origin.head_layer, parentLimitBlocks, sealed: false })
-      return also(tx, insertResource(tx, { mode: 'rw', sizeBytes, head: layer }))
+      await insertLayer(tx, { id: layer, parent: origin.head_layer, parentLimitBlocks, sealed: false })
+      return also(tx, await insertResource(tx, { mode: 'rw', sizeBytes, head: layer }))
     })
   }
 
   /** A ro resource of the source's bytes at this moment; everything written and answered before is in it. O(1). */
   async snapshot<T>(source: ResourceId, also: Also<T>): Promise<T> {
     return this.#fork(source, async (tx, { size_bytes, head_layer }) =>
-      also(tx, insertResource(tx, { mode: 'ro', sizeBytes: size_bytes, head: head_layer })),
+      also(tx, await insertResource(tx, { mode: 'ro', sizeBytes: size_bytes, head: head_layer })),
     )
   }
 
@@ -132,7 +132,7 @@ export class Tree {
         // A new head through which only the smaller part of the old one shows; the merge tidies up.
         await sealLayer(tx, resource.head_layer)
         const parentLimitBlocks = blocksOf(sizeBytes)
-        insertLayer(tx, { id: layer, parent: resource.head_layer, parentLimitBlocks, sealed: false })
+        await insertLayer(tx, { id: layer, parent: resource.head_layer, parentLimitBlocks, sealed: false })
         await moveHead(tx, id, layer)
         tx.afterCommit(() => this.#parts.consider(resource.head_layer))
       }
@@ -146,8 +146,8 @@ export class Tree {
    * goes, and its space comes back in the background.
    */
   async release(tx: Transaction, id: ResourceId): Promise<void> {
-    if (isUsed(tx, id)) return
-    const head = deleteResource(tx, id)
+    if (await isUsed(tx, id)) return
+    const head = await deleteResource(tx, id)
     if (head !== undefined) tx.afterCommit(() => this.#parts.consider(head, id))
   }
 
@@ -161,16 +161,16 @@ export class Tree {
 
   /**
    * Opens a ro resource for one reader, who ends it. Throws ResourceNotFound.
-   * At once, so that neither a lock nor a grace period is needed: nobody comes between the catalog and the engine (3).
+   * Without the lock, because the head of a ro resource never moves; the grace period keeps its chain as it was read (3).
    */
-  reading(id: ResourceId): Reading {
-    const { catalog, engine } = this.#parts
-    return engine.reading(specOf(catalog.db, id))
+  reading(id: ResourceId): Promise<Reading> {
+    const { catalog, engine, grace } = this.#parts
+    return grace.during(async () => engine.reading(await specOf(catalog.db, id)))
   }
 
   /** Of a small ro one. Throws ResourceNotFound. */
   async readAll(id: ResourceId, sizeBytes: number): Promise<Buffer> {
-    const reading = this.reading(id)
+    const reading = await this.reading(id)
     try {
       return await reading.read(0, sizeBytes)
     } finally {
@@ -203,7 +203,7 @@ export class Tree {
 
   #opening<T>(id: ResourceId, work: (spec: ResourceSpec) => Promise<T>): Promise<T> {
     const { catalog, grace, locks } = this.#parts
-    return locks.run(id, () => grace.during(async () => work(specOf(catalog.db, id))))
+    return locks.run(id, () => grace.during(async () => work(await specOf(catalog.db, id))))
   }
 
   // ---- sealing ----
@@ -221,7 +221,7 @@ export class Tree {
     return this.#withWritesHeld(source, async (tx, origin) => {
       await sealLayer(tx, origin.head_layer)
       const parentLimitBlocks = blocksOf(origin.size_bytes)
-      insertLayer(tx, { id: layer, parent: origin.head_layer, parentLimitBlocks, sealed: false })
+      await insertLayer(tx, { id: layer, parent: origin.head_layer, parentLimitBlocks, sealed: false })
       await moveHead(tx, source, layer)
       return then(tx, origin)
     })
@@ -239,11 +239,11 @@ export class Tree {
     const transaction = () =>
       catalog.transaction(async (tx) => {
         const result = await work(tx, await resourceRow(tx.db, id))
-        return { result, spec: specOf(tx.db, id) }
+        return { result, spec: await specOf(tx.db, id) }
       })
     return locks.run(id, () =>
       grace.during(async () => {
-        let spec = specOf(catalog.db, id)
+        let spec = await specOf(catalog.db, id)
         const lease = await engine.lease(spec)
         try {
           // Most of what is dirty goes out while writes still go on, so that they are held only for the rest.

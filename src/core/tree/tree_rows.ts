@@ -2,7 +2,7 @@
 
 import { sql } from 'kysely'
 import type { Reader, Transaction } from '../../catalog/types.js'
-import { Prepared, PreparedInsert } from '../../catalog/sqlite/prepared.js'
+import { Prepared, PreparedInsert } from '../../catalog/prepared.js'
 import { flag, type ResourceRow } from '../../catalog/schema.js'
 import { type LayerId, newResourceId, type ResourceId } from '../../lib/ids.js'
 import { ResourceNotFound } from '../model/errors.js'
@@ -23,8 +23,8 @@ const holderOf = new Prepared<{ id: string }, [resource: ResourceId]>((db) => {
 })
 
 /** Whether any row refers to the resource (owners.ts). */
-export function isUsed({ db }: Transaction, id: ResourceId): boolean {
-  return holderOf.first(db, id) !== undefined
+export async function isUsed({ db }: Transaction, id: ResourceId): Promise<boolean> {
+  return (await holderOf.first(db, id)) !== undefined
 }
 
 const resourceDelete = new Prepared<{ head_layer: LayerId }, [id: ResourceId]>((db) =>
@@ -36,18 +36,18 @@ const resourceDelete = new Prepared<{ head_layer: LayerId }, [id: ResourceId]>((
 )
 
 /** Answers its head; undefined: there was none such. */
-export function deleteResource({ db }: Transaction, id: ResourceId): LayerId | undefined {
-  return resourceDelete.first(db, id)?.head_layer
+export async function deleteResource({ db }: Transaction, id: ResourceId): Promise<LayerId | undefined> {
+  return (await resourceDelete.first(db, id))?.head_layer
 }
 
 const resourceInsert = new PreparedInsert('resources', ['id', 'mode', 'size_bytes', 'head_layer', 'created_at'])
 
-export function insertResource(
+export async function insertResource(
   tx: Transaction,
   { mode, sizeBytes, head }: { mode: 'ro' | 'rw'; sizeBytes: number; head: LayerId },
-): ResourceId {
+): Promise<ResourceId> {
   const id = newResourceId()
-  resourceInsert.run(tx.db, { id, mode, size_bytes: sizeBytes, head_layer: head, created_at: Date.now() })
+  await resourceInsert.run(tx.db, { id, mode, size_bytes: sizeBytes, head_layer: head, created_at: Date.now() })
   return id
 }
 
@@ -60,11 +60,11 @@ const layerInsert = new PreparedInsert('layers', [
   'created_at',
 ])
 
-export function insertLayer(
+export async function insertLayer(
   tx: Transaction,
   layer: { id: LayerId; parent: LayerId | null; parentLimitBlocks: number; sealed: boolean },
-): void {
-  layerInsert.run(tx.db, {
+): Promise<void> {
+  await layerInsert.run(tx.db, {
     id: layer.id,
     parent: layer.parent,
     parent_limit_blocks: layer.parentLimitBlocks,

@@ -6,7 +6,7 @@
  */
 
 import type { Reader } from '../../catalog/types.js'
-import { Prepared } from '../../catalog/sqlite/prepared.js'
+import { Prepared } from '../../catalog/prepared.js'
 import { sql } from 'kysely'
 
 const insertId = new Prepared<never, [id: string]>((db) =>
@@ -14,6 +14,6 @@ const insertId = new Prepared<never, [id: string]>((db) =>
 )
 
 /** Marks the ID as used, in the transaction that makes the thing. False if it was used before. */
-export function takeId(db: Reader, id: string): boolean {
-  return insertId.run(db, id).changes === 1
+export async function takeId(db: Reader, id: string): Promise<boolean> {
+  return (await insertId.run(db, id)) === 1
 }

@@ -212,13 +212,14 @@ export class Attachments {
       )
       .execute()
     const sizes = new Map(volumes.map(({ id, size_gib }) => [id, size_gib]))
-    return rows.flatMap((row) => {
+    const attachments: Attachment[] = []
+    for (const row of rows) {
       const sizeGib = sizes.get(row.volume_id)
       // Deleted between the two questions.
-      return sizeGib === undefined
-        ? []
-        : [toAttachment(row, { sizeGib }, this.#addressFor(this.#catalog.db, caller, row))]
-    })
+      if (sizeGib === undefined) continue
+      attachments.push(toAttachment(row, { sizeGib }, await this.#addressFor(this.#catalog.db, caller, row)))
+    }
+    return attachments
   }
 
   async #told(db: Reader, caller: ProjectCaller, row: AttachmentRow): Promise<Attachment> {
@@ -227,12 +228,12 @@ export class Attachments {
       .select('size_gib')
       .where('id', '=', row.volume_id)
       .executeTakeFirstOrThrow()
-    return toAttachment(row, { sizeGib: volume.size_gib }, this.#addressFor(db, caller, row))
+    return toAttachment(row, { sizeGib: volume.size_gib }, await this.#addressFor(db, caller, row))
   }
 
   /** The export's name is a secret by which anybody can write: it is not for readers. undefined: not shown. */
-  #addressFor(db: Reader, caller: ProjectCaller, row: AttachmentRow): TenantAddress | undefined {
-    const shown = caller.canWrite && servesAttachment(db, row.user_id, row.project_id)
+  async #addressFor(db: Reader, caller: ProjectCaller, row: AttachmentRow): Promise<TenantAddress | undefined> {
+    const shown = caller.canWrite && (await servesAttachment(db, row.user_id, row.project_id))
     return shown ? this.#exports.tenantAddress : undefined
   }
 }

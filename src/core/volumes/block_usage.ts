@@ -6,7 +6,7 @@
 
 import { sql } from 'kysely'
 import type { Reader, Transaction } from '../../catalog/types.js'
-import { Prepared } from '../../catalog/sqlite/prepared.js'
+import { Prepared } from '../../catalog/prepared.js'
 import type { ProjectId } from '../../lib/ids.js'
 
 export interface BlockUsage {
@@ -16,8 +16,8 @@ export interface BlockUsage {
 }
 
 /** In the transaction that changes the rows. */
-export function countBlocks({ db }: Transaction, project: ProjectId, change: Partial<BlockUsage>): void {
-  addUsage.run(db, project, change.volumes ?? 0, change.volumeGib ?? 0, change.snapshots ?? 0)
+export async function countBlocks({ db }: Transaction, project: ProjectId, change: Partial<BlockUsage>): Promise<void> {
+  await addUsage.run(db, project, change.volumes ?? 0, change.volumeGib ?? 0, change.snapshots ?? 0)
 }
 
 const addUsage = new Prepared<never, [project: ProjectId, volumes: number, volumeGib: number, snapshots: number]>(
@@ -33,6 +33,6 @@ const usageBy = new Prepared<BlockUsage, [project: string]>((db) =>
     where project_id = ${''}`.compile(db),
 )
 
-export function blockUsageOf(db: Reader, project: string): BlockUsage {
-  return usageBy.first(db, project) ?? { volumes: 0, volumeGib: 0, snapshots: 0 }
+export async function blockUsageOf(db: Reader, project: string): Promise<BlockUsage> {
+  return (await usageBy.first(db, project)) ?? { volumes: 0, volumeGib: 0, snapshots: 0 }
 }

@@ -90,7 +90,7 @@ export class Connections {
         const row = await insertWaiting(db, caller, volume, attachments, { connector, stored })
         return { row, sizeGib, gone: null }
       }
-      if (servesAttachment(db, known.user_id, known.project_id)) return { row: known, sizeGib, gone: null }
+      if (await servesAttachment(db, known.user_id, known.project_id)) return { row: known, sizeGib, gone: null }
       const row = { ...known, ...takenBy(caller, known), connector: stored, updated_at: Date.now() }
       await db.updateTable('attachments').set(row).where('id', '=', row.id).execute()
       return { row, sizeGib, gone: known.export_name }

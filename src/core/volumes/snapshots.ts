@@ -98,9 +98,9 @@ export class Snapshots {
         created_at: Date.now(),
         updated_at: null,
       }
-      takeId(db, row.id)
+      await takeId(db, row.id)
       await db.insertInto('snapshots').values(row).execute()
-      countBlocks(tx, row.project_id, { snapshots: 1 })
+      await countBlocks(tx, row.project_id, { snapshots: 1 })
       await insertValues(db, 'snapshot_metadata', row.id, snapshot.metadata ?? {})
       const imageMetadata = await valuesOf(db, 'volume_image_metadata', [volume.id])
       await insertValues(db, 'snapshot_image_metadata', row.id, imageMetadata.get(volume.id) ?? {})
@@ -189,7 +189,7 @@ export class Snapshots {
       this.#catalog.reservedTransaction(async (tx) => {
         const row = await snapshotRow(tx.db, caller, id)
         await tx.db.deleteFrom('snapshots').where('id', '=', row.id).execute()
-        countBlocks(tx, row.project_id, { snapshots: -1 })
+        await countBlocks(tx, row.project_id, { snapshots: -1 })
         await this.#tree.release(tx, row.resource_id)
       }),
     )

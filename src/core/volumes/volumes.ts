@@ -240,7 +240,7 @@ export class Volumes {
   }
 
   /** Of one project; for administrators, of any. Costs the same however many volumes there are. */
-  usage(caller: ProjectCaller, projectId: string): BlockUsage {
+  usage(caller: ProjectCaller, projectId: string): Promise<BlockUsage> {
     return blockUsageOf(this.#catalog.db, caller.isAdmin ? projectId : caller.project.id)
   }
 
@@ -297,7 +297,7 @@ export class Volumes {
       }
       const next = { ...row, size_gib: sizeGib, updated_at: Date.now() }
       await db.updateTable('volumes').set(next).where('id', '=', row.id).execute()
-      countBlocks(tx, row.project_id, { volumeGib: sizeGib - row.size_gib })
+      await countBlocks(tx, row.project_id, { volumeGib: sizeGib - row.size_gib })
       return this.#told(db, next)
     }
     return onResourceOf(
@@ -326,7 +326,7 @@ export class Volumes {
         const exports = await this.#deleteAttachments(tx, row)
         const snapshots = await this.#deleteSnapshots(tx, row, cascade)
         await tx.db.deleteFrom('volumes').where('id', '=', row.id).execute()
-        countBlocks(tx, row.project_id, { volumes: -1, volumeGib: -row.size_gib })
+        await countBlocks(tx, row.project_id, { volumes: -1, volumeGib: -row.size_gib })
         await this.#tree.release(tx, row.resource_id)
         return [...exports, ...snapshots, row.id]
       }),
@@ -352,7 +352,7 @@ export class Volumes {
     if (snapshots.length > 0 && !cascade) throw new VolumeHasSnapshots(row.id, snapshots.length)
     for (const snapshot of snapshots) {
       await tx.db.deleteFrom('snapshots').where('id', '=', snapshot.id).execute()
-      countBlocks(tx, snapshot.project_id, { snapshots: -1 })
+      await countBlocks(tx, snapshot.project_id, { snapshots: -1 })
       await this.#tree.release(tx, snapshot.resource_id)
     }
     return snapshots.map((snapshot) => snapshot.id)
@@ -450,9 +450,9 @@ async function insertVolume(
     created_at: Date.now(),
     updated_at: null,
   }
-  takeId(db, row.id)
+  await takeId(db, row.id)
   await db.insertInto('volumes').values(row).execute()
-  countBlocks(tx, row.project_id, { volumes: 1, volumeGib: sizeGib })
+  await countBlocks(tx, row.project_id, { volumes: 1, volumeGib: sizeGib })
   await insertValues(db, 'volume_metadata', row.id, volume.metadata ?? {})
   await insertValues(db, 'volume_image_metadata', row.id, origin?.imageMetadata ?? {})
   return row

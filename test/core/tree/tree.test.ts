@@ -170,7 +170,7 @@ t.test('a reader of a read-only resource waits for nobody, and what he began end
   const store = await TestStore.open(t)
   const { tree, engine } = store.core
   const id = await tree.createFromIngest(pieces('hello world'), {}, same)
-  const [one, two] = [tree.reading(id), tree.reading(id)]
+  const [one, two] = [await tree.reading(id), await tree.reading(id)]
   t.equal(engine.counters().openResources, 2)
   t.equal((await collect(one.stream({ start: 0, end: 11 }))).toString(), 'hello world')
   t.equal((await collect(two.stream({ start: 3, end: 8 }))).toString(), 'lo wo')
@@ -183,10 +183,10 @@ t.test('a reader of a read-only resource waits for nobody, and what he began end
   t.ok(engine.isOpen(id), 'the other one still reads')
   two.end()
   t.notOk(engine.isOpen(id))
-  t.throws(() => tree.reading('f2b6f1de-3f0e-4ad5-8a23-6a1fb8ae3e69' as ResourceId), { code: 'resource_not_found' })
+  await t.rejects(tree.reading('f2b6f1de-3f0e-4ad5-8a23-6a1fb8ae3e69' as ResourceId), { code: 'resource_not_found' })
   const volume = await tree.createBlank({ sizeBytes: 4096, mode: 'rw' }, same)
-  t.throws(() => tree.reading(volume), { code: 'engine_invalid' })
-  tree.reading(id) // shutdown ends it
+  await t.rejects(tree.reading(volume), { code: 'engine_invalid' })
+  await tree.reading(id) // shutdown ends it
 })
 
 t.test('a clone of a read-only resource of an odd size has zeros behind its bytes', async (t) => {

@@ -20,7 +20,7 @@ export function quotaRoutes(app: FastifyInstance, { core }: ApiOptions): void {
       throw badRequest('project_id and tenant_id are the same parameter and have different values.')
     const asked = (projectId ?? tenantId) || caller.project.id
     requireOwn(caller, asked)
-    const used = core.volumes.usage(caller, asked)
+    const used = await core.volumes.usage(caller, asked)
     return {
       limits: {
         rate: [],
@@ -48,7 +48,7 @@ export function quotaRoutes(app: FastifyInstance, { core }: ApiOptions): void {
     if (usage !== undefined && flagOf(usage) === undefined)
       throw badRequest(`usage param must be a boolean; it is '${usage}'`)
     if (!flagOf(usage ?? '')) return { quota_set: { id: targetId, ...quotaSet(() => unlimited) } }
-    const { volumes, volumeGib, snapshots } = core.volumes.usage(caller, targetId)
+    const { volumes, volumeGib, snapshots } = await core.volumes.usage(caller, targetId)
     const inUse: Record<string, number> = { volumes, gigabytes: volumeGib, snapshots }
     return {
       quota_set: {
