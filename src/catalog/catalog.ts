@@ -14,16 +14,16 @@ import { AsyncLocalStorage } from 'node:async_hooks'
 import { closeSync, copyFileSync, existsSync, mkdtempSync, openSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import Database from 'better-sqlite3'
-import { Kysely, sql } from 'kysely'
+import { Kysely } from 'kysely'
 import { asError } from '../lib/errors.js'
 import { CatalogEmpty, CatalogFailed, CatalogFull, CatalogMissing, CatalogOutdated } from './errors.js'
 import { type CatalogReserve, GroupCommit, type TransactionOptions } from './sqlite/group_commit.js'
 import { migrate, schemaVersion, schemaVersionNow } from './migrate.js'
-import { connect, Prepared } from './prepared.js'
+import { connect } from './prepared.js'
 import { type BrokenReference, brokenReferences, fileProblems } from './sqlite/integrity.js'
 import type { Schema } from './schema.js'
-import { SerialSqliteDialect, SqliteConnection, translated } from './sqlite/dialect.js'
+import { dataVersion, openDatabase } from './sqlite/database.js'
+import { SerialSqliteDialect, SqliteConnection } from './sqlite/dialect.js'
 import type { Reader, Transaction } from './types.js'
 
 export type { BrokenReference }
@@ -41,12 +41,6 @@ export interface CatalogOptions {
   reserve?: CatalogReserve | undefined
 }
 
-const busyTimeoutMs = 5000
-
-const dataVersion = new Prepared<{ data_version: number }, []>((db) =>
-  sql<{ data_version: number }>`pragma data_version`.compile(db),
-)
-
 export class Catalog {
   readonly db: Reader
   readonly #writer: Kysely<Schema>
@@ -56,8 +50,8 @@ export class Catalog {
   #afterClose = () => {}
 
   private constructor(path: string, guard: boolean, reserve: CatalogReserve | undefined) {
-    const writer = new SqliteConnection(open(path, false))
-    const reader = new SqliteConnection(open(path, true), () => {
+    const writer = new SqliteConnection(openDatabase(path, { readOnly: false }))
+    const reader = new SqliteConnection(openDatabase(path, { readOnly: true }), () => {
       if (this.#inTransaction?.getStore()) throw new Error('in a transaction, read by tx.db')
     })
     this.#connections = [reader, writer]
@@ -126,10 +120,7 @@ export class Catalog {
    * version is what would be read now, as long as that is the version.
    */
   async version(): Promise<number> {
-    // sqlite.org/pragma.html#pragma_data_version: of the connection that never writes, so that our own commits count too.
-    const row = await dataVersion.first(this.db)
-    if (row === undefined) throw new Error('SQLite does not tell the version of the catalog')
-    return row.data_version
+    return await dataVersion(this.db)
   }
 
   /** What the database itself finds wrong with its files, for people. Throws if not even that can be read. */
@@ -180,7 +171,9 @@ function copied(path: string, scratch: string): { path: string; remove: () => vo
 async function prepare(path: string, schema: 'upgrade' | 'exact'): Promise<void> {
   // Made here, so that nobody else can read it: the -wal and -shm files follow its mode.
   if (!existsSync(path)) closeSync(openSync(path, 'a', 0o600))
-  const db = new Kysely<unknown>({ dialect: new SerialSqliteDialect(new SqliteConnection(open(path, false))) })
+  const db = new Kysely<unknown>({
+    dialect: new SerialSqliteDialect(new SqliteConnection(openDatabase(path, { readOnly: false }))),
+  })
   try {
     if (schema === 'upgrade') return await migrate(db, path)
     const found = await schemaVersion(db, path)
@@ -188,21 +181,5 @@ async function prepare(path: string, schema: 'upgrade' | 'exact'): Promise<void>
     if (found !== schemaVersionNow) throw new CatalogOutdated(path, found, schemaVersionNow)
   } finally {
     await db.destroy()
-  }
-}
-
-function open(path: string, readOnly: boolean): Database.Database {
-  try {
-    const database = new Database(path, { timeout: busyTimeoutMs })
-    database.pragma('journal_mode = WAL')
-    database.pragma('synchronous = FULL')
-    database.pragma('foreign_keys = ON')
-    database.pragma('journal_size_limit = 67108864')
-    // What a savepoint may have to bring back, among others: else each group of transactions makes a file for it.
-    database.pragma('temp_store = MEMORY')
-    if (readOnly) database.pragma('query_only = ON')
-    return database
-  } catch (error) {
-    throw translated(error)
   }
 }

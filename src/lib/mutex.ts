@@ -52,11 +52,4 @@ export class KeyedMutex<Key> {
       if (mutex.idle) this.#mutexes.delete(key)
     }
   }
-
-  /** Holds both, always in the same order, so that two who want the same pair cannot block each other. */
-  runBoth<T>(keys: [Key, Key], work: () => Promise<T>): Promise<T> {
-    const [first, second] = keys[0] < keys[1] ? keys : [keys[1], keys[0]]
-    if (first === second) return this.run(first, work)
-    return this.run(first, () => this.run(second, work))
-  }
 }

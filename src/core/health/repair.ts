@@ -116,13 +116,15 @@ async function keepDroppingLayers(tx: Transaction, did: string[]): Promise<void>
 }
 
 async function lowerLimits(tx: Transaction, did: string[]): Promise<void> {
-  const { rows } = await sql<{ id: LayerId }>`update layers set parent_limit_blocks = case when parent is null then 0
-        else max(0, min(parent_limit_blocks, coalesce((select (max(size_bytes) + 4095) / 4096 from resources
-          where head_layer = layers.id), parent_limit_blocks))) end
-      where parent_limit_blocks < 0 or (parent is null and parent_limit_blocks > 0)
-        or parent_limit_blocks > (select (max(size_bytes) + 4095) / 4096 from resources where head_layer = layers.id)
-      returning id`.execute(tx.db)
-  for (const { id } of rows) did.push(`layer ${id} shows no more of its parent than it may`)
+  const { rows } = await sql<{ id: LayerId; parent: LayerId | null; shown: number; most: number | null }>`
+    select id, parent, shown, most from (select id, parent, parent_limit_blocks as shown,
+        (select (max(size_bytes) + 4095) / 4096 from resources where head_layer = layers.id) as most from layers) as limits
+      where shown < 0 or (parent is null and shown > 0) or shown > most`.execute(tx.db)
+  for (const { id, parent, shown, most } of rows) {
+    const limit = parent === null ? 0 : Math.max(0, Math.min(shown, most ?? shown))
+    await tx.db.updateTable('layers').set({ parent_limit_blocks: limit }).where('id', '=', id).execute()
+    did.push(`layer ${id} shows no more of its parent than it may`)
+  }
 }
 
 /** What has a child, or a resource that is read-only or not alone, must not change. */

@@ -13,7 +13,7 @@
 import type { Catalog } from '../../catalog/catalog.js'
 import type { Reader, Transaction } from '../../catalog/types.js'
 import type { ResourceRow } from '../../catalog/schema.js'
-import type { Engine, NativeIngestResult, NativeUsage } from '../../engine/engine.js'
+import type { Engine, NativeIngestResult } from '../../engine/engine.js'
 import type { IngestOptions } from '../../engine/ingest.js'
 import type { Lease } from '../../engine/lease.js'
 import type { Reading } from '../../engine/reading.js'
@@ -195,10 +195,6 @@ export class Tree {
 
   async sizeOf(db: Reader, id: ResourceId): Promise<number> {
     return (await resourceRow(db, id)).size_bytes
-  }
-
-  async usage(id: ResourceId): Promise<NativeUsage> {
-    return this.#opening(id, (spec) => this.#parts.engine.usage(spec))
   }
 
   #opening<T>(id: ResourceId, work: (spec: ResourceSpec) => Promise<T>): Promise<T> {
