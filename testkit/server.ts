@@ -9,7 +9,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Core } from '../src/core/core.js'
 import { openStore, type Store } from '../src/core/store.js'
-import type { NativeCounters } from '../src/engine/engine.js'
+import type { EngineCounters } from '../src/engine/engine.js'
 import { createApp, type HttpLimits } from '../src/http/app.js'
 import type { UrlSettings } from '../src/http/shared/base_url.js'
 import type { Fairness } from '../src/http/shared/fairness.js'
@@ -36,7 +36,7 @@ export interface TestServer {
   createUser(user: { name: string; role?: string; project?: string }): Promise<Credentials>
   /** OS_* variables for the stock clients. */
   environment(as?: Credentials): Record<string, string>
-  counters(): NativeCounters
+  counters(): EngineCounters
   /** The server's ends of its HTTP connections. */
   connections(): Socket[]
   /** The paths that the server answers, as Fastify knows them; `ID` stands for each parameter. */
@@ -114,7 +114,7 @@ export async function startServer(t: Teardown, options: TestServerOptions = {}):
     counters: () => engine.counters(),
     connections: () => [...sockets],
     fairness: app.fairness,
-    layers: async () => (await engine.layers()).length,
+    layers: async () => (await engine.layers.list()).length,
   }
 }
 
@@ -135,7 +135,7 @@ function pathsOf(drawing: string): string[] {
 }
 
 async function openTenantDoor({ core, engine }: Store): Promise<void> {
-  const address = new URL(`nbd://${await engine.listen({ address: '127.0.0.1:0', door: 'tenant' })}`)
+  const address = new URL(`nbd://${await engine.nbd.listen({ address: '127.0.0.1:0', door: 'tenant' })}`)
   core.exports.tenantAddress = { host: address.hostname, port: Number(address.port) }
 }
 

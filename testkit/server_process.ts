@@ -10,7 +10,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { execa } from 'execa'
 import type { StatusReport } from '../src/server/control.js'
-import type { NativeCounters } from '../src/engine/engine.js'
+import type { EngineCounters } from '../src/engine/engine.js'
 import { answers, freePort } from './ports.js'
 
 /** `atoll`, for node. */
@@ -155,7 +155,7 @@ export class ServerProcess {
   }
 
   /** The engine's counters, since this process started. */
-  async counters(): Promise<NativeCounters> {
+  async counters(): Promise<EngineCounters> {
     return (await this.status()).counters
   }
 

@@ -1,12 +1,12 @@
-// addon.cc: the addon's one entry. Its types are src/addon/contract.ts.
+// addon.cc: the entry of the addon. Its types are in src/addon/contract.ts.
 #include <napi.h>
 
 #include "io/service_manager.h"
 #include "nbd/server/inherited_socket.h"
 #include "node/js_queue.h"
 #include "node/js_values.h"
-#include "node/objects/js_engine.h"
-#include "node/objects/js_space.h"
+#include "node/objects/engine.h"
+#include "node/objects/space_reserves.h"
 
 namespace {
 
@@ -25,8 +25,7 @@ Napi::Value notify_service_manager(const Napi::CallbackInfo& info) {
 }
 
 Napi::Object init(Napi::Env env, Napi::Object exports) {
-  atl::node::JsEngine::define(env);
-  exports.Set("openEngine", Napi::Function::New(env, atl::node::JsEngine::open_engine, "openEngine"));
+  exports.Set("openEngine", Napi::Function::New(env, atl::node::open_engine, "openEngine"));
   exports.Set("lockDirectory", Napi::Function::New(env, atl::node::lock_directory, "lockDirectory"));
   exports.Set("openSpaceReserves", Napi::Function::New(env, atl::node::open_space_reserves, "openSpaceReserves"));
   exports.Set("inheritedSocketAddress", Napi::Function::New(env, inherited_socket_address, "inheritedSocketAddress"));

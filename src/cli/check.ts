@@ -4,7 +4,7 @@ import { Command, Option } from 'commander'
 import { type CheckReport, examine } from '../core/health/check.js'
 import { DataDirectory } from '../core/directory/data_directory.js'
 import { refusalOf, repair } from '../core/health/repair.js'
-import type { NativeLog } from '../engine/engine.js'
+import type { EngineLog } from '../engine/engine.js'
 import { sizeInWords } from '../lib/units.js'
 import { print, printable, printError, printJson } from '../lib/printing.js'
 import { dataOf, dataOption } from './data_option.js'
@@ -58,7 +58,7 @@ export async function checkStore({
 }: CheckOptions): Promise<CheckResult> {
   const { directory, unlock, formatProblem } = DataDirectory.openToExamine(data)
   // Standard output is for the findings.
-  const log: NativeLog = (level, message) => printError(`atoll: ${level}: ${message}`)
+  const log: EngineLog = (level, message) => printError(`atoll: ${level}: ${message}`)
   try {
     if (repairs) directory.mustTakeWrites()
     const first = await examine(directory, { content, formatProblem, log })

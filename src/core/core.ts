@@ -109,7 +109,7 @@ export class Core {
     await settle(parts.catalog)
     const layerIds = await LayerIds.open(parts.catalog)
     // Numbers are durable before they are used. New layers would get the numbers, and so the records, of those that are there.
-    if (await parts.engine.hasLayersFrom(layerIds.firstOfRun))
+    if (await parts.engine.layers.hasFrom(layerIds.firstOfRun))
       throw new CatalogOlder('the store has layers that it never gave out')
     return new Core(parts, layerIds)
   }
@@ -125,7 +125,7 @@ export class Core {
   async settled(): Promise<void> {
     await this.#sweeping
     await this.reaper.idle()
-    await this.engine.reclaimed()
+    await this.engine.health.reclaimed()
   }
 
   /** Ends the background work. The engine and the catalog are closed by the one who opened them. */

@@ -2,7 +2,8 @@
 
 import { join } from 'node:path'
 import { Catalog } from '../catalog/catalog.js'
-import { Engine, type EngineOptions, type NativeLog, type NativeNbdLimits } from '../engine/engine.js'
+import { Engine, type EngineLog, type EngineOptions } from '../engine/engine.js'
+import type { NbdLimits } from '../engine/nbd.js'
 import { SpaceReserves } from '../engine/space_reserves.js'
 import type { Logger } from '../lib/log.js'
 import { Core } from './core.js'
@@ -13,7 +14,7 @@ import { recordsReachOf, StoreIdentity } from './directory/store_identity.js'
 export interface StoreOptions extends Omit<EngineOptions, 'storeDir' | 'recordsReach' | 'log' | 'spaceReserves'> {
   dataDir: string
   log: Logger
-  nbdLimits?: NativeNbdLimits
+  nbdLimits?: NbdLimits
   /** Default: none. */
   scrub?: ScrubSettings
   /** Of the catalog (CatalogOptions). */
@@ -86,7 +87,7 @@ export async function openStore({
         'writes that were not flushed before the last boot or mount are thrown away',
       )
     const core = await Core.open({ catalog, engine, log, scrub: { ...scrub, statePath: directory.scrubState } })
-    engine.resolveExportsBy(core.exports, nbdLimits)
+    engine.nbd.resolveExportsBy(core.exports, nbdLimits)
     undo.push(() => core.close())
     reserves.keep()
     let closing: Promise<void> | undefined
@@ -102,6 +103,6 @@ export async function openStore({
 }
 
 const logOf =
-  (log: Logger): NativeLog =>
+  (log: Logger): EngineLog =>
   (level, message, suppressed) =>
     log[level](suppressed > 0 ? { suppressed } : {}, message)

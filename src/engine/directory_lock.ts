@@ -1,11 +1,11 @@
-/** The lock of a directory, which goes with its process however that ends. Taking it writes nothing (native/store/directory_lock.h). */
+/** The lock of a directory, released when its process ends, however that happens. Taking it writes nothing (native/store/directory_lock.h). */
 
 import { readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
-import { loadAddon } from '../addon/load.js'
 import type { NativeAddon } from '../addon/contract.js'
+import { loadAddon } from '../addon/load.js'
 
-/** Another process holds the lock; `holder`: its ID, when it could be read. */
+/** Another process holds the lock; `holder`: its ID, if it could be read. */
 export class LockHeld extends Error {
   readonly holder: number | undefined
 
@@ -15,7 +15,7 @@ export class LockHeld extends Error {
   }
 }
 
-/** Returns a function that gives the lock back. Throws LockHeld, AddonMissing, AddonBroken, and what the system calls report. */
+/** Returns a function that releases the lock. Throws LockHeld, AddonMissing, AddonBroken, and errors of system calls. */
 export function lockDirectory(path: string, addon: NativeAddon = loadAddon()): () => void {
   try {
     return addon.lockDirectory(path)

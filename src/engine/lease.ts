@@ -1,61 +1,61 @@
 /**
- * An open resource, held by this process (NBD connections hold leases of their own).
+ * A lease of an open resource, held by this process. NBD connections hold leases of their own.
  *
  * Invariants
  *   1. One lease is one `open` and one `close` of the engine.
- *   2. `close` waits for the calls that are under way; none begins afterwards.
+ *   2. `close` waits for the calls in flight; none begins afterwards.
  */
 
-import type { ResourceId } from '../lib/ids.js'
+import type { NativeChange as Change, NativeExtent as Extent, NativeResources } from '../addon/contract/resources.js'
 import { EngineNotFound, native } from '../addon/errors.js'
-import type { NativeChange, NativeEngine, NativeExtent } from '../addon/contract.js'
+import type { ResourceId } from '../lib/ids.js'
 import type { ResourceSpec } from './spec.js'
 
 export class Lease {
   readonly resourceId: ResourceId
-  /** As it was when the lease was taken. */
+  /** As of when the lease was taken. */
   readonly sizeBytes: number
-  readonly #engine: NativeEngine
+  readonly #native: NativeResources
   readonly #running = new Set<Promise<unknown>>()
   #closing: Promise<void> | undefined
 
-  constructor(engine: NativeEngine, spec: ResourceSpec) {
-    this.#engine = engine
+  constructor(resources: NativeResources, spec: ResourceSpec) {
+    this.#native = resources
     this.resourceId = spec.id
     this.sizeBytes = spec.sizeBytes
   }
 
   read(offset: number, length: number): Promise<Buffer> {
-    return this.#run(() => this.#engine.read(this.resourceId, offset, length))
+    return this.#run(() => this.#native.read(this.resourceId, offset, length))
   }
 
   write(offset: number, data: Uint8Array): Promise<void> {
-    return this.#run(() => this.#engine.write(this.resourceId, offset, data))
+    return this.#run(() => this.#native.write(this.resourceId, offset, data))
   }
 
   writeZeroes(offset: number, length: number): Promise<void> {
-    return this.#run(() => this.#engine.writeZeroes(this.resourceId, offset, length))
+    return this.#run(() => this.#native.writeZeroes(this.resourceId, offset, length))
   }
 
   trim(offset: number, length: number): Promise<void> {
-    return this.#run(() => this.#engine.trim(this.resourceId, offset, length))
+    return this.#run(() => this.#native.trim(this.resourceId, offset, length))
   }
 
   flush(): Promise<void> {
-    return this.#run(() => this.#engine.flush(this.resourceId))
+    return this.#run(() => this.#native.flush(this.resourceId))
   }
 
-  extents(offset: number, length: number, max: number): Promise<NativeExtent[]> {
-    return this.#run(() => this.#engine.extents(this.resourceId, offset, length, max))
+  extents(offset: number, length: number, max: number): Promise<Extent[]> {
+    return this.#run(() => this.#native.extents(this.resourceId, offset, length, max))
   }
 
   /**
-   * What of the range may differ from what `base` has there (zeros beyond its end), from records alone: what was written
-   * counts though its bytes may be equal, never the reverse. Runs from `offset` on; they may end early, and then the
-   * question is asked again from there. Throws EngineInvalid when the two have no layer in common.
+   * Returns which runs of the range may differ from the same range of `base` (zeros beyond its end). Only records are compared:
+   * written bytes count as changed even if they are equal; changed bytes are never missed. The runs start at `offset` and may end
+   * early; ask again from there. Throws EngineInvalid if the two have no layer in common.
    */
-  diff(base: Lease, offset: number, length: number, max: number): Promise<NativeChange[]> {
-    return this.#run(() => base.#run(() => this.#engine.diff(this.resourceId, base.resourceId, offset, length, max)))
+  diff(base: Lease, offset: number, length: number, max: number): Promise<Change[]> {
+    return this.#run(() => base.#run(() => this.#native.diff(this.resourceId, base.resourceId, offset, length, max)))
   }
 
   /** Idempotent. */
@@ -66,7 +66,7 @@ export class Lease {
 
   async #close(): Promise<void> {
     await Promise.allSettled(this.#running)
-    await native(() => this.#engine.close(this.resourceId))
+    await native(() => this.#native.close(this.resourceId))
   }
 
   #closed(): Error {

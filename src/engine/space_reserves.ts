@@ -1,11 +1,11 @@
 /**
- * Space on the file systems of a data directory that only the catalog, the records and deletions may use
+ * Space on the file systems of a data directory that is reserved for the catalog, the records and deletions
  * (native/store/space_reserve.h has the rules).
  */
 
-import { loadAddon } from '../addon/load.js'
-import { native } from '../addon/errors.js'
 import type { NativeAddon, NativeLog, NativeSpaceReserves } from '../addon/contract.js'
+import { native } from '../addon/errors.js'
+import { loadAddon } from '../addon/load.js'
 
 export class SpaceReserves {
   readonly native: NativeSpaceReserves
@@ -15,7 +15,7 @@ export class SpaceReserves {
   }
 
   /**
-   * `directories`: the data directory first; those that do not exist are passed over. `bytes`: on each file system, at most an
+   * `directories`: the data directory first; missing ones are skipped. `bytes`: on each file system, at most an
    * eighth of it; 0: none. Throws AddonMissing, AddonBroken, and the engine's own errors.
    */
   static async open(
@@ -25,22 +25,22 @@ export class SpaceReserves {
     return new SpaceReserves(await native(async () => addon.openSpaceReserves(options)))
   }
 
-  /** Whether what makes the catalog grow for a tenant must be refused. */
+  /** True if tenants' requests that make the catalog grow must be refused. */
   low(): boolean {
     return this.native.low()
   }
 
-  /** Gives a part of the catalog's reserve up. False: nothing is left. */
+  /** Releases a part of the catalog's reserve. Returns false if nothing is left. */
   release(): boolean {
     return this.native.release()
   }
 
-  /** Where the file systems are nearly full: gives up what opening the catalog and the records may need. */
+  /** Releases what opening the catalog and the records may need, on file systems that are nearly full. */
   prepareStart(): void {
     this.native.prepareStart()
   }
 
-  /** From now on what was given up is allocated again when there is room. */
+  /** From now on, released space is reserved again when there is room. */
   keep(): void {
     this.native.keep()
   }

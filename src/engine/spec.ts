@@ -1,8 +1,8 @@
-/** What the engine is told of a resource, in the types of this house. Same shapes as in addon/contract.ts. */
+/** The description of a resource for the engine, with branded IDs. The shapes are those of addon/contract/resources.ts. */
 
 import type { LayerId, ResourceId } from '../lib/ids.js'
 
-/** One layer of a chain; `parentLimitBlocks` of its parent's blocks, from the start, show through it. */
+/** One layer of a chain; `parentLimitBlocks`: how many of its parent's blocks, from the start, are visible through it. */
 export interface ChainLink {
   id: LayerId
   parentLimitBlocks: number

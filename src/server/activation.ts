@@ -12,7 +12,7 @@
  */
 
 import { statSync } from 'node:fs'
-import { inheritedSocketAddress } from '../addon/inherited_socket.js'
+import { inheritedSocketAddress } from '../addon/os.js'
 import { type HostPort, type ListenAddress, parseHostPort } from '../lib/addresses.js'
 import { defineError } from '../lib/errors.js'
 

@@ -42,7 +42,7 @@ export interface StatusReport {
   engine: ReturnType<Store['engine']['info']>
   counters: ReturnType<Store['engine']['counters']>
   /** NBD exports: by id at the operator's door, by VOLUME/ATTACHMENT at the tenants': an attachment's export name is a secret. */
-  exports: ReturnType<Store['engine']['exportCounters']>
+  exports: ReturnType<Store['engine']['nbd']['exportCounters']>
   /** Layers that wait to be given back. */
   reaperBacklog: number
   scrub: ScrubReport
@@ -185,7 +185,7 @@ async function report({ store, doors, tls, httpTls, startedAt }: ControlParts): 
     startedAt,
     engine: engine.info(),
     counters: engine.counters(),
-    exports: engine.exportCounters(),
+    exports: engine.nbd.exportCounters(),
     reaperBacklog: core.reaper.backlog,
     scrub: core.scrub.report(),
     counts,

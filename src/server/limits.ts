@@ -1,6 +1,6 @@
 /** The limits of the HTTP and NBD servers, as the settings and the file descriptors of the process allow. */
 
-import type { NativeNbdLimits } from '../engine/engine.js'
+import type { NbdLimits } from '../engine/nbd.js'
 import type { HttpLimits } from '../http/app.js'
 import { shareOfProject } from '../lib/default_limits.js'
 import type { Logger } from '../lib/log.js'
@@ -21,7 +21,7 @@ export function limitsOf(settings: ServeSettings, log: Logger) {
     uploadRate: settings.httpMinUploadRate,
     idleMs: 1000 * settings.httpIdleTimeout,
   }
-  const nbdLimits: NativeNbdLimits = {
+  const nbdLimits: NbdLimits = {
     connections: nbd,
     connectionsOfExport: settings.nbdMaxExportConnections,
     connectionsOfProject: settings.nbdMaxProjectConnections ?? shareOfProject(nbd),

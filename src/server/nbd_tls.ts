@@ -1,7 +1,8 @@
 /** TLS of the NBD server: whether its settings make sense, and its files (tls_files.ts). */
 
 import type { TenantTls } from '../core/exports/exports.js'
-import type { Engine, NativeTlsMaterial } from '../engine/engine.js'
+import type { Engine } from '../engine/engine.js'
+import type { TlsMaterial } from '../engine/nbd.js'
 import { formatListenAddress, isLoopback, type ListenAddress, type TlsMode } from '../lib/addresses.js'
 import { BadSetting } from './settings/settings.js'
 import type { ServeSettings } from './settings/table.js'
@@ -109,7 +110,7 @@ function pathsOf({ nbdTlsCert, nbdTlsKey, nbdTlsCa, nbdTlsCrl, nbdTlsPsk }: Serv
 /** Returns the server's certificate as PEM; empty if there are pre-shared keys only. */
 async function use(settings: ServeSettings, engine: Engine): Promise<string> {
   const { cert, key, ca, crl, psk } = pathsOf(settings)
-  const material: NativeTlsMaterial = {
+  const material: TlsMaterial = {
     certificate: await readTlsFile('NBD', cert),
     key: await readTlsFile('NBD', key, { secret: true }),
     clientCa: await readTlsFile('NBD', ca),
@@ -118,6 +119,6 @@ async function use(settings: ServeSettings, engine: Engine): Promise<string> {
     verifyPeer: settings.nbdTlsVerifyPeer,
     priority: settings.nbdTlsPriority ?? '',
   }
-  engine.setTls(material)
+  engine.nbd.setTls(material)
   return material.certificate
 }

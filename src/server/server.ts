@@ -140,8 +140,8 @@ async function listenNbd(
   const mode = tlsModeOf(address, settings)
   const where = { address: asked, inherited: address.fd, tls: mode }
   try {
-    if (address.kind === 'unix') return await engine.listen({ ...where, door: 'operator', mode: 0o600 })
-    const bound = await engine.listen({ ...where, door: 'tenant' })
+    if (address.kind === 'unix') return await engine.nbd.listen({ ...where, door: 'operator', mode: 0o600 })
+    const bound = await engine.nbd.listen({ ...where, door: 'tenant' })
     core.exports.tenantAddress ??= {
       ...(settings.nbdPublic ?? reachable(parseHostPort(bound), hostname())),
       tls: tls?.forTenants(mode),

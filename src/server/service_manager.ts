@@ -3,7 +3,7 @@
  * what it is doing (sd_notify(3)).
  */
 
-import { notifyServiceManager } from '../addon/service_manager.js'
+import { notifyServiceManager } from '../addon/os.js'
 import { asError } from '../lib/errors.js'
 import type { Logger } from '../lib/log.js'
 

@@ -75,7 +75,7 @@ export class TestStore {
   async layersLeft(): Promise<{ rows: number; engine: number }> {
     await this.core.settled()
     const rows = await this.core.catalog.db.selectFrom('layers').select('id').execute()
-    return { rows: rows.length, engine: (await this.core.engine.layers()).length }
+    return { rows: rows.length, engine: (await this.core.engine.layers.list()).length }
   }
 }
 

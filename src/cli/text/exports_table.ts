@@ -1,11 +1,11 @@
 /** `atoll status --exports`: a table of what each NBD export has been asked for. */
 
-import type { NativeExportCounters } from '../../engine/engine.js'
+import type { ExportCounters } from '../../engine/nbd.js'
 import { printable } from '../../lib/printing.js'
 
 const mib = 1024 * 1024
 
-const columns: readonly { head: string; cell: (one: NativeExportCounters) => string }[] = [
+const columns: readonly { head: string; cell: (one: ExportCounters) => string }[] = [
   { head: 'door', cell: (one) => one.door },
   { head: 'export', cell: (one) => printable(one.name) },
   { head: 'conns', cell: (one) => `${one.connections}` },
@@ -24,7 +24,7 @@ const columns: readonly { head: string; cell: (one: NativeExportCounters) => str
 /** These are words, the others numbers. */
 const leftColumns = 2
 
-export function exportsInWords(exports: readonly NativeExportCounters[]): string {
+export function exportsInWords(exports: readonly ExportCounters[]): string {
   if (exports.length === 0) return 'no export has had a connection since the start'
   const rows = [columns.map(({ head }) => head), ...exports.map((one) => columns.map(({ cell }) => cell(one)))]
   const widths = columns.map((_, i) => Math.max(...rows.map((row) => row[i]?.length ?? 0)))

@@ -248,7 +248,7 @@ export class StoreIdentity {
     const begun = 'mark' in marks.records ? marks.records.mark.store : undefined
     const generation = (known?.generation ?? 0) + 1
     const id = known?.id ?? begun ?? newStoreId()
-    const mark: Mark = { store: id, generation, settled: false, recordsReach: await engine.recordsReach() }
+    const mark: Mark = { store: id, generation, settled: false, recordsReach: await engine.health.recordsReach() }
     for (const part of storeParts) {
       await writeMark(store, part, mark)
       if (part === 'records') this.#mark = mark
@@ -283,7 +283,7 @@ async function catalogIsUsed({ db }: Catalog): Promise<boolean> {
 async function emptyParts({ store }: DataDirectory): Promise<string[]> {
   const engine = await Engine.open({ storeDir: store, purpose: 'examine', reactors: 1 })
   try {
-    const { files, filesThere, chunks, chunksThere } = await engine.presence()
+    const { files, filesThere, chunks, chunksThere } = await engine.health.presence()
     const words: string[] = []
     if (files > 0 && filesThere === 0)
       words.push(

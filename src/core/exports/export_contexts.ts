@@ -11,7 +11,8 @@
 
 import type { Catalog } from '../../catalog/catalog.js'
 import type { Reader } from '../../catalog/types.js'
-import type { ContextQueries, Engine, ExportContext, NbdDoor } from '../../engine/engine.js'
+import type { Engine } from '../../engine/engine.js'
+import type { ContextQueries, ExportContext, NbdDoor } from '../../engine/nbd.js'
 import { isUuid, type LayerId, type ProjectId, type ResourceId } from '../../lib/ids.js'
 import { chainFrom } from '../tree/chain.js'
 import { ResourceNotFound } from '../model/errors.js'
@@ -78,7 +79,7 @@ export class ExportContexts {
         if (since !== undefined) contexts.push({ name, kind: 'changed', since })
       }
     } catch (error) {
-      for (const { since } of contexts) if (since !== undefined) await this.#engine.closeFor(since.resourceId)
+      for (const { since } of contexts) if (since !== undefined) await this.#engine.resources.closeFor(since.resourceId)
       throw error
     }
     return contexts

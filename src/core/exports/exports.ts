@@ -15,17 +15,17 @@
 
 import type { Catalog } from '../../catalog/catalog.js'
 import type { Reader } from '../../catalog/types.js'
+import type { Engine } from '../../engine/engine.js'
 import type {
   ContextQueries,
-  Engine,
   ExportContext,
   ExportResolver,
   ExportTarget,
   FoundExport,
-  NativeRequestFailure,
-  NativeTlsFailure,
   NbdDoor,
-} from '../../engine/engine.js'
+  RequestFailure,
+  TlsFailure,
+} from '../../engine/nbd.js'
 import { EngineUnsupported } from '../../addon/errors.js'
 import { AtollError, asError } from '../../lib/errors.js'
 import { isUuid, type ProjectId, type UserId, type VolumeId } from '../../lib/ids.js'
@@ -130,15 +130,15 @@ export class Exports implements ExportResolver {
     return ids.sort()
   }
 
-  tlsFailed({ door, peer, words, unsaid }: NativeTlsFailure): void {
-    this.#log.warn({ door, peer, ...(unsaid > 0 && { unsaid }) }, `TLS for NBD failed: ${words}`)
+  tlsFailed({ door, peer, message, suppressed }: TlsFailure): void {
+    this.#log.warn({ door, peer, ...(suppressed > 0 && { suppressed }) }, `TLS for NBD failed: ${message}`)
   }
 
-  requestFailed({ door, label, command, offset, length, code, message, unsaid }: NativeRequestFailure): void {
+  requestFailed({ door, label, command, offset, length, code, message, suppressed }: RequestFailure): void {
     const [id, attachment] = label.split('/')
     const who = attachment === undefined ? `export ${id}` : `volume ${id} (attachment ${attachment})`
     const what = length === 0 ? command : `${command} of ${length} bytes at ${offset}`
-    const fields = { door, export: label, code, ...(unsaid > 0 && { unsaid }) }
+    const fields = { door, export: label, code, ...(suppressed > 0 && { suppressed }) }
     this.#log[code === 'no_space' ? 'warn' : 'error'](fields, `a request failed: ${who}: ${what}: ${message}`)
   }
 
@@ -156,7 +156,7 @@ export class Exports implements ExportResolver {
       .where('export_name', 'is not', null)
       .execute()
     const names = [id, ...attachments.map((attachment) => attachment.export_name as string)]
-    const { ended, remaining } = await this.#engine.reconnect(names)
+    const { ended, remaining } = await this.#engine.nbd.reconnect(names)
     this.#log.info(
       { volume: id, ended, remaining },
       'the NBD connections of a volume were ended, for its clients to connect again',
@@ -170,7 +170,7 @@ export class Exports implements ExportResolver {
       if (name === null) continue
       this.#watched.get(name)?.()
       this.#watched.delete(name)
-      await this.#engine.disconnect(name)
+      await this.#engine.nbd.disconnect(name)
     }
   }
 
@@ -183,7 +183,7 @@ export class Exports implements ExportResolver {
         { attachment: id, user: userId, project: projectId },
         'an attachment is no longer served, because its user may not write in the project any more or the project is disabled',
       )
-      this.#engine.disconnect(name).catch((error: unknown) => {
+      this.#engine.nbd.disconnect(name).catch((error: unknown) => {
         this.#log.error({ err: asError(error), attachment: id }, 'the connections of an attachment could not be ended')
         this.#endWithRights(name, attachment)
       })

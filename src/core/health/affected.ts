@@ -1,7 +1,7 @@
 /** Whose data is damaged: from places in layers to objects, images, snapshots and volumes, by id, name and range. */
 
 import type { Reader } from '../../catalog/types.js'
-import type { NativeBlocks, NativePlace } from '../../engine/engine.js'
+import type { RecordPlace, RegionBlocks } from '../../engine/health.js'
 import type { LayerId, ResourceId } from '../../lib/ids.js'
 import { blockBytes, regionBytes } from '../../lib/units.js'
 import { type OwnerKind, owners } from '../tree/owners.js'
@@ -35,19 +35,19 @@ const blocksPerRegion = regionBytes / blockBytes
 /** Asks the catalog for what it needs of the tree, and keeps it: for one finding of a running server, or all of a stopped store. */
 export class AffectedFinder {
   readonly #db: Reader
-  readonly #blocksOf: (layer: LayerId, region: number) => Promise<NativeBlocks[]>
-  readonly #known = new Map<string, NativeBlocks[]>()
+  readonly #blocksOf: (layer: LayerId, region: number) => Promise<RegionBlocks[]>
+  readonly #known = new Map<string, RegionBlocks[]>()
   readonly #layers = new Map<LayerId, Layer | undefined>()
 
   /** `blocksOf`: which blocks a layer supplies itself, so that what a nearer layer covers is not called damaged. */
-  constructor(db: Reader, blocksOf: (layer: LayerId, region: number) => Promise<NativeBlocks[]>) {
+  constructor(db: Reader, blocksOf: (layer: LayerId, region: number) => Promise<RegionBlocks[]>) {
     this.#db = db
     this.#blocksOf = blocksOf
   }
 
   /** Those who see the places, with the ranges that they see. `resourcesMax`: it stops looking at so many resources. */
   async byPlaces(
-    places: readonly NativePlace[],
+    places: readonly RecordPlace[],
     { resourcesMax = Number.POSITIVE_INFINITY }: { resourcesMax?: number } = {},
   ): Promise<Affected[]> {
     const ranges = new Map<ResourceId, Range[]>()
@@ -93,7 +93,7 @@ export class AffectedFinder {
   }
 
   /** What the resource sees of the place: not what a nearer layer supplies, nor what lies beyond a limit or its end. */
-  async #seen(resource: Resource, place: NativePlace): Promise<Range[]> {
+  async #seen(resource: Resource, place: RecordPlace): Promise<Range[]> {
     const base = place.region * blocksPerRegion
     let left = place.blocks
     let limit = Number.MAX_SAFE_INTEGER
@@ -128,7 +128,7 @@ export class AffectedFinder {
     return layer
   }
 
-  async #supplied(layer: LayerId, region: number): Promise<NativeBlocks[]> {
+  async #supplied(layer: LayerId, region: number): Promise<RegionBlocks[]> {
     const key = `${layer}/${region}`
     let known = this.#known.get(key)
     if (known === undefined) {
@@ -170,7 +170,7 @@ function push<Key, Value>(map: Map<Key, Value[]>, key: Key, value: Value): void 
 }
 
 /** Both in order, and each without overlaps. */
-function without(blocks: readonly NativeBlocks[], covered: readonly NativeBlocks[]): NativeBlocks[] {
+function without(blocks: readonly RegionBlocks[], covered: readonly RegionBlocks[]): RegionBlocks[] {
   let left = [...blocks]
   for (const { first, end } of covered)
     left = left.flatMap((run) => [

@@ -7,7 +7,8 @@
 
 import { Catalog } from '../../catalog/catalog.js'
 import { CatalogEmpty, CatalogFailed } from '../../catalog/errors.js'
-import { Engine, type NativeCheckReport, type NativeFinding, type NativeLog } from '../../engine/engine.js'
+import { Engine, type EngineLog } from '../../engine/engine.js'
+import type { StoreFinding, StoreReport } from '../../engine/health.js'
 import { StorageCorrupt, StorageFailed } from '../../addon/errors.js'
 import { asError } from '../../lib/errors.js'
 import type { LayerId } from '../../lib/ids.js'
@@ -32,7 +33,7 @@ export interface CheckReport {
   /** Data files that take more of the disk than their records account for: a kill leaves what was written and never flushed. */
   surplus: string[]
   /** Bytes; undefined where the records cannot be read. */
-  space?: Omit<NativeCheckReport, 'findings' | 'trusted'>
+  space?: Omit<StoreReport, 'findings' | 'trusted'>
 }
 
 export interface Examination {
@@ -48,7 +49,7 @@ export interface ExamineOptions {
   /** What is wrong with the file "format". */
   formatProblem?: string | undefined
   /** For lines of the store. Default: they are dropped. */
-  log?: NativeLog | undefined
+  log?: EngineLog | undefined
 }
 
 /** The caller holds the lock of the data directory. Throws what hinders the check. */
@@ -87,7 +88,10 @@ export async function examine(directory: DataDirectory, options: ExamineOptions)
     let orphans: LayerId[] = []
     try {
       const affected = catalog
-        ? new AffectedFinder(catalog.db, async (layer, region) => (await engine?.recordBlocks(layer, region)) ?? [])
+        ? new AffectedFinder(
+            catalog.db,
+            async (layer, region) => (await engine?.health.recordBlocks(layer, region)) ?? [],
+          )
         : undefined
       for (const finding of ofCatalog) add(finding.kind, finding.message, await whom(finding, affected))
       const engineReport = await checkEngine(engine, catalog ? [...known] : null, options.content, (words) =>
@@ -97,7 +101,7 @@ export async function examine(directory: DataDirectory, options: ExamineOptions)
         const { findings: ofEngine, trusted: _, ...space } = engineReport
         report.space = space
         if (catalog) {
-          orphans = (await engine.layers()).filter((layer) => !known.has(layer))
+          orphans = (await engine.layers.list()).filter((layer) => !known.has(layer))
           const next = await nextLayer(catalog)
           if (orphans.some((layer) => layer >= next)) {
             const words = `the store has layers from number ${next} on, which it never gave out`
@@ -111,7 +115,7 @@ export async function examine(directory: DataDirectory, options: ExamineOptions)
       if (orphans.length > 0 && catalogTrusted)
         notes.push(`${orphans.length} layers of interrupted operations; the next start gives their space back`)
 
-      async function takeEngine({ kind, message, places }: NativeFinding): Promise<void> {
+      async function takeEngine({ kind, message, places }: StoreFinding): Promise<void> {
         if (kind === 'layer_unknown') return // told as one note, below
         if (kind === 'space_unaccounted') surplus.push(message)
         else add(kind, message, affected && places.length > 0 ? await affected.byPlaces(places) : [])
@@ -176,7 +180,7 @@ const isDamaged = ({ cause }: Error): boolean =>
 
 async function openEngine(
   directory: DataDirectory,
-  log: NativeLog | undefined,
+  log: EngineLog | undefined,
   damaged: (words: string) => void,
 ): Promise<Engine | undefined> {
   try {
@@ -200,9 +204,9 @@ async function checkEngine(
   layers: LayerId[] | null,
   content: boolean,
   damaged: (words: string) => void,
-): Promise<NativeCheckReport | undefined> {
+): Promise<StoreReport | undefined> {
   try {
-    return await engine?.check({ layers, data: content })
+    return await engine?.health.check({ layers, data: content })
   } catch (error) {
     if (!(error instanceof StorageCorrupt)) throw error
     damaged(asError(error).message)

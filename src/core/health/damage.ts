@@ -4,7 +4,7 @@
  */
 
 import type { CatalogFindingKind } from './catalog_findings.js'
-import type { NativeFindingKind } from '../../engine/engine.js'
+import type { StoreFindingKind } from '../../engine/health.js'
 
 export type DamageKind =
   | 'format_unreadable'
@@ -13,7 +13,7 @@ export type DamageKind =
   | 'store_mismatch'
   | 'records_unreadable'
   | CatalogFindingKind
-  | NativeFindingKind
+  | StoreFindingKind
 
 /** damaged: data is lost or in danger. wrong: none is. note: what a kill may leave, and the next start tidies up; no finding. */
 export type Severity = 'damaged' | 'wrong' | 'note'

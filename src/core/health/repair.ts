@@ -14,7 +14,7 @@ import { sql } from 'kysely'
 import { Catalog } from '../../catalog/catalog.js'
 import type { Transaction } from '../../catalog/types.js'
 import { descriptions } from './catalog_findings.js'
-import { Engine, type NativeLog } from '../../engine/engine.js'
+import { Engine, type EngineLog } from '../../engine/engine.js'
 import type { LayerId, ResourceId } from '../../lib/ids.js'
 import { blocksOf } from '../../lib/units.js'
 import { type Examination, storeIsMade } from './check.js'
@@ -31,7 +31,7 @@ export function refusalOf({ report }: Examination): string | undefined {
 }
 
 /** The caller holds the lock of the data directory. Answers what was done, in words; nothing where refusalOf() answers. */
-export async function repair(directory: DataDirectory, examination: Examination, log?: NativeLog): Promise<string[]> {
+export async function repair(directory: DataDirectory, examination: Examination, log?: EngineLog): Promise<string[]> {
   if (refusalOf(examination) !== undefined) return []
   const { report, catalogTrusted } = examination
   const kinds = new Set(report.findings.map(({ kind }) => kind))
@@ -54,22 +54,22 @@ export async function repair(directory: DataDirectory, examination: Examination,
 
 async function repairEngine(
   directory: DataDirectory,
-  { known, catalogTrusted, log }: { known: ReadonlySet<LayerId>; catalogTrusted: boolean; log: NativeLog | undefined },
+  { known, catalogTrusted, log }: { known: ReadonlySet<LayerId>; catalogTrusted: boolean; log: EngineLog | undefined },
 ): Promise<string[]> {
   const engine = await Engine.open({ storeDir: directory.store, purpose: 'repair', reactors: 1, ...(log && { log }) })
   try {
-    const did = await engine.repair()
-    const { trusted } = await engine.check({ layers: [...known], data: false })
+    const did = await engine.health.repair()
+    const { trusted } = await engine.health.check({ layers: [...known], data: false })
     if (!trusted) return did
     // Counts and marks are right now: what is marked as garbage is.
-    await engine.recover()
+    await engine.health.recover()
     if (catalogTrusted) {
-      for (const layer of (await engine.layers()).filter((id) => !known.has(id))) {
-        await engine.dropLayer(layer)
+      for (const layer of (await engine.layers.list()).filter((id) => !known.has(id))) {
+        await engine.layers.drop(layer)
         did.push(`layer ${layer}, which no row knows, is dropped`)
       }
     }
-    await engine.reclaimed()
+    await engine.health.reclaimed()
     return did
   } finally {
     await engine.shutdown()

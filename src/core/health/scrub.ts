@@ -10,7 +10,8 @@
  */
 
 import type { Catalog } from '../../catalog/catalog.js'
-import type { Engine, NativeBadChunk } from '../../engine/engine.js'
+import type { Engine } from '../../engine/engine.js'
+import type { BadChunk } from '../../engine/health.js'
 import { asError } from '../../lib/errors.js'
 import type { Logger } from '../../lib/log.js'
 import { KiB } from '../../lib/units.js'
@@ -144,7 +145,7 @@ export class Scrub {
     const { engine, bytesPerSecond } = this.#parts
     const begin = performance.now()
     const { after } = pass
-    const step = await engine.scrub({ after, maxChunks: chunksPerStep })
+    const step = await engine.health.scrub({ after, maxChunks: chunksPerStep })
     const found: ScrubFinding[] = []
     const known = this.#state.findings.filter(({ chunk }) => !isBetween(chunk, after, step.end ? null : step.last))
     for (const bad of step.bad) {
@@ -183,10 +184,10 @@ export class Scrub {
     if (chunks > 0) this.#parts.log.info({ chunks, bytes, findings, ms: ended.endedAt - ended.startedAt }, words)
   }
 
-  async #describe({ chunk, kind, message }: NativeBadChunk): Promise<ScrubFinding> {
+  async #describe({ chunk, kind, message }: BadChunk): Promise<ScrubFinding> {
     const { catalog, engine } = this.#parts
-    const places = await engine.chunkPlaces(chunk)
-    const finder = new AffectedFinder(catalog.db, (layer, region) => engine.recordBlocks(layer, region))
+    const places = await engine.health.chunkPlaces(chunk)
+    const finder = new AffectedFinder(catalog.db, (layer, region) => engine.health.recordBlocks(layer, region))
     const affected = await finder.byPlaces(places, { resourcesMax: affectedMax + 1 })
     return {
       ...{ kind, chunk, message },
@@ -223,7 +224,7 @@ export class Scrub {
     const { engine, statePath: path, log } = this.#parts
     try {
       this.#state = await readState(path)
-      for (const { chunk } of this.#state.findings) await engine.markBad(chunk)
+      for (const { chunk } of this.#state.findings) await engine.health.markBad(chunk)
     } catch (error) {
       log.warn({ err: asError(error), path }, 'where the scrub of content was cannot be read; it begins anew')
     }

@@ -18,7 +18,7 @@ import type {
 
 export type Metadata = Record<string, string>
 
-export type { ByteFeed, ByteSource } from '../../engine/ingest.js'
+export type { ByteFeed, ByteSource } from '../../engine/uploads.js'
 
 // ---- identity -------------------------------------------------------------------------------------------------------
 

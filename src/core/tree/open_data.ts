@@ -1,14 +1,14 @@
 /** The bytes of an object or an image, opened for reading. */
 
 import { Readable } from 'node:stream'
-import type { ByteRange, Reading, Sending } from '../../engine/reading.js'
+import type { ByteRange, ReadHandle, Sending } from '../../engine/readers.js'
 import type { ResourceId } from '../../lib/ids.js'
 import { KeepsChanging, ResourceNotFound } from '../model/errors.js'
 import type { Tree } from './tree.js'
 
 export type { ByteRange, Sending }
 
-export type DirectData = Pick<Reading, 'send'>
+export type DirectData = Pick<ReadHandle, 'send'>
 
 export interface OpenData {
   /** All of the bytes, where they are few and at hand: then nothing is open. Not to be changed. */
@@ -57,10 +57,10 @@ export async function openData(
   tree: Tree,
   { resourceId, sizeBytes }: { resourceId: ResourceId; sizeBytes: number },
 ): Promise<OpenData> {
-  const reading = await tree.reading(resourceId)
+  const handle = await tree.readHandle(resourceId)
   return {
-    direct: reading,
-    read: (range) => reading.stream(range ?? { start: 0, end: sizeBytes }),
-    close: () => reading.end(),
+    direct: handle,
+    read: (range) => handle.stream(range ?? { start: 0, end: sizeBytes }),
+    close: () => handle.end(),
   }
 }

@@ -19,7 +19,8 @@
 
 import type { Catalog } from '../../catalog/catalog.js'
 import type { LayerRow } from '../../catalog/schema.js'
-import type { Engine, MergeStep } from '../../engine/engine.js'
+import type { Engine } from '../../engine/engine.js'
+import type { MergeStep } from '../../engine/layers.js'
 import { EngineBusy, isBusy } from '../../addon/errors.js'
 import { asError } from '../../lib/errors.js'
 import type { LayerId, ResourceId } from '../../lib/ids.js'
@@ -113,7 +114,7 @@ export class Reaper {
     const { catalog, engine } = this.#parts
     await this.#waitForReaders(layer)
     const row = await catalog.db.selectFrom('layers').selectAll().where('id', '=', layer).executeTakeFirst()
-    if (row === undefined) return engine.dropLayer(layer) // an upload that did not come to an end
+    if (row === undefined) return engine.layers.drop(layer) // an upload that did not come to an end
     if (row.state === 'dropping') return this.#drop(layer)
     if (await this.#isHead(layer)) return
     const children = await this.#children(layer)
@@ -129,7 +130,7 @@ export class Reaper {
     const { engine, grace } = this.#parts
     if (!this.#deleted.has(layer)) return
     await grace.elapsed() // who has read the row before it went, has opened the resource by now
-    const open = (this.#deleted.get(layer) ?? []).filter((resource) => engine.isOpen(resource))
+    const open = (this.#deleted.get(layer) ?? []).filter((resource) => engine.resources.isOpen(resource))
     if (open.length > 0) {
       this.#deleted.set(layer, open)
       throw new EngineBusy(`layer ${layer} is being read`)
@@ -149,7 +150,7 @@ export class Reaper {
         return false
       }
       const from = cursor
-      const move = () => engine.mergeStep({ ...step, cursor: from, maxRegions: regionsPerStep })
+      const move = () => engine.layers.mergeStep({ ...step, cursor: from, maxRegions: regionsPerStep })
       // Not while the child stops being the head (a snapshot) or is being opened.
       const writer = await this.#writerOf(child.id)
       cursor = await (writer === undefined ? move() : locks.run(writer, move))
@@ -203,10 +204,10 @@ export class Reaper {
     await grace.elapsed()
     const unlink = this.#unlinks.get(layer)
     if (unlink !== undefined) {
-      await engine.unlinkLayer(unlink)
+      await engine.layers.unlink(unlink)
       this.#unlinks.delete(layer)
     }
-    await engine.dropLayer(layer)
+    await engine.layers.drop(layer)
     await catalog.reservedTransaction(({ db }) => db.deleteFrom('layers').where('id', '=', layer).execute())
   }
 

@@ -32,7 +32,7 @@ const layersPerQuery = 1000
 /** Answers how many layers the engine had that no row knows. */
 export async function sweep({ catalog, engine, layerIds, reaper, log }: SweepParts): Promise<number> {
   // Uploads of this run have layers without rows, rightly.
-  const old = (await engine.layers()).filter((layer) => layer < layerIds.firstOfRun)
+  const old = (await engine.layers.list()).filter((layer) => layer < layerIds.firstOfRun)
   let orphans = 0
   for (let i = 0; i < old.length; i += layersPerQuery) {
     for (const layer of await unknownTo(catalog, old.slice(i, i + layersPerQuery))) {

@@ -13,10 +13,10 @@
 import type { Catalog } from '../../catalog/catalog.js'
 import type { Reader, Transaction } from '../../catalog/types.js'
 import type { ResourceRow } from '../../catalog/schema.js'
-import type { Engine, NativeIngestResult } from '../../engine/engine.js'
-import type { IngestOptions } from '../../engine/ingest.js'
+import type { Engine } from '../../engine/engine.js'
+import type { IngestOptions, IngestResult } from '../../engine/uploads.js'
 import type { Lease } from '../../engine/lease.js'
-import type { Reading } from '../../engine/reading.js'
+import type { ReadHandle } from '../../engine/readers.js'
 import type { ResourceSpec } from '../../engine/spec.js'
 import { asError } from '../../lib/errors.js'
 import type { LayerId, ResourceId } from '../../lib/ids.js'
@@ -68,11 +68,11 @@ export class Tree {
   async createFromIngest<T>(
     source: ByteSource,
     options: Omit<IngestOptions, 'layer'>,
-    also: (tx: Transaction, resource: ResourceId, result: NativeIngestResult) => Promise<T>,
+    also: (tx: Transaction, resource: ResourceId, result: IngestResult) => Promise<T>,
   ): Promise<T> {
     const { catalog, engine, layerIds, consider } = this.#parts
     const layer = await layerIds.next()
-    const result = await engine.ingest(source, { ...options, layer })
+    const result = await engine.uploads.ingest(source, { ...options, layer })
     try {
       return await catalog.transaction(async (tx) => {
         await insertLayer(tx, { id: layer, parent: null, parentLimitBlocks: 0, sealed: true })
@@ -156,25 +156,25 @@ export class Tree {
   /** Opens it for this process. The caller closes the lease. Throws ResourceNotFound. */
   lease(id: ResourceId): Promise<Lease> {
     const { engine } = this.#parts
-    return this.#opening(id, (spec) => engine.lease(spec))
+    return this.#opening(id, (spec) => engine.resources.lease(spec))
   }
 
   /**
    * Opens a ro resource for one reader, who ends it. Throws ResourceNotFound.
    * Without the lock, because the head of a ro resource never moves; the grace period keeps its chain as it was read (3).
    */
-  reading(id: ResourceId): Promise<Reading> {
+  readHandle(id: ResourceId): Promise<ReadHandle> {
     const { catalog, engine, grace } = this.#parts
-    return grace.during(async () => engine.reading(await specOf(catalog.db, id)))
+    return grace.during(async () => engine.readers.open(await specOf(catalog.db, id)))
   }
 
   /** Of a small ro one. Throws ResourceNotFound. */
   async readAll(id: ResourceId, sizeBytes: number): Promise<Buffer> {
-    const reading = await this.reading(id)
+    const handle = await this.readHandle(id)
     try {
-      return await reading.read(0, sizeBytes)
+      return await handle.read(0, sizeBytes)
     } finally {
-      reading.end()
+      handle.end()
     }
   }
 
@@ -183,7 +183,7 @@ export class Tree {
     const { engine } = this.#parts
     return this.#opening(id, async (spec) => {
       if (!(await still())) return false
-      await engine.openFor(spec)
+      await engine.resources.openFor(spec)
       return true
     })
   }
@@ -240,11 +240,11 @@ export class Tree {
     return locks.run(id, () =>
       grace.during(async () => {
         let spec = await specOf(catalog.db, id)
-        const lease = await engine.lease(spec)
+        const lease = await engine.resources.lease(spec)
         try {
           // Most of what is dirty goes out while writes still go on, so that they are held only for the rest.
-          await engine.flush(id).catch(() => undefined)
-          if (!(await engine.quiesce(id))) return (await transaction()).result // read-only: nobody writes
+          await engine.resources.flush(id).catch(() => undefined)
+          if (!(await engine.resources.quiesce(id))) return (await transaction()).result // read-only: nobody writes
           try {
             const done = await transaction()
             spec = done.spec
@@ -273,7 +273,7 @@ export class Tree {
 
   async #resume({ id, sizeBytes, layers }: ResourceSpec): Promise<void> {
     try {
-      await this.#parts.engine.resume(id, { sizeBytes, layers })
+      await this.#parts.engine.resources.resume(id, { sizeBytes, layers })
     } catch (error) {
       // The outcome of the transaction stands, either way; whoever writes to the resource meets the engine's own error.
       this.#parts.log.error(

@@ -1,6 +1,6 @@
 import t from 'tap'
 import { specOf } from '../../../src/core/tree/chain.js'
-import type { ExportContext } from '../../../src/engine/engine.js'
+import type { ExportContext } from '../../../src/engine/nbd.js'
 import type { ResourceId } from '../../../src/lib/ids.js'
 import { blockBytes, GiB, MiB } from '../../../src/lib/units.js'
 import { pieces, TestStore } from '../support.js'
@@ -19,7 +19,7 @@ const changedSince = (id: string) => [`atoll:changed-since:${id}`, `qemu:dirty-b
 
 /** As the NBD server does when the connection ends. */
 async function giveBack(contexts: ExportContext[]): Promise<void> {
-  for (const { since } of contexts) if (since !== undefined) await engine.closeFor(since.resourceId)
+  for (const { since } of contexts) if (since !== undefined) await engine.resources.closeFor(since.resourceId)
 }
 
 async function write(resource: ResourceId, offset: number, data: Buffer): Promise<void> {
@@ -44,14 +44,14 @@ t.test('every export has its depths, and the changes since each ancestor under b
   const bitmaps = names(await exports.contexts('operator', volume.id, listed('qemu:dirty-bitmap:')))
   t.ok(bitmaps.includes(`qemu:dirty-bitmap:${older.id}`))
   t.notOk(bitmaps.includes(`atoll:changed-since:${older.id}`), 'what is not asked for is not looked up')
-  t.notOk(engine.isOpen(older.resourceId), 'a list opens nothing')
+  t.notOk(engine.resources.isOpen(older.resourceId), 'a list opens nothing')
 
   const chosen = await exports.contexts('operator', volume.id, named('atoll:depth', ...changedSince(older.id)))
   t.same(names(chosen), ['atoll:depth', ...changedSince(older.id)])
   t.match(chosen[1], { kind: 'changed', since: { resourceId: older.resourceId, sizeBytes: GiB } })
-  t.ok(engine.isOpen(older.resourceId))
+  t.ok(engine.resources.isOpen(older.resourceId))
   await giveBack(chosen)
-  t.notOk(engine.isOpen(older.resourceId))
+  t.notOk(engine.resources.isOpen(older.resourceId))
   t.same(await exports.contexts('operator', 'no such export', listed()), [])
 })
 

@@ -541,7 +541,7 @@ t.test(
     const store = await openStore({ dataDir: dir, log: silentLogger(), reactors: 1 })
     store.core.startBackground()
     await store.core.settled()
-    t.ok((await store.engine.layers()).includes(snapshotLayer as LayerId))
+    t.ok((await store.engine.layers.list()).includes(snapshotLayer as LayerId))
     await t.rejects(store.core.tree.lease(world.volumeResource as ResourceId), { code: 'tree_damaged' })
     await store.close()
   },

@@ -77,7 +77,7 @@ export async function makeWorld(t: Teardown): Promise<{ dataDir: string; world: 
       .where('id', '=', resource as ResourceId)
     return (await rows.executeTakeFirstOrThrow()).head_layer
   }
-  await engine.reclaimed()
+  await engine.health.reclaimed()
   const world: World = {
     ...{ volume: volume.id, clone: clone.id, snapshot: snapshot.id, image, object },
     volumeHead: await headOf(volume.resourceId),

@@ -267,5 +267,5 @@ t.test('in the end nothing is left of what was deleted', async (t) => {
     await containers.delete(alice, ref)
   }
   t.same(await store.layersLeft(), { rows: 0, engine: 0 })
-  t.same((await store.core.engine.check({ layers: [], data: true })).findings, [])
+  t.same((await store.core.engine.health.check({ layers: [], data: true })).findings, [])
 })

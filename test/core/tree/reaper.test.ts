@@ -83,7 +83,7 @@ t.test('a parent with several children stays hidden until one is left', async (t
 
 for (const [how, begin] of [
   ['leased it', (tree: Tree, id: ResourceId) => tree.lease(id)],
-  ['opened it for himself', async (tree: Tree, id: ResourceId) => tree.reading(id)],
+  ['opened it for himself', async (tree: Tree, id: ResourceId) => tree.readHandle(id)],
 ] as const)
   t.test(`who ${how} reads what is being deleted to its end, and then its space comes back`, async (t) => {
     const store = await TestStore.open(t)
@@ -134,7 +134,7 @@ t.test('what an interrupted run left is found and given back at the next start',
   const image = await core.tree.createFromIngest(pieces(Buffer.alloc(5 * MiB, 'i')), {}, same)
   // As after a crash between the engine and the catalog: layers that no row knows, rows that nobody finished.
   const orphan = 77 as never
-  await core.engine.ingest(pieces(Buffer.alloc(5 * MiB, 'o')), { layer: orphan })
+  await core.engine.uploads.ingest(pieces(Buffer.alloc(5 * MiB, 'o')), { layer: orphan })
   const volume = await core.tree.clone(image, { sizeBytes: 8 * MiB }, same)
   await write(core.tree, volume, 0, Buffer.alloc(MiB, 'v'))
   await core.reaper.stop()
@@ -250,5 +250,5 @@ t.test('random operations give what a plain model in memory gives, and leave not
   await closeAll()
   for (const model of models) await release(store, model.id)
   t.same(await store.layersLeft(), { rows: 0, engine: 0 })
-  t.same((await store.core.engine.check({ layers: [], data: true })).findings, [])
+  t.same((await store.core.engine.health.check({ layers: [], data: true })).findings, [])
 })

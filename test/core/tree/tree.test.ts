@@ -33,7 +33,7 @@ t.test('a blank resource reads as zeros and costs no records', async (t) => {
   const { core } = await TestStore.open(t)
   const id = await core.tree.createBlank({ sizeBytes: MiB, mode: 'rw' }, same)
   t.ok((await bytes(core.tree, id)).equals(Buffer.alloc(MiB)))
-  t.same(await core.engine.layers(), [])
+  t.same(await core.engine.layers.list(), [])
 })
 
 t.test('sizes: whole blocks for writable ones, any for read-only ones, none without bound', async (t) => {
@@ -170,7 +170,7 @@ t.test('a reader of a read-only resource waits for nobody, and what he began end
   const store = await TestStore.open(t)
   const { tree, engine } = store.core
   const id = await tree.createFromIngest(pieces('hello world'), {}, same)
-  const [one, two] = [await tree.reading(id), await tree.reading(id)]
+  const [one, two] = [await tree.readHandle(id), await tree.readHandle(id)]
   t.equal(engine.counters().openResources, 2)
   t.equal((await collect(one.stream({ start: 0, end: 11 }))).toString(), 'hello world')
   t.equal((await collect(two.stream({ start: 3, end: 8 }))).toString(), 'lo wo')
@@ -180,13 +180,13 @@ t.test('a reader of a read-only resource waits for nobody, and what he began end
   one.end()
   t.equal((await begun).toString(), 'hello')
   await t.rejects(one.read(0, 1), { code: 'engine_not_found' })
-  t.ok(engine.isOpen(id), 'the other one still reads')
+  t.ok(engine.resources.isOpen(id), 'the other one still reads')
   two.end()
-  t.notOk(engine.isOpen(id))
-  await t.rejects(tree.reading('f2b6f1de-3f0e-4ad5-8a23-6a1fb8ae3e69' as ResourceId), { code: 'resource_not_found' })
+  t.notOk(engine.resources.isOpen(id))
+  await t.rejects(tree.readHandle('f2b6f1de-3f0e-4ad5-8a23-6a1fb8ae3e69' as ResourceId), { code: 'resource_not_found' })
   const volume = await tree.createBlank({ sizeBytes: 4096, mode: 'rw' }, same)
-  await t.rejects(tree.reading(volume), { code: 'engine_invalid' })
-  await tree.reading(id) // shutdown ends it
+  await t.rejects(tree.readHandle(volume), { code: 'engine_invalid' })
+  await tree.readHandle(id) // shutdown ends it
 })
 
 t.test('a clone of a read-only resource of an odd size has zeros behind its bytes', async (t) => {

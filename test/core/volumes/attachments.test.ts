@@ -15,7 +15,7 @@ const status = async (id: string) => (await volumes.get(alice, id)).status
 /** As the NBD server asks. The lease it would give back goes with the store. */
 async function opens(door: 'operator' | 'tenant', name: string): Promise<object | null> {
   const target = await exports.open(door, name)
-  return target && { readOnly: target.readOnly, open: engine.isOpen(target.resourceId) }
+  return target && { readOnly: target.readOnly, open: engine.resources.isOpen(target.resourceId) }
 }
 
 t.test('reserved, attaching, in use, available', async (t) => {

@@ -1,9 +1,9 @@
-// js_health.cc: check, repair and scrub, as JavaScript sees them.
+#include "node/objects/health.h"
+
 #include "engine/health/check.h"
 #include "engine/health/repair.h"
 #include "engine/resource/presence.h"
 #include "node/js_values.h"
-#include "node/objects/js_engine.h"
 
 namespace atl::node {
 namespace {
@@ -78,8 +78,23 @@ constexpr uint64_t chunks_per_step_max = 1024;
 
 }  // namespace
 
-Napi::Value JsEngine::check(Info info) {
-  Engine& engine = host(info.Env()).engine();
+Napi::Object JsHealth::make_object(Napi::Env env, const std::shared_ptr<JsHealth>& part) {
+  Napi::Object object = Napi::Object::New(env);
+  add_method<&JsHealth::check>(object, "check", part);
+  add_method<&JsHealth::repair>(object, "repair", part);
+  add_method<&JsHealth::recover>(object, "recover", part);
+  add_method<&JsHealth::scrub>(object, "scrub", part);
+  add_method<&JsHealth::chunk_places>(object, "chunkPlaces", part);
+  add_method<&JsHealth::mark_bad>(object, "markBad", part);
+  add_method<&JsHealth::record_blocks>(object, "recordBlocks", part);
+  add_method<&JsHealth::records_reach>(object, "recordsReach", part);
+  add_method<&JsHealth::presence>(object, "presence", part);
+  add_method<&JsHealth::reclaimed>(object, "reclaimed", part);
+  return object;
+}
+
+Napi::Value JsHealth::check(Info info) {
+  Engine& engine = session_->host(info.Env()).engine();
   const Napi::Object given = object(info[0], "options");
   CheckOptions options;
   options.data = truth(given.Get("data"), "data");
@@ -89,7 +104,8 @@ Napi::Value JsEngine::check(Info info) {
     const auto ids = given.Get("layers").As<Napi::Array>();
     for (uint32_t i = 0; i < ids.Length(); i++) options.layers.push_back(layer_id(ids.Get(i), "layers[]"));
   }
-  return promise_of<CheckReport>(info.Env(), *queue_, engine.registrar(), examine(engine.stores(), std::move(options)),
+  return promise_of<CheckReport>(info.Env(), session_->queue(), engine.registrar(),
+                                 examine(engine.stores(), std::move(options)),
                                  [](Napi::Env env, const CheckReport& report) -> Napi::Value {
                                    Napi::Object object = Napi::Object::New(env);
                                    object.Set("findings", finding_array(env, report.findings));
@@ -103,9 +119,10 @@ Napi::Value JsEngine::check(Info info) {
                                  });
 }
 
-Napi::Value JsEngine::repair(Info info) {
-  Engine& engine = host(info.Env()).engine();
-  return promise_of<std::vector<std::string>>(info.Env(), *queue_, engine.registrar(), atl::repair(engine.stores()),
+Napi::Value JsHealth::repair(Info info) {
+  Engine& engine = session_->host(info.Env()).engine();
+  return promise_of<std::vector<std::string>>(info.Env(), session_->queue(), engine.registrar(),
+                                              atl::repair(engine.stores()),
                                               [](Napi::Env env, const std::vector<std::string>& did) -> Napi::Value {
                                                 Napi::Array list = Napi::Array::New(env, did.size());
                                                 for (uint32_t i = 0; i < did.size(); i++) list.Set(i, did[i]);
@@ -113,13 +130,13 @@ Napi::Value JsEngine::repair(Info info) {
                                               });
 }
 
-Napi::Value JsEngine::recover(Info info) {
-  Host& running = host(info.Env());
-  return promise_of(info.Env(), *queue_, running.engine().registrar(), running.recover());
+Napi::Value JsHealth::recover(Info info) {
+  Host& running = session_->host(info.Env());
+  return promise_of(info.Env(), session_->queue(), running.engine().registrar(), running.recover());
 }
 
-Napi::Value JsEngine::scrub(Info info) {
-  Host& running = host(info.Env());
+Napi::Value JsHealth::scrub(Info info) {
+  Host& running = session_->host(info.Env());
   const Napi::Object given = object(info[0], "from");
   ScrubFrom from;
   from.max_chunks = static_cast<uint32_t>(
@@ -127,43 +144,43 @@ Napi::Value JsEngine::scrub(Info info) {
   if (!given.Get("after").IsNull()) from.after = digest(given.Get("after"), "after");
   Result<JobSink*> threads = running.patient();
   if (!threads) throw to_js_error(info.Env(), threads.error());
-  return promise_of<ScrubStep>(info.Env(), *queue_, running.engine().registrar(),
+  return promise_of<ScrubStep>(info.Env(), session_->queue(), running.engine().registrar(),
                                running.engine().scrub(**threads, from), step_object);
 }
 
-Napi::Value JsEngine::chunk_places(Info info) {
-  Host& running = host(info.Env());
+Napi::Value JsHealth::chunk_places(Info info) {
+  Host& running = session_->host(info.Env());
   const Digest chunk = digest(info[0], "chunk");
   Result<JobSink*> threads = running.patient();
   if (!threads) throw to_js_error(info.Env(), threads.error());
-  return promise_of<std::vector<Place>>(info.Env(), *queue_, running.engine().registrar(),
+  return promise_of<std::vector<Place>>(info.Env(), session_->queue(), running.engine().registrar(),
                                         places_of_chunk(running.engine().stores(), **threads, chunk), place_array);
 }
 
-Napi::Value JsEngine::mark_bad(Info info) {
-  Engine& engine = host(info.Env()).engine();
-  return promise_of(info.Env(), *queue_, engine.registrar(), engine.mark_bad(digest(info[0], "chunk")));
+Napi::Value JsHealth::mark_bad(Info info) {
+  Engine& engine = session_->host(info.Env()).engine();
+  return promise_of(info.Env(), session_->queue(), engine.registrar(), engine.mark_bad(digest(info[0], "chunk")));
 }
 
-Napi::Value JsEngine::record_blocks(Info info) {
-  Engine& engine = host(info.Env()).engine();
+Napi::Value JsHealth::record_blocks(Info info) {
+  Engine& engine = session_->host(info.Env()).engine();
   const LayerId layer = layer_id(info[0], "layer");
   const uint64_t region = whole_number(info[1], "region");
   if (region > UINT32_MAX) throw Napi::TypeError::New(info.Env(), "Expected a region below 2^32");
-  return promise_of<BlockSet>(info.Env(), *queue_, engine.registrar(),
+  return promise_of<BlockSet>(info.Env(), session_->queue(), engine.registrar(),
                               record_blocks_of(engine.stores(), layer, RegionIndex{static_cast<uint32_t>(region)}),
                               [](Napi::Env env, const BlockSet& blocks) -> Napi::Value { return ranges(env, blocks); });
 }
 
-Napi::Value JsEngine::records_reach(Info info) {
-  Host& running = host(info.Env());
-  return promise_of<uint64_t>(info.Env(), *queue_, running.engine().registrar(), running.records_reach(),
+Napi::Value JsHealth::records_reach(Info info) {
+  Host& running = session_->host(info.Env());
+  return promise_of<uint64_t>(info.Env(), session_->queue(), running.engine().registrar(), running.records_reach(),
                               [](Napi::Env env, uint64_t reach) -> Napi::Value { return number_value(env, reach); });
 }
 
-Napi::Value JsEngine::presence(Info info) {
-  Engine& engine = host(info.Env()).engine();
-  return promise_of<Presence>(info.Env(), *queue_, engine.registrar(), presence_of(engine.stores()),
+Napi::Value JsHealth::presence(Info info) {
+  Engine& engine = session_->host(info.Env()).engine();
+  return promise_of<Presence>(info.Env(), session_->queue(), engine.registrar(), presence_of(engine.stores()),
                               [](Napi::Env env, const Presence& presence) -> Napi::Value {
                                 Napi::Object object = Napi::Object::New(env);
                                 object.Set("files", number_value(env, presence.files));
@@ -172,6 +189,11 @@ Napi::Value JsEngine::presence(Info info) {
                                 object.Set("chunksThere", number_value(env, presence.chunks_there));
                                 return object;
                               });
+}
+
+Napi::Value JsHealth::reclaimed(Info info) {
+  Engine& engine = session_->host(info.Env()).engine();
+  return promise_of(info.Env(), session_->queue(), engine.registrar(), engine.reclaimed());
 }
 
 }  // namespace atl::node

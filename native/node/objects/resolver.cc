@@ -1,4 +1,4 @@
-#include "node/objects/js_resolver.h"
+#include "node/objects/resolver.h"
 
 #include <functional>
 
@@ -186,8 +186,8 @@ void JsResolver::tls_failed(const TlsFailure& failure) {
     Napi::Object told = Napi::Object::New(env);
     told.Set("door", door_name(failure.door));
     told.Set("peer", failure.peer);
-    told.Set("words", failure.words);
-    told.Set("unsaid", number_value(env, failure.unsaid));
+    told.Set("message", failure.words);
+    told.Set("suppressed", number_value(env, failure.unsaid));
     tls_failed_.Value().Call({told});
   });
 }
@@ -202,7 +202,7 @@ void JsResolver::request_failed(const RequestFailure& failure) {
     told.Set("length", number_value(env, failure.length));
     told.Set("code", code_name(failure.error.code));
     told.Set("message", failure.error.message);
-    told.Set("unsaid", number_value(env, failure.unsaid));
+    told.Set("suppressed", number_value(env, failure.unsaid));
     request_failed_.Value().Call({told});
   });
 }

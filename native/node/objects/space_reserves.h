@@ -1,4 +1,4 @@
-// js_space.h: what JavaScript needs of a data directory before the engine is opened: its lock, and its space reserves.
+// space_reserves.h: what JavaScript needs of a data directory before the engine is opened: its lock, and its space reserves.
 #pragma once
 
 #include <napi.h>

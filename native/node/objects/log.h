@@ -1,4 +1,4 @@
-// js_log.h: lines of native code in the log of the program, which JavaScript writes.
+// log.h: lines of native code in the log of the program, which JavaScript writes.
 #pragma once
 
 #include <napi.h>

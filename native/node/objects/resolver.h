@@ -1,4 +1,4 @@
-// js_resolver.h: asks TypeScript which export is behind a name. The one place where a connection waits for JavaScript; its
+// resolver.h: asks TypeScript which export is behind a name. The one place where a connection waits for JavaScript; its
 // reactor goes on meanwhile.
 #pragma once
 

@@ -1,4 +1,4 @@
-#include "node/objects/js_space.h"
+#include "node/objects/space_reserves.h"
 
 #include <memory>
 #include <string>
@@ -7,7 +7,7 @@
 
 #include "node/js_queue.h"
 #include "node/js_values.h"
-#include "node/objects/js_log.h"
+#include "node/objects/log.h"
 #include "store/directory_lock.h"
 
 namespace atl::node {

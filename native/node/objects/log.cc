@@ -1,4 +1,4 @@
-#include "node/objects/js_log.h"
+#include "node/objects/log.h"
 
 #include <time.h>
 
