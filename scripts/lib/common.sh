@@ -23,6 +23,17 @@ die() {
   exit 1
 }
 
+# print_help_if_asked ARGUMENT…: for --help, prints the comment at the head of the script, and ends. Call it before anything is set up.
+print_help_if_asked() {
+  local argument
+  for argument in "$@"; do
+    if [[ $argument == -h || $argument == --help ]]; then
+      sed -n '2,/^set /{/^set /d;s/^# \{0,1\}//;p}' "$root/scripts/${0##*/}"
+      exit
+    fi
+  done
+}
+
 # quietly LOG WHAT COMMAND…: its output goes to a file, and to the terminal when it fails.
 quietly() {
   local log=$logs/$1.log what=$2 start=$SECONDS
