@@ -39,7 +39,7 @@ check_lint() {
 }
 check_floors() { scripts/check-floors; }
 check_types() { "$bin/tsc" --noEmit; }
-check_unused() { "$bin/knip" --no-progress --no-config-hints --include files,dependencies,unlisted,unresolved,exports,types,duplicates; }
+check_unused() { "$bin/knip" --no-progress --no-config-hints --include files,dependencies,unlisted,unresolved,exports,types,duplicates,classMembers; }
 
 # build_native_tests FOLDER CMAKE_OPTION…
 build_native_tests() {

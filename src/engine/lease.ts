@@ -6,7 +6,7 @@
  *   2. `close` waits for the calls in flight; none begins afterwards.
  */
 
-import type { NativeChange as Change, NativeExtent as Extent, NativeResources } from '../addon/contract/resources.js'
+import type { NativeChange as Change, NativeResources } from '../addon/contract/resources.js'
 import { EngineNotFound, native } from '../addon/errors.js'
 import type { ResourceId } from '../lib/ids.js'
 import type { ResourceSpec } from './spec.js'
@@ -37,16 +37,8 @@ export class Lease {
     return this.#run(() => this.#native.writeZeroes(this.resourceId, offset, length))
   }
 
-  trim(offset: number, length: number): Promise<void> {
-    return this.#run(() => this.#native.trim(this.resourceId, offset, length))
-  }
-
   flush(): Promise<void> {
     return this.#run(() => this.#native.flush(this.resourceId))
-  }
-
-  extents(offset: number, length: number, max: number): Promise<Extent[]> {
-    return this.#run(() => this.#native.extents(this.resourceId, offset, length, max))
   }
 
   /**

@@ -25,12 +25,18 @@ export class SpaceReserves {
     return new SpaceReserves(await native(async () => addon.openSpaceReserves(options)))
   }
 
-  /** True if tenants' requests that make the catalog grow must be refused. */
+  /**
+   * Returns true if tenants' writes that make the catalog grow must be refused.
+   * @public Called by the catalog through an interface of its own.
+   */
   low(): boolean {
     return this.native.low()
   }
 
-  /** Releases a part of the catalog's reserve. Returns false if nothing is left. */
+  /**
+   * Releases a part of the catalog's reserve. Returns false if nothing is left.
+   * @public Called by the catalog through an interface of its own.
+   */
   release(): boolean {
     return this.native.release()
   }

@@ -14,7 +14,7 @@ import type { ByteFeed } from '../../core/model/records.js'
 import { requireProject } from './auth.js'
 import { bodyFeed } from './body.js'
 import { BodyTooSlow, TooManyUploads, UploadDisplaced } from './errors.js'
-import { UploadShares } from './upload_shares.js'
+import { type RunningUpload, UploadShares } from './upload_shares.js'
 
 export interface UploadLimits {
   /** Uploads at one time. */
@@ -66,7 +66,7 @@ export class Uploads {
 }
 
 /** A client's patience account: waiting for it takes from it, each byte gives to it, and it holds no more than `idleMs`. */
-export class Pace {
+export class Pace implements Pick<RunningUpload, 'bytesPerSecond' | 'end'> {
   readonly #idleMs: number
   readonly #msPerByte: number
   #leftMs: number
