@@ -36,9 +36,13 @@ export async function sendPieces(
   const next = async (): Promise<string | null> => {
     for (;;) {
       const { value: piece, done } = await pieces.next()
-      if (done || piece === undefined) return null
+      if (done || piece === undefined) {
+        work.made(0)
+        return null
+      }
       // The text and its bytes; a single entry of a list may be longer than pieces usually are.
       share.set(Math.max(answerBytes, 2 * Buffer.byteLength(piece)))
+      work.made(piece.length)
       if (piece !== '') return piece
       await work.turn()
     }

@@ -43,8 +43,8 @@ t.test('what an owner gives back is free for all, and giving it back twice chang
   t.end()
 })
 
-/** The owners in the order in which they made their pieces; `works`: how many pieces each work has. */
-async function orderOf(works: { owner: string; pieces: number }[]): Promise<string[]> {
+/** The owners in the order in which they made their pieces; `length`: the characters of each piece. */
+async function orderOf(works: { owner: string; pieces: number }[], length: number): Promise<string[]> {
   const turns = new LoopTurns()
   const order: string[] = []
   await Promise.all(
@@ -53,27 +53,15 @@ async function orderOf(works: { owner: string; pieces: number }[]): Promise<stri
       for (let piece = 0; piece < pieces; piece++) {
         await work.turn()
         order.push(`${owner}${i}`)
+        work.made(length)
       }
     }),
   )
   return order
 }
 
-t.test('owners take turns, however many lists one of them has under way', async (t) => {
-  const greedy = Array.from({ length: 100 }, () => ({ owner: 'greedy', pieces: 10 }))
-  const order = await orderOf([...greedy, { owner: 'small', pieces: 5 }])
-  const small = order.flatMap((name, at) => (name.startsWith('small') ? [at] : []))
-  t.equal(order.length, 1005)
-  // The first piece waits for the one that is being made, each further one for one of the other owner.
-  t.ok((small.at(-1) ?? Number.NaN) <= 10, `the five pieces of the small list came at ${small}`)
-})
-
-t.test('of one owner the list that began first is made first', async (t) => {
-  const order = await orderOf(Array.from({ length: 3 }, () => ({ owner: 'a', pieces: 3 })))
-  t.same(order, ['a0', 'a0', 'a0', 'a1', 'a1', 'a1', 'a2', 'a2', 'a2'])
-})
-
-t.test('there is one piece in each turn of the event loop', async (t) => {
+/** Counts the turns of the event loop while `work` runs. */
+async function loopsDuring(work: () => Promise<unknown>): Promise<number> {
   let loops = 0
   let done = false
   const count = () => {
@@ -81,8 +69,58 @@ t.test('there is one piece in each turn of the event loop', async (t) => {
     if (!done) setImmediate(count)
   }
   setImmediate(count)
-  const pieces = await orderOf(Array.from({ length: 20 }, (_, i) => ({ owner: `owner ${i % 4}`, pieces: 5 })))
+  await work()
   done = true
+  return loops
+}
+
+const long = 48 * 1024
+
+t.test('owners take turns, however many lists one of them has under way', async (t) => {
+  const greedy = Array.from({ length: 100 }, () => ({ owner: 'greedy', pieces: 10 }))
+  const order = await orderOf([...greedy, { owner: 'small', pieces: 5 }], long)
+  const small = order.flatMap((name, at) => (name.startsWith('small') ? [at] : []))
+  t.equal(order.length, 1005)
+  // The first piece waits for those that are being made, each further one for one of the other owner.
+  t.ok((small.at(-1) ?? Number.NaN) <= 11, `the five pieces of the small list came at ${small}`)
+})
+
+t.test('of one owner the list that began first is made first', async (t) => {
+  const works = Array.from({ length: 4 }, () => ({ owner: 'a', pieces: 3 }))
+  const order = await orderOf(works, long)
+  // Two at a time.
+  t.same(order.slice(0, 6).sort(), ['a0', 'a0', 'a0', 'a1', 'a1', 'a1'])
+  t.same(order.slice(6).sort(), ['a2', 'a2', 'a2', 'a3', 'a3', 'a3'])
+})
+
+const works = Array.from({ length: 20 }, (_, i) => ({ owner: `owner ${i % 4}`, pieces: 5 }))
+
+t.test('there are two long pieces in each turn of the event loop', async (t) => {
+  let pieces: string[] = []
+  const loops = await loopsDuring(async () => {
+    pieces = await orderOf(works, long)
+  })
   t.equal(pieces.length, 100)
-  t.ok(loops >= 99, `${loops} turns of the event loop for 100 pieces`)
+  t.ok(loops >= 49, `${loops} turns of the event loop for 100 pieces`)
+})
+
+t.test('there are up to 24 short pieces in each turn of the event loop', async (t) => {
+  const loops = await loopsDuring(() => orderOf(works, 0))
+  t.ok(loops >= 4, `${loops} turns of the event loop for 100 pieces`)
+  t.ok(loops <= 12, `${loops} turns of the event loop for 100 pieces`)
+})
+
+t.test('the end of a piece that took longer than its turn makes no room in another turn', async (t) => {
+  const turns = new LoopTurns()
+  const slow = turns.begin('slow')
+  await slow.turn()
+  await new Promise(setImmediate)
+  const others = Array.from({ length: 3 }, () => turns.begin('other'))
+  const begun: number[] = []
+  const all = others.map((work, i) => work.turn().then(() => begun.push(i)))
+  slow.made(0)
+  await Promise.resolve()
+  await Promise.resolve()
+  t.same(begun, [0, 1])
+  await Promise.all(all)
 })
