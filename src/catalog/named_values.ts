@@ -7,6 +7,7 @@ import { type Kysely, sql } from 'kysely'
 import type { Reader } from './types.js'
 import { Prepared } from './prepared.js'
 import type { MetadataKind } from './schema.js'
+import { PreparedIn } from './prepared_in.js'
 
 export type NamedValues = Record<string, string>
 
@@ -35,9 +36,29 @@ interface Row {
   value: string
 }
 
-// Below SQLite's limit of 32766 parameters and PostgreSQL's of 65535, with room for the rest of a query.
-const ownersPerQuery = 1000
 const rowsPerInsert = 500
+
+const ofEachTable = <Query>(query: (table: PlainTable, key: string) => Query) =>
+  Object.fromEntries(
+    Object.entries(plainTables).map(([table, key]) => [table, query(table as PlainTable, key)]),
+  ) as Readonly<Record<PlainTable, Query>>
+
+const valuesIn = ofEachTable(
+  (table, key) =>
+    new PreparedIn<Row, string>((db, owners) =>
+      sql<Row>`select ${sql.ref(key)} as owner, name, value from ${sql.table(table)}
+        where ${sql.ref(key)} in (${sql.join(owners)}) order by owner, name`.compile(db),
+    ),
+)
+
+const weightsIn = ofEachTable(
+  (table, key) =>
+    new PreparedIn<{ owner: string; bytes: number }, string>((db, owners) =>
+      sql<{ owner: string; bytes: number }>`select ${sql.ref(key)} as owner,
+        sum(octet_length(name) + octet_length(value)) as bytes from ${sql.table(table)}
+        where ${sql.ref(key)} in (${sql.join(owners)}) group by ${sql.ref(key)}`.compile(db),
+    ),
+)
 
 /** Of many owners at once; an owner without any is not in the map. */
 export async function valuesOf<Id extends string>(
@@ -46,15 +67,10 @@ export async function valuesOf<Id extends string>(
   owners: readonly Id[],
 ): Promise<Map<Id, NamedValues>> {
   const pairs = new Map<Id, [string, string][]>()
-  for (let i = 0; i < owners.length; i += ownersPerQuery) {
-    const key = plainTables[table]
-    const { rows } = await sql<Row>`select ${sql.ref(key)} as owner, name, value from ${sql.table(table)}
-      where ${sql.ref(key)} in (${sql.join(owners.slice(i, i + ownersPerQuery))}) order by owner, name`.execute(db)
-    for (const { owner, name, value } of rows) {
-      const list = pairs.get(owner as Id)
-      if (list) list.push([name, value])
-      else pairs.set(owner as Id, [[name, value]])
-    }
+  for (const { owner, name, value } of await valuesIn[table].all(db, owners)) {
+    const list = pairs.get(owner as Id)
+    if (list) list.push([name, value])
+    else pairs.set(owner as Id, [[name, value]])
   }
   // fromEntries defines properties: a name like __proto__ is one as any other.
   return new Map([...pairs].map(([owner, list]) => [owner, Object.fromEntries(list)]))
@@ -68,11 +84,9 @@ export async function weightsOf<Id extends string>(
 ): Promise<Map<Id, number>> {
   const weights = new Map<Id, number>()
   for (const table of tables) {
-    const key = plainTables[table]
-    const { rows } = await sql<{ owner: Id; bytes: number }>`select ${sql.ref(key)} as owner,
-      sum(octet_length(name) + octet_length(value)) as bytes from ${sql.table(table)}
-      where ${sql.ref(key)} in (${sql.join(owners)}) group by ${sql.ref(key)}`.execute(db)
-    for (const { owner, bytes } of rows) weights.set(owner, (weights.get(owner) ?? 0) + Number(bytes))
+    for (const { owner, bytes } of await weightsIn[table].all(db, owners)) {
+      weights.set(owner as Id, (weights.get(owner as Id) ?? 0) + Number(bytes))
+    }
   }
   return weights
 }

@@ -3,14 +3,14 @@
 import { type SelectQueryBuilder, type SqlBool, sql } from 'kysely'
 import type { Reader } from '../../catalog/types.js'
 import { weightsOf } from '../../catalog/named_values.js'
-import { flag, type Schema } from '../../catalog/schema.js'
+import { flag, type ImageRow, type Schema } from '../../catalog/schema.js'
 import type { ImageId, ProjectId } from '../../lib/ids.js'
-import { ImageNotFound } from '../model/errors.js'
-import { toImages } from './image_rows.js'
 import { withMetadata } from '../lists/metadata_filter.js'
-import { column, idsOfPage, numberOr, type PageOf, textOr } from '../lists/pages.js'
+import { column, numberOr, type PageOf, pageOf, textOr } from '../lists/pages.js'
+import type { SlicePace } from '../lists/slices.js'
+import { ImageNotFound } from '../model/errors.js'
 import type { Image, ImageStatus, ImageVisibility, Metadata, Page, ProjectCaller } from '../model/records.js'
-import { loadInSlices, type SlicePace } from '../lists/slices.js'
+import { toImages } from './image_rows.js'
 
 export type ImageSortKey =
   | 'name'
@@ -82,14 +82,16 @@ export async function pageOfImages(
   pace: SlicePace,
 ): Promise<PageOf<Image>> {
   const filtered = filteredImages(db, caller, query)
-  const options = { page: query, keys: sortKeys, notFound: ImageNotFound }
   // What a list leaves out by default (community images, hidden ones) may still be seen, and be its marker.
   const visible = visibleTo(db.selectFrom('images'), caller, 'all')
-  const { ids, more } = await idsOfPage<ImageId, 'images', object, ImageSortKey>(filtered, visible, options)
-  // Filtered again: an image may have been withdrawn from the caller meanwhile.
-  const load = async (some: ImageId[]) => toImages(db, await filtered.selectAll().where('id', 'in', some).execute())
-  const weigh = (some: ImageId[]) => weightsOf(db, ['image_properties'], some)
-  return { more, slices: loadInSlices(ids, pace, { load, weigh }) }
+  return pageOf<ImageRow, 'images', ImageSortKey, Image>(filtered, visible, {
+    page: query,
+    keys: sortKeys,
+    notFound: ImageNotFound,
+    pace,
+    load: (rows) => toImages(db, rows),
+    weigh: (ids) => weightsOf(db, ['image_properties'], ids),
+  })
 }
 
 function filteredImages(db: Reader, caller: ProjectCaller, query: ImageQuery): Images {

@@ -3,10 +3,11 @@
 import type { Reader } from '../../catalog/types.js'
 import { valuesOf } from '../../catalog/named_values.js'
 import type { ImageRow } from '../../catalog/schema.js'
+import { PreparedIn } from '../../catalog/prepared_in.js'
 import type { ImageId } from '../../lib/ids.js'
-import { mayWrite } from '../policy/access.js'
 import { ImageNotFound, NotAllowed } from '../model/errors.js'
 import type { Image, ProjectCaller } from '../model/records.js'
+import { mayWrite } from '../policy/access.js'
 
 /** Throws ImageNotFound, also for ids that are no UUIDs and for what the caller may not see. */
 export async function imageRow(db: Reader, caller: ProjectCaller, id: string): Promise<ImageRow> {
@@ -66,16 +67,16 @@ export async function toImage(db: Reader, row: ImageRow): Promise<Image> {
   return image as Image
 }
 
+const tagsIn = new PreparedIn<{ image_id: ImageId; tag: string }, ImageId>((db, images) =>
+  db.selectFrom('image_tags').selectAll().where('image_id', 'in', images).orderBy('tag').compile(),
+)
+
 async function tagsOf(db: Reader, ids: readonly ImageId[]): Promise<Map<ImageId, string[]>> {
   const tags = new Map<ImageId, string[]>()
-  for (let i = 0; i < ids.length; i += 1000) {
-    const rows = await db
-      .selectFrom('image_tags')
-      .selectAll()
-      .where('image_id', 'in', ids.slice(i, i + 1000))
-      .orderBy('tag')
-      .execute()
-    for (const row of rows) tags.set(row.image_id, [...(tags.get(row.image_id) ?? []), row.tag])
+  for (const { image_id: id, tag } of await tagsIn.all(db, ids)) {
+    const list = tags.get(id)
+    if (list) list.push(tag)
+    else tags.set(id, [tag])
   }
   return tags
 }

@@ -42,7 +42,7 @@ const foldingFetchMin = 32
  * Names are short: a slice of a listing begins with more rows than one of things with metadata. But nobody weighs them, and a name with its
  * type may become 7 KiB of text.
  */
-export const listingPace = (): SlicePace => new SlicePace({ first: 64, max: 128 })
+export const listingPace = (): SlicePace => new SlicePace({ first: 128, max: 128 })
 
 /**
  * The lines of a listing, slice by slice; a slice is what one fetch found, and may be empty. `fetch` answers rows in the order of the

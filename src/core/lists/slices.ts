@@ -51,7 +51,8 @@ export async function* loadInSlices<Id extends string, Item extends { id: Id }>(
   { load, weigh }: Loading<Id, Item>,
 ): AsyncGenerator<Item[], void, void> {
   for (let at = 0; at < ids.length; ) {
-    const wanted = lightest(ids.slice(at, at + pace.rows), await weigh(ids.slice(at, at + pace.rows)))
+    const next = ids.slice(at, at + pace.rows)
+    const wanted = next.length === 1 ? next : lightest(next, await weigh(next))
     at += wanted.length
     const found = new Map((await load(wanted)).map((item) => [item.id, item]))
     yield wanted.flatMap((id) => found.get(id) ?? [])

@@ -15,11 +15,12 @@ import {
 import { Prepared } from '../../catalog/prepared.js'
 import type { AccountRow, ContainerRow } from '../../catalog/schema.js'
 import type { ProjectId } from '../../lib/ids.js'
-import { mayWrite, sees } from '../policy/access.js'
-import { AccountForbidden, AccountNotFound } from '../model/errors.js'
-import { type ListingQuery, listNames, mapListed, type NameBounds } from '../lists/listing.js'
-import type { Account, ContainerSummary, KeptHeaders, Listed, Metadata, ProjectCaller } from '../model/records.js'
+import { type ListingQuery, listNames, mapListed } from '../lists/listing.js'
+import { NamedRows } from '../lists/named_rows.js'
 import type { SlicePace } from '../lists/slices.js'
+import { AccountForbidden, AccountNotFound } from '../model/errors.js'
+import type { Account, ContainerSummary, KeptHeaders, Listed, Metadata, ProjectCaller } from '../model/records.js'
+import { mayWrite, sees } from '../policy/access.js'
 
 /** What a POST changes. Names are lower case; a name in `remove*` goes, one in `set*` is put, the others stay. */
 export interface MetadataChange {
@@ -75,7 +76,7 @@ export class Accounts {
   ): AsyncGenerator<Listed<ContainerSummary>[], void, void> {
     const { db } = this.#catalog
     const id = await accountOf(db, caller, projectId)
-    const names = listNames(query, (bounds) => fetchContainers(db, id, bounds), pace)
+    const names = listNames(query, (bounds) => listedContainers.fetch(db, id, bounds), pace)
     yield* mapListed(names, toSummary)
   }
 }
@@ -131,21 +132,11 @@ function changed(values: Metadata, set: Metadata | undefined, remove: string[] |
   return Object.fromEntries(next)
 }
 
-async function fetchContainers(db: Reader, id: ProjectId, bounds: NameBounds): Promise<ContainerRow[]> {
-  const { above, from, below, reverse, limit } = bounds
-  let query = db
-    .selectFrom('containers')
-    .selectAll()
-    .where('project_id', '=', id)
-    .orderBy('name', reverse ? 'desc' : 'asc')
-    .limit(limit)
-  if (above !== undefined) query = query.where('name', '>', above)
-  if (from !== undefined) query = query.where('name', '>=', from)
-  if (below !== undefined) query = query.where('name', '<', below)
-  return query.execute()
-}
+const listedContainers = new NamedRows('containers', 'project_id', ['name', 'object_count', 'bytes_used', 'updated_at'])
 
-export const toSummary = (row: ContainerRow): ContainerSummary => ({
+type ListedContainer = Pick<ContainerRow, 'name' | 'object_count' | 'bytes_used' | 'updated_at'>
+
+export const toSummary = (row: ListedContainer): ContainerSummary => ({
   name: row.name,
   objectCount: row.object_count,
   bytesUsed: row.bytes_used,

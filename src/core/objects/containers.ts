@@ -7,12 +7,13 @@ import { joinKinds, type KindColumns, kindColumns, kindsIn, replaceKinds } from 
 import { Prepared } from '../../catalog/prepared.js'
 import type { ContainerRow, ObjectRow } from '../../catalog/schema.js'
 import { type ContainerId, newContainerId, type ProjectId } from '../../lib/ids.js'
+import { type ListingQuery, listNames, mapListed } from '../lists/listing.js'
+import { NamedRows } from '../lists/named_rows.js'
+import type { SlicePace } from '../lists/slices.js'
+import { ContainerNotEmpty, ContainerNotFound, InvalidArgument } from '../model/errors.js'
+import type { Container, KeptHeaders, Listed, Metadata, ObjectSummary, ProjectCaller } from '../model/records.js'
 import { mayWrite } from '../policy/access.js'
 import { accountOf, changeKinds, ensureAccount, type MetadataChange, toSummary } from './accounts.js'
-import { ContainerNotEmpty, ContainerNotFound, InvalidArgument } from '../model/errors.js'
-import { type ListingQuery, listNames, mapListed, type NameBounds } from '../lists/listing.js'
-import type { Container, KeptHeaders, Listed, Metadata, ObjectSummary, ProjectCaller } from '../model/records.js'
-import type { SlicePace } from '../lists/slices.js'
 
 export interface ContainerRef {
   projectId: string
@@ -103,7 +104,7 @@ export class Containers {
   ): AsyncGenerator<Listed<ObjectSummary>[], void, void> {
     const { db } = this.#catalog
     const { id } = await containerRow(db, caller, ref)
-    const names = listNames(query, (bounds) => fetchObjects(db, id, bounds), pace)
+    const names = listNames(query, (bounds) => listedObjects.fetch(db, id, bounds), pace)
     yield* mapListed(names, toObjectSummary)
   }
 }
@@ -115,7 +116,9 @@ export async function containerRow(db: Reader, caller: ProjectCaller, ref: Conta
   return row
 }
 
-export const toObjectSummary = (row: ObjectRow): ObjectSummary => ({
+type ListedObject = Pick<ObjectRow, 'name' | 'size_bytes' | 'md5' | 'content_type' | 'updated_at'>
+
+export const toObjectSummary = (row: ListedObject): ObjectSummary => ({
   name: row.name,
   sizeBytes: row.size_bytes,
   md5: row.md5,
@@ -186,16 +189,10 @@ async function touch({ db }: Transaction, id: ContainerId): Promise<void> {
   await db.updateTable('containers').set({ updated_at: Date.now() }).where('id', '=', id).execute()
 }
 
-async function fetchObjects(db: Reader, container: ContainerId, bounds: NameBounds): Promise<ObjectRow[]> {
-  const { above, from, below, reverse, limit } = bounds
-  let query = db
-    .selectFrom('objects')
-    .selectAll()
-    .where('container_id', '=', container)
-    .orderBy('name', reverse ? 'desc' : 'asc')
-    .limit(limit)
-  if (above !== undefined) query = query.where('name', '>', above)
-  if (from !== undefined) query = query.where('name', '>=', from)
-  if (below !== undefined) query = query.where('name', '<', below)
-  return query.execute()
-}
+const listedObjects = new NamedRows('objects', 'container_id', [
+  'name',
+  'size_bytes',
+  'md5',
+  'content_type',
+  'updated_at',
+])

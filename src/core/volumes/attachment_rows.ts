@@ -2,6 +2,7 @@
 
 import type { Reader } from '../../catalog/types.js'
 import type { AttachmentRow } from '../../catalog/schema.js'
+import { PreparedIn } from '../../catalog/prepared_in.js'
 import type { VolumeId } from '../../lib/ids.js'
 import { GiB } from '../../lib/units.js'
 import type { TenantAddress } from '../exports/exports.js'
@@ -60,22 +61,23 @@ function connectionInfo(
   }
 }
 
+const attachmentsIn = new PreparedIn<AttachmentRow, VolumeId>((db, volumes) =>
+  db
+    .selectFrom('attachments')
+    .selectAll()
+    .where('volume_id', 'in', volumes)
+    .orderBy('created_at')
+    .orderBy('id')
+    .compile(),
+)
+
 /** Of many volumes at once, oldest first. */
 export async function attachmentsOf(db: Reader, volumes: readonly VolumeId[]): Promise<Map<VolumeId, AttachmentRow[]>> {
   const found = new Map<VolumeId, AttachmentRow[]>()
-  for (let i = 0; i < volumes.length; i += 1000) {
-    const rows = await db
-      .selectFrom('attachments')
-      .selectAll()
-      .where('volume_id', 'in', volumes.slice(i, i + 1000))
-      .orderBy('created_at')
-      .orderBy('id')
-      .execute()
-    for (const row of rows) {
-      const list = found.get(row.volume_id)
-      if (list) list.push(row)
-      else found.set(row.volume_id, [row])
-    }
+  for (const row of await attachmentsIn.all(db, volumes)) {
+    const list = found.get(row.volume_id)
+    if (list) list.push(row)
+    else found.set(row.volume_id, [row])
   }
   return found
 }

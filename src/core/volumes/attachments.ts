@@ -5,15 +5,15 @@ import type { Catalog } from '../../catalog/catalog.js'
 import type { Reader, Transaction } from '../../catalog/types.js'
 import type { AttachmentRow, VolumeRow } from '../../catalog/schema.js'
 import { type AttachmentId, newAttachmentId, newSecret, type ProjectId, type VolumeId } from '../../lib/ids.js'
-import { mayWrite, sees } from '../policy/access.js'
-import { attachmentsOf, toAttachment } from './attachment_rows.js'
-import { AttachmentNotFound, InvalidArgument, NoTenantDoor, VolumeAttachmentLimit } from '../model/errors.js'
 import type { Exports, TenantAddress } from '../exports/exports.js'
-import { column, idsOfPage, numberOr, type PageOf } from '../lists/pages.js'
+import { column, numberOr, type PageOf, pageOf } from '../lists/pages.js'
+import { collected, SlicePace } from '../lists/slices.js'
+import { AttachmentNotFound, InvalidArgument, NoTenantDoor, VolumeAttachmentLimit } from '../model/errors.js'
 import type { Attachment, Connector, Page, ProjectCaller, VolumeStatus } from '../model/records.js'
+import { mayWrite, sees } from '../policy/access.js'
 import { servesAttachment } from '../policy/rights.js'
-import { collected, loadInSlices, SlicePace } from '../lists/slices.js'
 import type { Tree } from '../tree/tree.js'
+import { attachmentsOf, toAttachment } from './attachment_rows.js'
 import { statusMustBe, volumeRow } from './volume_rows.js'
 
 export type AttachmentSortKey = 'id' | 'created_at' | 'updated_at' | 'status' | 'volume_id'
@@ -95,15 +95,14 @@ export class Attachments {
   /** Throws AttachmentNotFound for a marker that the caller does not see. */
   async page(caller: ProjectCaller, query: AttachmentQuery, pace = new SlicePace()): Promise<PageOf<Attachment>> {
     const filtered = this.#filtered(caller, query)
-    const options = { page: query, keys: sortKeys, notFound: AttachmentNotFound }
-    const { ids, more } = await idsOfPage<AttachmentId, 'attachments', object, AttachmentSortKey>(
-      filtered,
-      this.#visible(caller),
-      options,
-    )
-    const load = async (some: AttachmentId[]) =>
-      this.#allTold(caller, await filtered.selectAll().where('id', 'in', some).execute())
-    return { more, slices: loadInSlices(ids, pace, { load, weigh: (some) => this.#connectorBytes(some) }) }
+    return pageOf<AttachmentRow, 'attachments', AttachmentSortKey, Attachment>(filtered, this.#visible(caller), {
+      page: query,
+      keys: sortKeys,
+      notFound: AttachmentNotFound,
+      pace,
+      load: (rows) => this.#allTold(caller, rows),
+      weigh: (ids) => this.#connectorBytes(ids),
+    })
   }
 
   /** Ignores marker, limit and offset. */

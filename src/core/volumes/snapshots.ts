@@ -19,18 +19,18 @@ import {
   type UserId,
   type VolumeId,
 } from '../../lib/ids.js'
-import { mayWrite } from '../policy/access.js'
-import { countBlocks } from './block_usage.js'
-import { SnapshotNotFound } from '../model/errors.js'
 import type { Exports } from '../exports/exports.js'
 import { withMetadata } from '../lists/metadata_filter.js'
-import { column, idsOfPage, numberOr, type PageOf, textOr } from '../lists/pages.js'
+import { column, numberOr, type PageOf, pageOf, textOr } from '../lists/pages.js'
+import { collected, SlicePace } from '../lists/slices.js'
+import { SnapshotNotFound } from '../model/errors.js'
 import { type Metadata, type Page, type ProjectCaller, type Snapshot, volumeStatuses } from '../model/records.js'
-import { collected, loadInSlices, SlicePace } from '../lists/slices.js'
-import { snapshotRow, toSnapshots } from './snapshot_rows.js'
+import { onResourceOf } from '../model/vanished.js'
+import { mayWrite } from '../policy/access.js'
 import type { Tree } from '../tree/tree.js'
 import { takeId } from '../tree/used_ids.js'
-import { onResourceOf } from '../model/vanished.js'
+import { countBlocks } from './block_usage.js'
+import { snapshotRow, toSnapshots } from './snapshot_rows.js'
 import { statusMustBe, volumeRow } from './volume_rows.js'
 
 export type SnapshotSortKey = 'id' | 'name' | 'created_at' | 'updated_at' | 'size' | 'status' | 'volume_id'
@@ -124,17 +124,14 @@ export class Snapshots {
   /** Throws SnapshotNotFound for a marker that the caller does not see. */
   async page(caller: ProjectCaller, query: SnapshotQuery, pace = new SlicePace()): Promise<PageOf<Snapshot>> {
     const filtered = this.#filtered(caller, query)
-    const options = { page: query, keys: sortKeys, notFound: SnapshotNotFound }
-    const { ids, more } = await idsOfPage<SnapshotId, 'snapshots', object, SnapshotSortKey>(
-      filtered,
-      this.#visible(caller),
-      options,
-    )
-    const load = async (some: SnapshotId[]) =>
-      toSnapshots(this.#catalog.db, await filtered.selectAll().where('id', 'in', some).execute())
-    const weigh = (some: SnapshotId[]) =>
-      weightsOf(this.#catalog.db, ['snapshot_metadata', 'snapshot_image_metadata'], some)
-    return { more, slices: loadInSlices(ids, pace, { load, weigh }) }
+    return pageOf<SnapshotRow, 'snapshots', SnapshotSortKey, Snapshot>(filtered, this.#visible(caller), {
+      page: query,
+      keys: sortKeys,
+      notFound: SnapshotNotFound,
+      pace,
+      load: (rows) => toSnapshots(this.#catalog.db, rows),
+      weigh: (ids) => weightsOf(this.#catalog.db, ['snapshot_metadata', 'snapshot_image_metadata'], ids),
+    })
   }
 
   /** Ignores marker, limit and offset. */

@@ -22,9 +22,10 @@ import {
   type VolumeId,
 } from '../../lib/ids.js'
 import { GiB, maxResourceBytes } from '../../lib/units.js'
-import { mayWrite } from '../policy/access.js'
-import { attachmentsOf } from './attachment_rows.js'
-import { type BlockUsage, blockUsageOf, countBlocks } from './block_usage.js'
+import type { Exports } from '../exports/exports.js'
+import { withMetadata } from '../lists/metadata_filter.js'
+import { column, numberOr, type PageOf, pageOf, textOr } from '../lists/pages.js'
+import { collected, rowsInSlices, SlicePace } from '../lists/slices.js'
 import {
   InvalidArgument,
   NotAllowed,
@@ -34,14 +35,13 @@ import {
   VolumeHasSnapshots,
   VolumeNotFound,
 } from '../model/errors.js'
-import type { Exports } from '../exports/exports.js'
-import { withMetadata } from '../lists/metadata_filter.js'
-import { column, idsOfPage, numberOr, type PageOf, textOr } from '../lists/pages.js'
 import type { Metadata, Page, ProjectCaller, Volume, VolumeStatus } from '../model/records.js'
-import { collected, loadInSlices, rowsInSlices, SlicePace } from '../lists/slices.js'
+import { onResourceOf } from '../model/vanished.js'
+import { mayWrite } from '../policy/access.js'
 import type { Tree } from '../tree/tree.js'
 import { takeId } from '../tree/used_ids.js'
-import { onResourceOf } from '../model/vanished.js'
+import { attachmentsOf } from './attachment_rows.js'
+import { type BlockUsage, blockUsageOf, countBlocks } from './block_usage.js'
 import { statusMustBe, toVolumes, volumeRow } from './volume_rows.js'
 
 export interface NewVolume {
@@ -189,16 +189,14 @@ export class Volumes {
   /** Throws VolumeNotFound for a marker that the caller does not see. */
   async page(caller: ProjectCaller, query: VolumeQuery, pace = new SlicePace()): Promise<PageOf<Volume>> {
     const filtered = this.#filtered(caller, query)
-    const options = { page: query, keys: sortKeys, notFound: VolumeNotFound }
-    const { ids, more } = await idsOfPage<VolumeId, 'volumes', object, VolumeSortKey>(
-      filtered,
-      this.#visible(caller),
-      options,
-    )
-    const load = async (some: VolumeId[]) =>
-      toVolumes(this.#catalog.db, await filtered.selectAll().where('id', 'in', some).execute())
-    const weigh = (some: VolumeId[]) => weightsOf(this.#catalog.db, ['volume_metadata', 'volume_image_metadata'], some)
-    return { more, slices: loadInSlices(ids, pace, { load, weigh }) }
+    return pageOf<VolumeRow, 'volumes', VolumeSortKey, Volume>(filtered, this.#visible(caller), {
+      page: query,
+      keys: sortKeys,
+      notFound: VolumeNotFound,
+      pace,
+      load: (rows) => toVolumes(this.#catalog.db, rows),
+      weigh: (ids) => weightsOf(this.#catalog.db, ['volume_metadata', 'volume_image_metadata'], ids),
+    })
   }
 
   /** Ignores marker, limit and offset. */

@@ -29,7 +29,7 @@ export function objectRow(object: ObjectSummary): Row {
   }
 }
 
-export interface Listing<Summary> {
+export interface Listing<Summary extends { name: string }> {
   of: 'account' | 'container'
   /** Of the account or container that is listed. */
   name: string
@@ -42,7 +42,7 @@ export interface Listing<Summary> {
  * Sends a listing of any length in pieces. Clients take a listing with fewer rows than they asked for as the last one, so none ends
  * early. 204 for an empty one in plain text, as Swift does; 200 otherwise.
  */
-export function sendListing<Summary>(
+export function sendListing<Summary extends { name: string }>(
   request: FastifyRequest,
   reply: FastifyReply,
   format: ListingFormat,
@@ -52,7 +52,7 @@ export function sendListing<Summary>(
 }
 
 /** Pieces of text; they may be empty. */
-async function* formatListing<Summary>(
+async function* formatListing<Summary extends { name: string }>(
   format: ListingFormat,
   listing: Listing<Summary>,
 ): AsyncGenerator<string, void, void> {
@@ -60,7 +60,7 @@ async function* formatListing<Summary>(
   let text = before
   let first = true
   for await (const slice of listing.slices) {
-    const rows = slice.map((line) => row(line.kind === 'subdir' ? { subdir: line.subdir } : listing.row(line.item)))
+    const rows = slice.map(row)
     const joined = rows.join(between)
     listing.pace.made(rows.length, joined.length)
     text += first || joined === '' ? joined : between + joined
@@ -71,14 +71,20 @@ async function* formatListing<Summary>(
   yield text + after
 }
 
-function formOf<Summary>(format: ListingFormat, { of, name }: Listing<Summary>) {
-  if (format === 'application/json') return { before: '[', row: JSON.stringify, between: ',', after: ']' }
-  if (format === 'text/plain')
-    return { before: '', row: (row: Row) => `${row.subdir ?? row.name}\n`, between: '', after: '' }
+function formOf<Summary extends { name: string }>(format: ListingFormat, { of, name, row }: Listing<Summary>) {
+  type Line = Listed<Summary>
+  // A time and all other fields of each line are not made for a format that shows the name alone.
+  if (format === 'text/plain') {
+    const text = (line: Line) => `${line.kind === 'subdir' ? line.subdir : line.item.name}\n`
+    return { before: '', row: text, between: '', after: '' }
+  }
+  const fields = (line: Line): Row => (line.kind === 'subdir' ? { subdir: line.subdir } : row(line.item))
+  if (format === 'application/json')
+    return { before: '[', row: (line: Line) => JSON.stringify(fields(line)), between: ',', after: ']' }
   const entry = of === 'account' ? 'container' : 'object'
   return {
     before: `<?xml version="1.0" encoding="UTF-8"?>\n<${of} name="${xmlText(name)}">`,
-    row: (row: Row) => xmlRow(entry, row),
+    row: (line: Line) => xmlRow(entry, fields(line)),
     between: '',
     after: `</${of}>`,
   }
@@ -93,13 +99,12 @@ function xmlRow(entry: string, row: Row): string {
   return `<${entry}>${fields.join('')}</${entry}>`
 }
 
+const xmlEscapes: Readonly<Record<string, string>> = { '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;' }
+
+// Control characters have no place in XML 1.0, escaped or not.
+// biome-ignore lint/suspicious/noControlCharactersInRegex: that is what is looked for
+const notInXml = /[&<>"\x00-\x08\x0B\x0C\x0E-\x1F]/g
+
 function xmlText(text: string): string {
-  const escapes: Record<string, string> = { '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;' }
-  return (
-    text
-      .replace(/[&<>"]/g, (character) => escapes[character] as string)
-      // Control characters have no place in XML 1.0, escaped or not.
-      // biome-ignore lint/suspicious/noControlCharactersInRegex: that is what is looked for
-      .replace(/[\x00-\x08\x0B\x0C\x0E-\x1F]/g, '\uFFFD')
-  )
+  return text.replace(notInXml, (character) => xmlEscapes[character] ?? '\uFFFD')
 }
