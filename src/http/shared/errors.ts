@@ -40,7 +40,17 @@ export const HostMissing = defineError('host_missing', 400, 'expected a Host hea
 export const MethodNotServed = defineError('method_not_served', 405, 'the method %s is not served here')
 export const ExpectationFailed = defineError('expectation_failed', 417, 'the only expectation is 100-continue')
 export const ServerClosing = defineError('server_closing', 503, 'the server is shutting down; try again')
-export const NotServed = defineError('not_served', 501, '%s is not served by this version of Atoll')
+/**
+ * A feature of an API. Not 5xx: clients repeat those (python-swiftclient for half a minute). Not 404 either: to the client of a
+ * DELETE it would mean that the resource is gone.
+ */
+export const Unsupported = defineError('not_served', 400, 'Atoll does not support %s')
+/** RFC 9112, 6.1, names the status. */
+export const TransferEncodingUnsupported = defineError(
+  'transfer_encoding_unsupported',
+  501,
+  'expected the transfer encoding "chunked" in HTTP/1.1, got %s',
+)
 
 export interface ErrorDescription {
   status: number

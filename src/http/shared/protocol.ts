@@ -2,7 +2,7 @@
 
 import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
-import { ExpectationFailed, HostMissing, MalformedQuery, NotServed, ServerClosing } from './errors.js'
+import { ExpectationFailed, HostMissing, MalformedQuery, ServerClosing, TransferEncodingUnsupported } from './errors.js'
 import { isMalformed } from './query.js'
 
 const unmetExpectations = new WeakSet<IncomingMessage>()
@@ -45,8 +45,8 @@ function check(request: FastifyRequest, reply: FastifyReply, closing: boolean): 
 /** A body in another coding would be stored as it was sent, which is not what the client means by it (RFC 9112, 6.1). */
 function requireChunked(raw: IncomingMessage, reply: FastifyReply, coding: string): void {
   if (coding.trim().toLowerCase() !== 'chunked')
-    throw endingWith(reply, new NotServed('a transfer encoding other than chunked'))
-  if (raw.httpVersion === '1.0') throw endingWith(reply, new NotServed('a transfer encoding in HTTP/1.0'))
+    throw endingWith(reply, new TransferEncodingUnsupported(`"${coding.slice(0, 64)}"`))
+  if (raw.httpVersion === '1.0') throw endingWith(reply, new TransferEncodingUnsupported('one in HTTP/1.0'))
 }
 
 /** Where the body ends is not certain, or the client does not know what it may send next. */

@@ -1,7 +1,7 @@
 /** Refuses the routes that an API defines and Atoll does not support, in that API's own error format. */
 
 import type { FastifyInstance, FastifyRequest, HTTPMethods } from 'fastify'
-import { NotServed } from './errors.js'
+import { Unsupported } from './errors.js'
 
 export interface UnsupportedRoute {
   methods: readonly HTTPMethods[]
@@ -24,7 +24,7 @@ export function refuseRoutes(
       config: { anyParameters: true },
       handler: async (request) => {
         authorize(request)
-        throw new NotServed(feature)
+        throw new Unsupported(feature)
       },
     })
   }

@@ -144,10 +144,10 @@ const rows: Row[] = [
     expected: by(202, 403, 403, 404),
   },
   {
-    what: 'os-unmanage is not served',
+    what: 'os-unmanage is not supported',
     subject: volume,
     act: (session, id) => act(session, id, { 'os-unmanage': {} }),
-    expected: by(501, 501, 501, 501),
+    expected: by(400, 400, 400, 400),
   },
   {
     what: 'limits of a named project',
@@ -160,9 +160,9 @@ const rows: Row[] = [
     expected: by(200, 200, 200, 403),
   },
   {
-    what: 'a change of quotas is not served',
+    what: 'a change of quotas is not supported',
     act: (session) => call(session, 'PUT', `/os-quota-sets/${member.projectId}`, { json: { quota_set: {} } }),
-    expected: by(501, 501, 501, 501),
+    expected: by(400, 400, 400, 400),
   },
   {
     what: 'services',

@@ -2,7 +2,7 @@
 
 import type { FastifyInstance } from 'fastify'
 import { requireProject } from '../../shared/auth.js'
-import { NotServed } from '../../shared/errors.js'
+import { Unsupported } from '../../shared/errors.js'
 import { refuseRoutes, type UnsupportedRoute } from '../../shared/unsupported.js'
 
 /** Whole resources: the collection and everything below it. */
@@ -59,7 +59,7 @@ export function refuseUnsupported(app: FastifyInstance): void {
   refuseRoutes(app, routes, requireProject)
 }
 
-/** Throws NotServed for an action that only Cinder has. */
+/** Throws Unsupported for an action that only Cinder has. */
 export function refuseUnsupportedAction(of: keyof typeof actions, name: string): void {
-  if ((actions[of] as readonly string[]).includes(name)) throw new NotServed(`the action ${name}`)
+  if ((actions[of] as readonly string[]).includes(name)) throw new Unsupported(`the action ${name}`)
 }

@@ -2,7 +2,7 @@
 
 import type { FastifyInstance } from 'fastify'
 import { requireAdmin } from '../../shared/auth.js'
-import { NotServed } from '../../shared/errors.js'
+import { Unsupported } from '../../shared/errors.js'
 import { refuseRoutes, type UnsupportedRoute } from '../../shared/unsupported.js'
 
 const routes: UnsupportedRoute[] = [{ methods: ['DELETE'], url: '/projects/:id', feature: 'deleting projects' }]
@@ -13,5 +13,5 @@ export function refuseUnsupported(app: FastifyInstance): void {
 
 /** Login methods other than password and token, several at once, and scopes other than a project. */
 export function unsupportedLogin(feature: string): Error {
-  return new NotServed(feature)
+  return new Unsupported(feature)
 }

@@ -1,10 +1,10 @@
 /**
- * What Swift offers and this version does not: refused in words (501) where a client asks for it, so that nothing is
- * stored or shared in a way that its owner did not mean. `/info` advertises none of it.
+ * What Swift offers and Atoll does not support: headers and query parameters. Refused, so that nothing is stored or shared in a way
+ * that its owner did not mean. `/info` advertises none of it.
  */
 
 import type { FastifyRequest } from 'fastify'
-import { NotServed } from '../../shared/errors.js'
+import { Unsupported } from '../../shared/errors.js'
 import { queryParameter } from '../../shared/query.js'
 
 const headers: Readonly<Record<string, string>> = {
@@ -30,20 +30,19 @@ const parameters: Readonly<Record<string, string>> = {
 }
 
 /**
- * Throws NotServed. `?versions` on a listing is no request for versioning: `swift delete --all` asks for it everywhere, and
- * where there are no versions the listing is the plain one. An empty header takes away what is not there,
- * and is harmless.
+ * Throws Unsupported. `?versions` on a listing is accepted: `swift delete --all` always sends it, and without versions the listing
+ * is the plain one. Empty headers and false ones remove or disable what does not exist, and are accepted too.
  */
 export function refuseUnsupported(request: FastifyRequest): void {
   for (const [parameter, feature] of Object.entries(parameters)) {
-    if (queryParameter(request, parameter) !== undefined) throw new NotServed(feature)
+    if (queryParameter(request, parameter) !== undefined) throw new Unsupported(feature)
   }
   const manifest = queryParameter(request, 'multipart-manifest')
-  // There are no manifests, so that "get the manifest, not what it lists" is a plain get.
-  if (manifest !== undefined && manifest !== 'get') throw new NotServed('a static large object (multipart-manifest)')
+  // Without manifests, "get the manifest instead of its segments" is a plain GET.
+  if (manifest !== undefined && manifest !== 'get') throw new Unsupported('a static large object (multipart-manifest)')
   if (request.method === 'GET' || request.method === 'HEAD') return
   for (const [header, feature] of Object.entries(headers)) {
     const value = request.headers[header]
-    if (value !== undefined && value !== '' && !/^(false|off|no|0)$/i.test(String(value))) throw new NotServed(feature)
+    if (value !== undefined && value !== '' && !/^(false|off|no|0)$/i.test(String(value))) throw new Unsupported(feature)
   }
 }

@@ -56,11 +56,11 @@ t.test('without a token it is 401', async (t) => {
   t.match(answer.json, { unauthorized: { code: 401 } })
 })
 
-t.test('what comes in later versions is 501, and what never was is 404', async (t) => {
+t.test('resources that Atoll does not support are 400, and unknown paths 404', async (t) => {
   for (const path of ['/backups', '/backups/detail', '/groups', '/volume-transfers/x', '/qos-specs', '/messages']) {
     const answer = await call(alice, 'GET', path, { minor: 70 })
-    t.equal(answer.status, 501, path)
-    t.match(answer.json, { notImplemented: { code: 501 } })
+    t.equal(answer.status, 400, path)
+    t.match(answer.json, { badRequest: { code: 400, message: /^Atoll does not support / } })
   }
   const nothing = await call(alice, 'GET', '/nothing')
   t.equal(nothing.status, 404)

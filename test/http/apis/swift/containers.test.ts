@@ -73,12 +73,12 @@ t.test('containers and accounts', async (t) => {
     t.match(other, { status: 400, text: 'Invalid X-Storage-Policy header "gold"' })
   })
 
-  t.test('sharing and versions are refused in words', async (t) => {
+  t.test('sharing a container and versioning are 400 with the name of the feature', async (t) => {
     t.match(await ask('c1', { method: 'POST', headers: { 'x-container-read': '.r:*' } }), {
-      status: 501,
-      text: /sharing/,
+      status: 400,
+      text: /does not support sharing/,
     })
-    t.match(await ask('c1', { method: 'POST', headers: { 'x-versions-enabled': 'true' } }), { status: 501 })
+    t.match(await ask('c1', { method: 'POST', headers: { 'x-versions-enabled': 'true' } }), { status: 400, text: /does not support versioning/ })
     t.equal((await ask('c1', { method: 'POST', headers: { 'x-container-read': '' } })).status, 204)
   })
 

@@ -17,7 +17,7 @@ type Json = Record<string, unknown>
 
 const textLengthMax = 4096
 
-/** Throws MalformedBody, NotServed for unsupported methods and scopes, LoginFailed for an unknown domain. */
+/** Throws MalformedBody, Unsupported for unsupported methods and scopes, LoginFailed for an unknown domain. */
 export function parseLogin(body: Json): LoginRequest {
   const auth = object(body, 'auth')
   const identity = object(auth, 'identity')
