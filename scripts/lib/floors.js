@@ -37,7 +37,17 @@ const srcFloors = [
 /** Rooms inside each folder of http/apis, lowest floor first. */
 const apiFloors = [
   ['errors'],
-  ['backend', 'header_text', 'image_fields', 'limits', 'media_types', 'microversion', 'volume_type'],
+  [
+    'backend',
+    'header_text',
+    'image_fields',
+    'limits',
+    'media_types',
+    'microversion',
+    'request_id',
+    'urls',
+    'volume_type',
+  ],
   ['unsupported'],
   ['requests', 'responses'],
   ['routes'],

@@ -1,17 +1,16 @@
 /**
- * One HTTP server for all APIs on one port.
+ * The HTTP server: all APIs on one port.
  *
- *   /v3 identity (and GET /) · /auth/v1.0, /v1, /info object storage · /image Glance · /volume Cinder · /healthcheck
+ *   /v3 and / identity · /v1, /info, /auth/v1.0 object storage · /image images · /volume block storage · /healthcheck
  *
- * Each API is an encapsulated plugin with its own error handler, not-found answer and format of errors. What they share
- * lies beside this file: auth.ts (who calls), base_url.ts, body.ts (bodies; none is read for a handler that does not ask),
- * uploads.ts (those without end), request_id.ts, errors.ts, query.ts, fairness.ts and pieces.ts (what one tenant may take), work_in_flight.ts (what must end before the server does).
+ * This file only puts things together. Each API is an encapsulated plugin (`Api`, shared/api.ts) with its own error format; what
+ * they have in common is in shared/.
  *
- * Hooks of every request call `done` unless they wait for something: a promise costs each of them a turn.
+ * Hooks that run for every request call `done` unless they wait for something: a promise costs each request a turn of the loop.
  *
- * To add an API: a plugin with `ApiOptions`, registered in `createApp`. It finds `request.caller`, calls
- * `requireProject(request)` where a project is needed, reads bodies by `readJson` or `uploads.receive`, and sets an error
- * handler that formats what `describeError` says.
+ * To add an API: export an `Api` from apis/<name>/plugin.ts and add it to `apis`. Its handlers find `request.caller`, call
+ * `requireProject(request)` where a project is needed, and read bodies by `readJson` or `uploads.receive`. Its error handler formats
+ * what `describeError` returns.
  */
 
 import type { Server } from 'node:http'
@@ -22,40 +21,43 @@ import type { Logger } from '../lib/log.js'
 import { trustNobody } from '../lib/trusted_proxies.js'
 import { cinder } from './apis/cinder/plugin.js'
 import { glance } from './apis/glance/plugin.js'
-import { identity } from './apis/keystone/plugin.js'
+import { keystone } from './apis/keystone/plugin.js'
 import { swift } from './apis/swift/plugin.js'
-import { answerMissingRoutes, sendErrorByPath } from './missing_routes.js'
-import { answerParserError, refuseTunnels } from './parser_errors.js'
-import type { ApiOptions } from './shared/api.js'
+import { type Api, type ApiOptions, apiOf } from './shared/api.js'
 import { addAuthentication } from './shared/auth.js'
 import type { UrlSettings } from './shared/base_url.js'
 import { limitConnections, shareOfClient } from './shared/connections.js'
+import { ErrorForms } from './shared/error_forms.js'
 import { shareFairly } from './shared/fairness.js'
 import { Logins } from './shared/logins.js'
+import { answerMissingRoutes } from './shared/missing_routes.js'
+import { parserErrorHandler, refuseTunnels } from './shared/parser_errors.js'
 import { requireProtocol } from './shared/protocol.js'
 import { parseQuery } from './shared/query.js'
 import { addHealthcheck, Readiness } from './shared/readiness.js'
 import { newRequestId } from './shared/request_id.js'
 import { logRequests } from './shared/request_log.js'
 import { keepRequestsInOrder } from './shared/request_order.js'
-import { routedUrl } from './shared/routed_url.js'
 import { cutStalledConnections } from './shared/stalled.js'
 import { handleUnreadBodies } from './shared/unread_body.js'
 import { limitUploads } from './shared/uploads.js'
 import { waitForHandlers } from './shared/work_in_flight.js'
 
+/** A request belongs to the first that owns its path. What none owns is refused in the form of the last. */
+const apis: readonly Api[] = [swift, glance, cinder, keystone]
+
 export interface HttpLimits {
-  /** At one time: connections.ts. */
+  /** Open at one time (connections.ts). */
   connections: number
-  /** Of one client address; default: a quarter of all. */
+  /** Open at one time from one client address (default: a quarter of all). */
   connectionsOfClient?: number | undefined
-  /** At one time: uploads.ts. */
+  /** Running at one time (uploads.ts). */
   uploads: number
-  /** Of an upload, in bytes a second; 0: any rate will do. */
+  /** The lowest rate of an upload, in bytes per second (0 = any). */
   uploadRate: number
-  /** After how long without a byte a client that owes us some is cut off. */
+  /** How long a client may send nothing while bytes are expected from it. */
   idleMs: number
-  /** Memory for answers that have not been read, and for JSON bodies: fairness.ts. */
+  /** Memory for responses that clients have not read, and for JSON bodies (fairness.ts). */
   answerBytes: number
   bodyBytes: number
 }
@@ -73,14 +75,14 @@ export interface AppOptions {
   core: Core
   log: Logger
   urls?: UrlSettings
-  /** Default: the server is ready at once. */
+  /** Default: ready at once. */
   readiness?: Readiness
   limits?: Partial<HttpLimits>
-  /** PEM. Given: HTTPS, and no plain HTTP. */
+  /** PEM. If given, the server speaks HTTPS only. */
   tls?: { cert: string; key: string } | undefined
   /** How long a client may take to send the headers of a request. */
   headersMs?: number
-  /** How long `close()` waits for requests that are being answered. */
+  /** How long `close()` waits for responses under way. */
   closeGraceMs?: number
 }
 
@@ -88,12 +90,13 @@ export interface AppOptions {
 const headerBytesMax = 32 << 10
 const keepAliveMs = 65_000
 
-/** The server, ready to `listen`. `close()` ends it in order: no new connections, answers under way may finish. */
+/** Creates the server, ready to `listen`. `close()` accepts no new connections and lets responses under way finish. */
 export async function createApp(options: AppOptions): Promise<FastifyInstance> {
   const { core, log, urls = {}, tls, headersMs = 20_000, closeGraceMs = 10_000 } = options
   const readiness = options.readiness ?? Readiness.now()
   const limits = { ...defaultLimits, ...options.limits }
-  // Node looks at the clock of the headers only so often.
+  const forms = new ErrorForms(apis)
+  // Node checks the time of headers at intervals only.
   const ofNode = {
     maxHeaderSize: headerBytesMax,
     headersTimeout: headersMs,
@@ -103,7 +106,7 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
   const app: FastifyInstance = Fastify({
     loggerInstance: log as FastifyBaseLogger,
     logController: new LogController({ disableRequestLogging: true }), // request_log.ts does it
-    genReqId: newRequestId,
+    genReqId: (request) => newRequestId(apis, request),
     requestIdHeader: false,
     trustProxy: urls.trustProxy ?? false,
     ...(tls ? { https: { ...ofNode, ...tls, handshakeTimeout: headersMs } } : { http: ofNode }),
@@ -112,14 +115,14 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
     keepAliveTimeout: keepAliveMs,
     forceCloseConnections: 'idle',
     routerOptions: { maxParamLength: 4096, ignoreTrailingSlash: true, querystringParser: parseQuery },
-    rewriteUrl: (request) => routedUrl(request.url ?? '/'),
+    rewriteUrl: ({ url = '/' }) => apiOf(apis, url).routedUrl?.(url) ?? url,
     return503OnClosing: false, // protocol.ts does it
-    frameworkErrors: (error, request, reply) => void sendErrorByPath(error, request, reply),
-    clientErrorHandler: answerParserError,
+    frameworkErrors: (error, request, reply) => void forms.send(error, request, reply),
+    clientErrorHandler: parserErrorHandler(forms),
   })
 
   keepRequestsInOrder(app)
-  refuseTunnels(app)
+  refuseTunnels(app, forms)
   takeBodiesAsStreams(app)
   waitForHandlers(app)
   ;(app.server as Server).maxHeadersCount = 0 // bounded by bytes; a count would drop headers in silence
@@ -144,19 +147,16 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
   addAuthentication(app, core)
   answerMissingRoutes(app)
 
-  app.setErrorHandler(sendErrorByPath)
+  app.setErrorHandler((error, request, reply) => forms.send(error, request, reply))
 
   const api: ApiOptions = { core, urls, logins: new Logins(core) }
-  await app.register(identity, api)
-  await app.register(swift, api)
-  await app.register(glance, { ...api, prefix: '/image' })
-  await app.register(cinder, { ...api, prefix: '/volume' })
+  for (const { plugin, prefix } of apis) await app.register(plugin, { ...api, ...(prefix !== undefined && { prefix }) })
   return app
 }
 
 /**
- * No body is read before a handler asks for it, and no Content-Type is judged: clients send `application/octet-stream`
- * on bodyless requests, and object storage takes any type. For Fastify, then, no method has a body.
+ * Tells Fastify that no method has a body, so that none is read before a handler asks for it and no Content-Type is validated:
+ * clients send `application/octet-stream` on requests without a body, and object storage accepts any type.
  */
 function takeBodiesAsStreams(app: FastifyInstance): void {
   for (const method of ['POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS', 'COPY']) {
@@ -164,7 +164,7 @@ function takeBodiesAsStreams(app: FastifyInstance): void {
   }
 }
 
-/** What is being answered when the server closes may finish, for a while. */
+/** On close, ends the connections whose responses have not finished after the grace period. */
 function endSlowCloses(app: FastifyInstance, graceMs: number): void {
   let timer: NodeJS.Timeout | undefined
   app.addHook('preClose', async () => {

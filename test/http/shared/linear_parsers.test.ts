@@ -7,18 +7,22 @@ import type { FastifyRequest } from 'fastify'
 import t from 'tap'
 import { parseLocation } from '../../../src/core/conversions/image_location.js'
 import { maxMinor, parseMicroversion } from '../../../src/http/apis/cinder/microversion.js'
+import { cinder } from '../../../src/http/apis/cinder/plugin.js'
 import { entityTags } from '../../../src/http/apis/cinder/requests/entity_tags.js'
 import { bootableFilter, metadataFilter } from '../../../src/http/apis/cinder/requests/filters.js'
 import { parseListParams } from '../../../src/http/apis/cinder/requests/list_params.js'
 import { Metadata, SizeGib, Uuid, validate } from '../../../src/http/apis/cinder/requests/validation.js'
 import { renderFault } from '../../../src/http/apis/glance/errors.js'
+import { glance } from '../../../src/http/apis/glance/plugin.js'
 import { splitChoices } from '../../../src/http/apis/glance/requests/choices.js'
 import { requireFits, requireWritable } from '../../../src/http/apis/glance/requests/image_body.js'
 import { parsePatch } from '../../../src/http/apis/glance/requests/json_patch.js'
 import { parseListQuery } from '../../../src/http/apis/glance/requests/list_query.js'
 import { parseRange } from '../../../src/http/apis/glance/requests/range.js'
+import { keystone } from '../../../src/http/apis/keystone/plugin.js'
 import { parseLogin } from '../../../src/http/apis/keystone/requests/login_request.js'
 import { headerBytes, headerText } from '../../../src/http/apis/swift/header_text.js'
+import { swift } from '../../../src/http/apis/swift/plugin.js'
 import {
   checkReadConditions,
   normalizeEtag,
@@ -31,14 +35,13 @@ import { metadataChange } from '../../../src/http/apis/swift/requests/metadata.j
 import { decodeText, parseObjectReference, parsePath } from '../../../src/http/apis/swift/requests/path.js'
 import { parseRanges } from '../../../src/http/apis/swift/requests/ranges.js'
 import { encodePath } from '../../../src/http/apis/swift/responses/object_headers.js'
-import { renderError } from '../../../src/http/error_forms.js'
-import { pathOfParserError } from '../../../src/http/parser_errors.js'
+import { isObjectStorage, routedUrl } from '../../../src/http/apis/swift/urls.js'
 import { baseUrl } from '../../../src/http/shared/base_url.js'
 import { parseJson } from '../../../src/http/shared/body.js'
+import { ErrorForms } from '../../../src/http/shared/error_forms.js'
 import { nestsTooDeep } from '../../../src/http/shared/json_depth.js'
+import { pathOfParserError } from '../../../src/http/shared/parser_errors.js'
 import { flagOf, parseQuery } from '../../../src/http/shared/query.js'
-import { newRequestId } from '../../../src/http/shared/request_id.js'
-import { routedUrl } from '../../../src/http/shared/routed_url.js'
 import { parseHostPort, parseListenAddress, withoutTrailingSlashes } from '../../../src/lib/addresses.js'
 import { isUuid } from '../../../src/lib/ids.js'
 import { parseSize } from '../../../src/lib/units.js'
@@ -48,6 +51,7 @@ t.setTimeout(280_000)
 const current = { etag: 'd41d8cd98f00b204e9800998ecf8427e', modifiedSeconds: 1 }
 const withHeaders = (headers: Record<string, string>) =>
   ({ headers, raw: { headers, socket: {} } }) as unknown as FastifyRequest
+const forms = new ErrorForms([swift, glance, cinder, keystone])
 const keys = { name: 'name' }
 
 interface Parser {
@@ -62,13 +66,13 @@ const parsers: Record<string, Parser> = {
   'a JSON text': { parse: (text) => parseJson(Buffer.from(text)), after: ['"', '{"a":', '[1'] },
   'the depth of a JSON text': { parse: nestsTooDeep, after: ['"', '['] },
   'a request target': { parse: routedUrl, after: ['/v1', '/v1/', '/v1.0/a?'] },
-  'the API of a request target': { parse: (url) => newRequestId({ url }), after: ['/v1', '/'] },
+  'the API of a request target': { parse: isObjectStorage, after: ['/v1', '/'] },
   'the bytes of a request that is no HTTP': {
     parse: (text) => pathOfParserError({ rawPacket: Buffer.from(text), bytesParsed: text.length }),
     after: ['GET /', 'GET / HTTP/1.1\r\n'],
   },
   'an error for a request target': {
-    parse: (url) => renderError({ status: 404, message: url }, url),
+    parse: (url) => forms.render({ status: 404, message: url }, url),
     after: ['/image'],
   },
   'a Host header': { parse: (host) => baseUrl(withHeaders({ host }), {}), after: ['a', '[::'] },

@@ -17,7 +17,7 @@ const faultNames: Record<number, string> = {
   503: 'serviceUnavailable',
 }
 
-/** A refusal that only this API knows: thrown by handlers, rendered by the plugin's error handler. */
+/** An error that only this API knows; the plugin's error handler formats it. */
 export class CinderFault extends Error {
   constructor(
     readonly statusCode: number,
@@ -30,6 +30,10 @@ export class CinderFault extends Error {
 
 export function faultBody(statusCode: number, message: string): Record<string, { code: number; message: string }> {
   return { [faultNames[statusCode] ?? 'computeFault']: { code: statusCode, message } }
+}
+
+export function renderFault(statusCode: number, message: string): { contentType: string; body: string } {
+  return { contentType: 'application/json; charset=utf-8', body: JSON.stringify(faultBody(statusCode, message)) }
 }
 
 export const badRequest = (message: string): CinderFault => new CinderFault(400, message)

@@ -7,11 +7,11 @@
  */
 
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
-import type { ApiOptions } from '../../shared/api.js'
+import { type Api, type ApiOptions, isBelow } from '../../shared/api.js'
 import { requireProject } from '../../shared/auth.js'
 import { describeError } from '../../shared/errors.js'
 import { refuseUnknownParameters } from '../../shared/parameters.js'
-import { badRequest, faultBody } from './errors.js'
+import { badRequest, faultBody, renderFault } from './errors.js'
 import { negotiateMicroversions } from './microversion.js'
 import { cinderParameters } from './requests/parameters.js'
 import { attachmentRoutes } from './routes/attachments.js'
@@ -26,7 +26,14 @@ import { volumeActionRoutes } from './routes/volume_actions.js'
 import { volumeRoutes } from './routes/volumes.js'
 import { refuseUnsupported } from './unsupported.js'
 
-export async function cinder(app: FastifyInstance, options: ApiOptions): Promise<void> {
+export const cinder: Api = {
+  plugin,
+  prefix: '/volume',
+  owns: (url) => isBelow(url, '/volume'),
+  renderError: ({ status, message }) => renderFault(status, message),
+}
+
+async function plugin(app: FastifyInstance, options: ApiOptions): Promise<void> {
   app.decorateRequest('microversion', 0)
   app.setErrorHandler((error, request, reply) => {
     const { status, message } = describeError(error, request)

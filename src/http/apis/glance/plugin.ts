@@ -4,7 +4,7 @@
  */
 
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
-import type { ApiOptions } from '../../shared/api.js'
+import { type Api, type ApiOptions, isBelow } from '../../shared/api.js'
 import { requireCaller } from '../../shared/auth.js'
 import { describeError } from '../../shared/errors.js'
 import { refuseUnknownParameters } from '../../shared/parameters.js'
@@ -18,7 +18,14 @@ import { actionRoutes, tagRoutes } from './routes/tags_and_actions.js'
 import { versionRoutes } from './routes/versions.js'
 import { refuseUnsupported } from './unsupported.js'
 
-export async function glance(app: FastifyInstance, options: ApiOptions): Promise<void> {
+export const glance: Api = {
+  plugin,
+  prefix: '/image',
+  owns: (url) => isBelow(url, '/image'),
+  renderError: ({ status, message }, accept) => renderFault(status, message, accept),
+}
+
+async function plugin(app: FastifyInstance, options: ApiOptions): Promise<void> {
   app.setErrorHandler((error, request, reply) => {
     const { status, message } = describeError(error, request)
     const headers = error instanceof GlanceFault ? error.headers : {}

@@ -1,9 +1,9 @@
 /** The Identity API v3, as far as the clients of the other APIs and their administrators need it. */
 
-import type { FastifyPluginAsync } from 'fastify'
-import type { ApiOptions } from '../../shared/api.js'
+import type { FastifyInstance } from 'fastify'
+import { type Api, type ApiOptions, isBelow } from '../../shared/api.js'
 import { refuseUnknownParameters } from '../../shared/parameters.js'
-import { keystoneErrorHandler } from './errors.js'
+import { keystoneErrorHandler, renderKeystoneError } from './errors.js'
 import { identityParameters } from './requests/parameters.js'
 import { addAssignments } from './routes/assignments.js'
 import { addCatalog } from './routes/catalog.js'
@@ -13,7 +13,13 @@ import { addUsers } from './routes/users.js'
 import { addVersions } from './routes/versions.js'
 import { refuseUnsupported } from './unsupported.js'
 
-export const identity: FastifyPluginAsync<ApiOptions> = async (app, options) => {
+export const keystone: Api = {
+  plugin,
+  owns: (url) => isBelow(url, '/v3') || url === '/',
+  renderError: ({ status, message }) => renderKeystoneError(status, message),
+}
+
+async function plugin(app: FastifyInstance, options: ApiOptions): Promise<void> {
   app.setErrorHandler(keystoneErrorHandler(options.urls))
   addVersions(app, options)
   await app.register(

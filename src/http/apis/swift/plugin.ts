@@ -1,9 +1,10 @@
 /** The object storage API (OpenStack Swift, v1). */
 
-import type { FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify'
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { Core } from '../../../core/core.js'
-import type { ApiOptions } from '../../shared/api.js'
-import { SwiftError, swiftErrorHandler } from './errors.js'
+import type { Api, ApiOptions } from '../../shared/api.js'
+import { renderSwiftError, SwiftError, swiftErrorHandler } from './errors.js'
+import { newTransactionId } from './request_id.js'
 import type { AccountTarget, ContainerTarget, ObjectTarget } from './requests/target.js'
 import { targetOf } from './requests/target.js'
 import { getAccount, headAccount, postAccount } from './routes/account.js'
@@ -15,6 +16,7 @@ import { copyObject } from './routes/object_copy.js'
 import { getObject, headObject } from './routes/object_get.js'
 import { putObject } from './routes/object_put.js'
 import { refuseUnsupported } from './unsupported.js'
+import { isObjectStorage, routedUrl } from './urls.js'
 
 type Handler<T> = (core: Core, target: T, request: FastifyRequest, reply: FastifyReply) => Promise<FastifyReply>
 type Methods<T> = Readonly<Record<string, Handler<T>>>
@@ -36,7 +38,15 @@ const object: Methods<ObjectTarget> = {
   COPY: copyObject,
 }
 
-export const swift: FastifyPluginAsync<ApiOptions> = async (app, options) => {
+export const swift: Api = {
+  plugin,
+  owns: isObjectStorage,
+  renderError: ({ status, message }) => renderSwiftError(status, message),
+  newRequestId: newTransactionId,
+  routedUrl,
+}
+
+async function plugin(app: FastifyInstance, options: ApiOptions): Promise<void> {
   app.setErrorHandler(swiftErrorHandler)
   app.addHook('onRequest', (request, reply, done) => {
     void reply.header('x-trans-id', request.id)
@@ -46,7 +56,7 @@ export const swift: FastifyPluginAsync<ApiOptions> = async (app, options) => {
   addLogin(app, options)
   app.route({
     method: ['GET', 'HEAD', 'PUT', 'POST', 'DELETE', 'COPY', 'OPTIONS', 'PATCH'],
-    // Where app.ts sends every path of this API.
+    // urls.ts routes every account, container and object here.
     url: '/v1/path',
     exposeHeadRoute: false,
     handler: (request, reply) => {

@@ -43,6 +43,7 @@ export function refuseUnsupported(request: FastifyRequest): void {
   if (request.method === 'GET' || request.method === 'HEAD') return
   for (const [header, feature] of Object.entries(headers)) {
     const value = request.headers[header]
-    if (value !== undefined && value !== '' && !/^(false|off|no|0)$/i.test(String(value))) throw new Unsupported(feature)
+    if (value !== undefined && value !== '' && !/^(false|off|no|0)$/i.test(String(value)))
+      throw new Unsupported(feature)
   }
 }

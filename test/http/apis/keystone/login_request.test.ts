@@ -37,21 +37,24 @@ t.test('another domain is answered like a wrong password', async (t) => {
   )
 })
 
-t.test('a scope, a method and a combination of methods that Atoll does not support are 400 with their name', async (t) => {
-  const user = { id: 'u1', password: 'p' }
-  t.match(
-    refusal(() => parseLogin(password(user, { system: { all: true } }))),
-    { status: 400, message: /does not support a scope other than a project/ },
-  )
-  t.match(
-    refusal(() => parseLogin({ auth: { identity: { methods: ['totp'] } } })),
-    { status: 400, message: /does not support the login method totp/ },
-  )
-  t.match(
-    refusal(() => parseLogin({ auth: { identity: { methods: ['password', 'totp'] } } })),
-    { status: 400, message: /does not support logging in by several methods/ },
-  )
-})
+t.test(
+  'a scope, a method and a combination of methods that Atoll does not support are 400 with their name',
+  async (t) => {
+    const user = { id: 'u1', password: 'p' }
+    t.match(
+      refusal(() => parseLogin(password(user, { system: { all: true } }))),
+      { status: 400, message: /does not support a scope other than a project/ },
+    )
+    t.match(
+      refusal(() => parseLogin({ auth: { identity: { methods: ['totp'] } } })),
+      { status: 400, message: /does not support the login method totp/ },
+    )
+    t.match(
+      refusal(() => parseLogin({ auth: { identity: { methods: ['password', 'totp'] } } })),
+      { status: 400, message: /does not support logging in by several methods/ },
+    )
+  },
+)
 
 t.test('malformed bodies are refused', async (t) => {
   for (const body of [

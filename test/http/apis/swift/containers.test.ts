@@ -78,7 +78,10 @@ t.test('containers and accounts', async (t) => {
       status: 400,
       text: /does not support sharing/,
     })
-    t.match(await ask('c1', { method: 'POST', headers: { 'x-versions-enabled': 'true' } }), { status: 400, text: /does not support versioning/ })
+    t.match(await ask('c1', { method: 'POST', headers: { 'x-versions-enabled': 'true' } }), {
+      status: 400,
+      text: /does not support versioning/,
+    })
     t.equal((await ask('c1', { method: 'POST', headers: { 'x-container-read': '' } })).status, 204)
   })
 

@@ -1,16 +1,15 @@
-/** What is at no route: 404 when there is nothing at the path, 405 when there is something, for other methods. */
+/** Requests that match no route: 405 if the path serves other methods, 404 if it serves none. */
 
-import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
-import { renderError } from './error_forms.js'
-import { describeError, MethodNotServed, NoSuchPath } from './shared/errors.js'
+import type { FastifyInstance } from 'fastify'
+import { MethodNotServed, NoSuchPath } from './errors.js'
 
 interface Place {
-  /** Of the route's URL, between slashes; `:name` stands for anything, a `*` at the end for any number of them. */
+  /** Of the route's URL, between slashes; `:name` matches any one, a `*` at the end any number of them. */
   segments: string[]
   methods: Set<string>
 }
 
-/** To be called before any route is added; answers for every API, in the form of the one that the path belongs to. */
+/** Handles such requests for all APIs. Must be called before any route is added. */
 export function answerMissingRoutes(app: FastifyInstance): void {
   const places = new Map<string, Place>()
   app.addHook('onRoute', ({ url, method }) => {
@@ -24,13 +23,6 @@ export function answerMissingRoutes(app: FastifyInstance): void {
     void reply.header('allow', allowed.join(', '))
     throw new MethodNotServed(request.method)
   })
-}
-
-/** The error handler of what belongs to no API's plugin. */
-export function sendErrorByPath(error: unknown, request: FastifyRequest, reply: FastifyReply): FastifyReply {
-  const described = describeError(error, request)
-  const { contentType, body } = renderError(described, request.originalUrl, request.headers.accept)
-  return reply.code(described.status).type(contentType).send(body)
 }
 
 function methodsAt(places: Iterable<Place>, url: string): string[] {
@@ -50,7 +42,7 @@ function matches(segments: readonly string[], asked: readonly string[]): boolean
   return fixed.every((segment, index) => segment.startsWith(':') || segment === asked[index])
 }
 
-/** A slash at the end makes no difference, as to the router. */
+/** A slash at the end is ignored, as by the router. */
 function segmentsOf(path: string): string[] {
   const segments = path.split('/').slice(1)
   if (segments.at(-1) === '') segments.pop()
