@@ -36,31 +36,51 @@ function inWords({ startedAt, endedAt }: Period): string {
 
 function stageSection(stage: Results['stages'][number]): string {
   const lines = [`### ${stage.title}`, '']
+  const targets = targetsOf(stage.cases)
   if (stage.cases.length > 0) lines.push(table(heads, stage.cases.map(caseRow)), '')
+  const others = stage.cases.map((result) => [result.title, othersOf(result)]).filter(([, found]) => found !== '')
+  if (others.length > 0) lines.push(table(['case', 'all others'], others), '')
+  if (targets.length > 0) lines.push(`Targets: ${targets.map((target, i) => `${letter(i)} ${target}`).join('; ')}.`, '')
   lines.push(...extraLines(stage.cases), ...stage.notes.map((note) => `* ${note}`))
   return lines.join('\n').trimEnd()
+
+  function caseRow(result: CaseResult): string[] {
+    const met = judge(result).map(
+      (one) => `${one.met === undefined ? '?' : one.met ? '✓' : '✗'} ${letter(targets.indexOf(one.target))}`,
+    )
+    return [...figures(result), met.join(', ') || '—']
+  }
 }
 
-const heads = ['case', 'unit', 'Atoll', 'best peer', 'Atoll : best', 'all others', 'server CPU µs/op', 'targets']
+const heads = ['case', 'unit', 'Atoll', 'best peer', 'Atoll : best', 'server CPU µs/op', 'targets']
 
-function caseRow(result: CaseResult): string[] {
+/** The targets of a stage, each once; a row names one by its letter, because their text is too long for a table. */
+const targetsOf = (cases: CaseResult[]): string[] => [
+  ...new Set(cases.flatMap((result) => judge(result).map(({ target }) => target))),
+]
+const letter = (index: number): string => String.fromCharCode('a'.charCodeAt(0) + index)
+
+function othersOf(result: CaseResult): string {
+  const [atoll, best] = [atollOf(result), bestPeer(result)]
+  return result.contenders
+    .filter((one) => one !== atoll && one !== best)
+    .map((one) => `${one.name} ${formatNumber(one.summary.median)}${one.unfair ? ' †' : ''}`)
+    .join(', ')
+}
+
+function figures(result: CaseResult): string[] {
   const atoll = atollOf(result)
   const best = bestPeer(result)
   const ratio = ratioTo(result, best)
-  const others = result.contenders.filter((one) => one !== atoll && one !== best)
   return [
     result.title,
     `${result.unit}${result.better === 'less' ? ' (less is better)' : ''}`,
     atoll ? spread(atoll) : '—',
     best ? `${best.name} ${spread(best)}` : '—',
     ratio === undefined ? '—' : ratio.toFixed(2),
-    others.map((one) => `${one.name} ${formatNumber(one.summary.median)}${one.unfair ? ' †' : ''}`).join(', ') || '—',
     atoll?.serverCpuUs === undefined
       ? '—'
       : `${formatNumber(atoll.serverCpuUs)}${best?.serverCpuUs === undefined ? '' : ` : ${formatNumber(best.serverCpuUs)}`}`,
-    judge(result)
-      .map(({ target, met }) => `${met === undefined ? '?' : met ? '✓' : '✗'} ${target}`)
-      .join('; ') || '—',
   ]
 }
 

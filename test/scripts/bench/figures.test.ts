@@ -6,10 +6,10 @@ import { parseFioReport } from '../../../bench/report/fio_report.js'
 import { toMarkdown } from '../../../bench/report/markdown.js'
 import { toSvg } from '../../../bench/report/plot.js'
 import { bestPeer, type CaseResult, formatNumber, judge, type Results, ratioTo } from '../../../bench/report/results.js'
+import { median, summarize, timesBetter } from '../../../bench/report/statistics.js'
 import { keptStages, machineOfBoth, readResults } from '../../../bench/resume.js'
 import { readsElsewhere } from '../../../bench/runner.js'
 import { stages } from '../../../bench/stages.js'
-import { median, summarize, timesBetter } from '../../../bench/report/statistics.js'
 
 t.test('the median is the middle, or between the two in the middle', async (t) => {
   t.equal(median([9, 1, 5]), 5)
@@ -97,10 +97,8 @@ const results: Results = {
 
 t.test('the tables show medians with their spread, missed targets and what was unfair', async (t) => {
   const markdown = toMarkdown(results)
-  t.match(
-    markdown,
-    '| random \\| reads | op/s | 300 (300–300) | fast 200 (200–200) | 1.50 | slow 100, cheat 900 †, file 400 |',
-  )
+  t.match(markdown, '| random \\| reads | op/s | 300 (300–300) | fast 200 (200–200) | 1.50 |')
+  t.match(markdown, '| random \\| reads | slow 100, cheat 900 †, file 400 |')
   t.match(markdown, '2 of 4 targets are met. Missed:')
   t.match(markdown, '| ≥ 0.9 × file | 0.75 × file | 0.00 + 0.90 | 2.00 × fast |')
   t.match(markdown, '* somebody was not there')
