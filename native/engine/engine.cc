@@ -296,38 +296,6 @@ Task<Result<void>> Engine::unlink_here(LayerId parent, LayerId child, uint64_t c
   co_return Result<void>{};
 }
 
-Task<Result<Usage>> Engine::usage(ResourceSpec spec) {
-  Result<void> judged = judge(spec);
-  if (!judged) co_return judged.error();
-  Executor& home = Executor::here();
-  co_await stores_.records.readers().schedule();
-  Usage usage;
-  usage.virtual_bytes = spec.size_bytes;
-  std::map<RegionIndex, BlockSet> seen;
-  uint64_t limit = (spec.size_bytes + block_bytes - 1) / block_bytes;
-  Result<void> visited;
-  for (size_t i = 0; visited && i < spec.layers.size(); i++) {
-    visited = stores_.records.visit_records(spec.layers[i].id, [&](RegionIndex region, const RegionRecord& record) {
-      const uint64_t first = uint64_t{number(region)} * blocks_per_region;
-      if (first >= limit) return;
-      BlockSet& known = seen[region];
-      const BlockSet visible =
-          BlockSet{BlockRange{0, static_cast<uint32_t>(std::min<uint64_t>(limit - first, blocks_per_region))}};
-      for (const auto& [source, blocks] : record.sources()) {
-        const BlockSet fresh = (blocks & visible) - known;
-        known |= fresh;
-        if (source.kind == SourceKind::zero) continue;
-        usage.referenced_bytes += uint64_t{fresh.count()} * block_bytes;
-        if (i == 0) usage.exclusive_bytes += uint64_t{fresh.count()} * block_bytes;
-      }
-    });
-    limit = std::min(limit, spec.layers[i].parent_limit_blocks);
-  }
-  co_await home.schedule();
-  if (!visited) co_return visited.error();
-  co_return usage;
-}
-
 Task<Result<void>> Engine::shutdown_here() {
   Result<void> result;
   for (;;) {

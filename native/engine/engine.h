@@ -29,12 +29,6 @@ struct MergeStep {
   uint32_t max_regions;
 };
 
-struct Usage {
-  uint64_t virtual_bytes = 0;
-  uint64_t referenced_bytes = 0;  // what the chain maps, zeros not counted
-  uint64_t exclusive_bytes = 0;   // what the head layer itself supplies
-};
-
 class Engine {
  public:
   /// Blocking store work runs on `workers`, hashing of uploads on `hashers`. There is at least one home; they outlive the engine.
@@ -82,7 +76,6 @@ class Engine {
   }
   /// Where an Ingest lives.
   Executor& registrar() const { return *homes_.front().executor; }
-  Task<Result<Usage>> usage(ResourceSpec spec);
   Reclaimer& reclaimer() { return reclaimer_; }
   Task<Result<void>> reclaimed();
   /// On the registrar. Must not be under way at shutdown().

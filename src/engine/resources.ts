@@ -1,12 +1,10 @@
 /** Resources of the engine: leases, quiesce and resume, sizes. */
 
-import type { NativeResources, NativeUsage as Usage } from '../addon/contract/resources.js'
+import type { NativeResources } from '../addon/contract/resources.js'
 import { native } from '../addon/errors.js'
 import type { ResourceId } from '../lib/ids.js'
 import { Lease } from './lease.js'
 import type { Chain, ResourceSpec } from './spec.js'
-
-export type { Usage }
 
 export class Resources {
   readonly #native: NativeResources
@@ -46,9 +44,5 @@ export class Resources {
 
   resume(resource: ResourceId, spec: { sizeBytes: number; layers: Chain }): Promise<void> {
     return native(() => this.#native.resume(resource, spec))
-  }
-
-  usage(spec: ResourceSpec): Promise<Usage> {
-    return native(() => this.#native.usage(spec))
   }
 }

@@ -32,7 +32,6 @@ Napi::Object JsResources::make_object(Napi::Env env, const std::shared_ptr<JsRes
   add_method<&JsResources::diff>(object, "diff", part);
   add_method<&JsResources::quiesce>(object, "quiesce", part);
   add_method<&JsResources::resume>(object, "resume", part);
-  add_method<&JsResources::usage>(object, "usage", part);
   return object;
 }
 
@@ -146,18 +145,6 @@ Napi::Value JsResources::resume(Info info) {
   return promise_of(info.Env(), session_->queue(), engine.registrar(),
                     engine.resume(text(info[0], "resourceId"), whole_number(spec.Get("sizeBytes"), "spec.sizeBytes"),
                                   chain(spec.Get("layers"))));
-}
-
-Napi::Value JsResources::usage(Info info) {
-  Engine& engine = session_->host(info.Env()).engine();
-  return promise_of<Usage>(info.Env(), session_->queue(), engine.registrar(), engine.usage(resource_spec(info[0])),
-                           [](Napi::Env env, const Usage& usage) -> Napi::Value {
-                             Napi::Object result = Napi::Object::New(env);
-                             result.Set("virtualBytes", number_value(env, usage.virtual_bytes));
-                             result.Set("referencedBytes", number_value(env, usage.referenced_bytes));
-                             result.Set("exclusiveBytes", number_value(env, usage.exclusive_bytes));
-                             return result;
-                           });
 }
 
 }  // namespace atl::node

@@ -27,7 +27,6 @@ class JsResources {
   Napi::Value diff(Info info);
   Napi::Value quiesce(Info info);
   Napi::Value resume(Info info);
-  Napi::Value usage(Info info);
   /// The open resource that the first argument names.
   std::shared_ptr<Resource> resource(Info info);
 

@@ -23,13 +23,6 @@ export interface NativeChange {
   changed: boolean
 }
 
-/** Sizes of a resource. `referencedBytes`: mapped by its chain; `exclusiveBytes`: freed if it were deleted. */
-export interface NativeUsage {
-  virtualBytes: number
-  referencedBytes: number
-  exclusiveBytes: number
-}
-
 export interface NativeResources {
   /**
    * Opens a resource, or takes one more lease of an open one (whose spec then stays as it is). Requires one `close` for each `open`.
@@ -60,7 +53,4 @@ export interface NativeResources {
   quiesce(resourceId: string): Promise<boolean>
   /** Lets writes continue, with this chain and size: a new head after a snapshot, a new size after a resize, or the old ones. */
   resume(resourceId: string, spec: { sizeBytes: number; layers: NativeLayer[] }): Promise<void>
-
-  /** Of an open or closed resource. */
-  usage(spec: NativeResourceSpec): Promise<NativeUsage>
 }
