@@ -230,7 +230,10 @@ function superlinear({ parse, after = [] }: Parser): { text: string; ratio: numb
         if (fastestMs(parse, shorter, 1) > certainlySuperlinearMs)
           return { text: textOf(start, fill, end, 40), ratio: Number.NaN }
         if (fastestMs(parse, longer, 1) < certainlyLinearMs) continue
-        const ratio = fastestMs(parse, longer, 5) / Math.max(fastestMs(parse, shorter, 5), 0.001)
+        const measure = () => fastestMs(parse, longer, 5) / Math.max(fastestMs(parse, shorter, 5), 0.001)
+        // Other processes can disturb one measurement; a superlinear parser exceeds the ratio every time.
+        let ratio = measure()
+        for (let again = 0; ratio > ratioMax && again < 3; again += 1) ratio = Math.min(ratio, measure())
         if (ratio > ratioMax) return { text: textOf(start, fill, end, 40), ratio }
       }
   return undefined
