@@ -92,7 +92,7 @@ function play(path: string, bytes: Buffer, end: 'half-close' | 'vanish' | 'do no
 
 t.test(`${sessions} malformed NBD sessions (seed ${seed})`, async (t) => {
   // V8 would let its heap grow for as long as nothing presses it, and hide what matters.
-  const environment = { NODE_OPTIONS: '--max-old-space-size=40 --max-semi-space-size=1' }
+  const environment = { NODE_OPTIONS: '--max-old-space-size=56 --max-semi-space-size=1' }
   const server = await startServerProcess(t, { environment })
   const api = await Api.login(await server.environment())
   const targets = [await api.createVolume(), await api.createVolume(), 'absent', '']
