@@ -1,11 +1,8 @@
-// engine_old_chain.cc: looks at the records that wait for a thread while the chain is replaced: a snapshot gives the resource a new head,
+// old_chain_test.cc: looks at the records that wait for a thread while the chain is replaced: a snapshot gives the resource a new head,
 // and a merge moves the records of the old one into it. What the old chain shows then is not believed.
 #include <doctest/doctest.h>
 
-#include "engine/resource/resource.h"
-#include "sim/disk.h"
-#include "sim/machine.h"
-#include "test/support/busy_pool.h"
+#include "test/support/records_world.h"
 
 namespace atl::testing {
 namespace {
@@ -13,42 +10,18 @@ namespace {
 constexpr uint64_t B = block_bytes;
 constexpr uint64_t R = region_bytes;
 
-constexpr LayerId old_head{1};
-constexpr LayerId new_head{2};
-constexpr uint64_t size_bytes = 10 * R;
+constexpr LayerId old_head = RecordsWorld::old_head;
+constexpr LayerId new_head = RecordsWorld::new_head;
+constexpr uint64_t size_bytes = RecordsWorld::size_bytes;
 constexpr uint64_t written = 7 * R;
 
 /// A resource of ten regions with one block of data, as its records alone know.
-struct World {
-  sim::Machine machine{1};
-  sim::Disk disk{1, {}};
-  sim::SimExecutor& home = machine.add_executor();
-  sim::SimPool& committer = machine.add_pool();
-  BusyPool readers{machine.add_pool(2)};
-  std::unique_ptr<DataStore> data = disk.open_data();
-  std::unique_ptr<Kv> kv = disk.open_kv();
-  RecordStore records{*kv, committer, readers};
-  ReadEpochs epochs;
-  std::unique_ptr<Resource> resource;
-
+struct World : RecordsWorld {
   World() {
-    REQUIRE(records.recover().ok());
     const std::vector<std::byte> bytes(B, std::byte{7});
-    open();
     must(machine.run(home, resource->write(written, bytes, {.fua = true})));
     open();
   }
-  ~World() {
-    machine.run_until_idle();
-    resource.reset();
-  }
-
-  void open() {
-    machine.run_until_idle();
-    resource = std::make_unique<Resource>(ResourceSpec{"r", size_bytes, false, {{old_head, 0}}},
-                                          StoreAccess{*data, records}, home, epochs);
-  }
-  static void must(Result<void> result) { REQUIRE_MESSAGE(result.ok(), (result ? "" : result.error().message)); }
 
   /// Asks while no reader has time, replaces the chain, and lets the readers go on.
   template <class T>

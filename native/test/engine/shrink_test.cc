@@ -1,54 +1,27 @@
-// engine_shrink.cc: reads and questions that wait for the records while the resource shrinks: each gets an answer or an error.
+// shrink_test.cc: reads and questions that wait for the records while the resource shrinks: each gets an answer or an error.
 #include <doctest/doctest.h>
 
 #include "engine/resource/diff.h"
-#include "engine/resource/resource.h"
-#include "sim/disk.h"
-#include "sim/machine.h"
-#include "test/support/busy_pool.h"
+#include "test/support/records_world.h"
 
 namespace atl::testing {
 namespace {
 
 constexpr uint64_t B = block_bytes;
 constexpr uint64_t R = region_bytes;
-constexpr LayerId old_head{1};
-constexpr LayerId new_head{2};
-constexpr uint64_t size_bytes = 10 * R;
+constexpr LayerId old_head = RecordsWorld::old_head;
+constexpr LayerId new_head = RecordsWorld::new_head;
+constexpr uint64_t size_bytes = RecordsWorld::size_bytes;
 constexpr uint64_t small_bytes = 5 * R;
 
 /// A resource of ten regions, with data in the first block of each, as its records alone know.
-struct World {
-  sim::Machine machine{1};
-  sim::Disk disk{1, {}};
-  sim::SimExecutor& home = machine.add_executor();
-  sim::SimPool& committer = machine.add_pool();
-  BusyPool readers{machine.add_pool(2)};
-  std::unique_ptr<DataStore> data = disk.open_data();
-  std::unique_ptr<Kv> kv = disk.open_kv();
-  RecordStore records{*kv, committer, readers};
-  ReadEpochs epochs;
-  std::unique_ptr<Resource> resource;
-
+struct World : RecordsWorld {
   World() {
-    REQUIRE(records.recover().ok());
     const std::vector<std::byte> bytes(B, std::byte{7});
-    open();
     for (uint64_t at = 0; at < size_bytes; at += R) must(machine.run(home, resource->write(at, bytes, {})));
     must(machine.run(home, resource->flush()));
     open();
   }
-  ~World() {
-    machine.run_until_idle();
-    resource.reset();
-  }
-
-  void open() {
-    machine.run_until_idle();
-    resource = std::make_unique<Resource>(ResourceSpec{"r", size_bytes, false, {{old_head, 0}}},
-                                          StoreAccess{*data, records}, home, epochs);
-  }
-  static void must(Result<void> result) { REQUIRE_MESSAGE(result.ok(), (result ? "" : result.error().message)); }
 
   void shrink() {
     struct Shrink {
