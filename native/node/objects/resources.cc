@@ -8,7 +8,7 @@
 namespace atl::node {
 namespace {
 
-constexpr uint32_t extents_max = 1u << 20;
+constexpr uint32_t runs_max = 1u << 20;
 
 Task<Result<void>> writable_then(Resource* resource, Task<Result<void>> change) {
   if (resource->read_only()) co_return Error{Code::read_only, "resource " + resource->id() + ": is read-only"};
@@ -26,9 +26,7 @@ Napi::Object JsResources::make_object(Napi::Env env, const std::shared_ptr<JsRes
   add_method<&JsResources::read>(object, "read", part);
   add_method<&JsResources::write>(object, "write", part);
   add_method<&JsResources::write_zeroes>(object, "writeZeroes", part);
-  add_method<&JsResources::trim>(object, "trim", part);
   add_method<&JsResources::flush>(object, "flush", part);
-  add_method<&JsResources::extents>(object, "extents", part);
   add_method<&JsResources::diff>(object, "diff", part);
   add_method<&JsResources::quiesce>(object, "quiesce", part);
   add_method<&JsResources::resume>(object, "resume", part);
@@ -74,38 +72,9 @@ Napi::Value JsResources::write_zeroes(Info info) {
   return promise_of<void>(info.Env(), session_->queue(), to->home(), std::move(task), undefined_after(to));
 }
 
-Napi::Value JsResources::trim(Info info) {
-  const std::shared_ptr<Resource> to = resource(info);
-  Task<Result<void>> task =
-      writable_then(to.get(), to->trim(whole_number(info[1], "offset"), whole_number(info[2], "length"), {}));
-  return promise_of<void>(info.Env(), session_->queue(), to->home(), std::move(task), undefined_after(to));
-}
-
 Napi::Value JsResources::flush(Info info) {
   const std::shared_ptr<Resource> of = resource(info);
   return promise_of<void>(info.Env(), session_->queue(), of->home(), of->flush(), undefined_after(of));
-}
-
-Napi::Value JsResources::extents(Info info) {
-  const std::shared_ptr<Resource> of = resource(info);
-  const uint64_t offset = whole_number(info[1], "offset");
-  const uint64_t length = whole_number(info[2], "length");
-  const uint64_t max = whole_number(info[3], "max");
-  if (length == 0 || max == 0 || max > extents_max)
-    refuse(info.Env(), Code::invalid, "extents: an empty or boundless question");
-  return promise_of<std::vector<Extent>>(info.Env(), session_->queue(), of->home(),
-                                         of->extents(offset, length, static_cast<uint32_t>(max)),
-                                         [of](Napi::Env env, const std::vector<Extent>& found) -> Napi::Value {
-                                           Napi::Array list = Napi::Array::New(env, found.size());
-                                           for (uint32_t i = 0; i < found.size(); i++) {
-                                             Napi::Object extent = Napi::Object::New(env);
-                                             extent.Set("lengthBytes", number_value(env, found[i].length));
-                                             extent.Set("hole", found[i].hole);
-                                             extent.Set("zero", found[i].zero);
-                                             list.Set(i, extent);
-                                           }
-                                           return list;
-                                         });
 }
 
 Napi::Value JsResources::diff(Info info) {
@@ -116,7 +85,7 @@ Napi::Value JsResources::diff(Info info) {
   const uint64_t offset = whole_number(info[2], "offset");
   const uint64_t length = whole_number(info[3], "length");
   const uint64_t max = whole_number(info[4], "max");
-  if (length == 0 || max == 0 || max > extents_max)
+  if (length == 0 || max == 0 || max > runs_max)
     refuse(info.Env(), Code::invalid, "diff: an empty or boundless question");
   return promise_of<std::vector<StatusRun>>(
       info.Env(), session_->queue(), of->home(), atl::diff(*of, *base, offset, length, static_cast<uint32_t>(max)),

@@ -21,9 +21,7 @@ class JsResources {
   Napi::Value read(Info info);
   Napi::Value write(Info info);
   Napi::Value write_zeroes(Info info);
-  Napi::Value trim(Info info);
   Napi::Value flush(Info info);
-  Napi::Value extents(Info info);
   Napi::Value diff(Info info);
   Napi::Value quiesce(Info info);
   Napi::Value resume(Info info);

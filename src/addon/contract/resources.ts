@@ -12,12 +12,6 @@ export interface NativeResourceSpec {
   layers: NativeLayer[]
 }
 
-export interface NativeExtent {
-  lengthBytes: number
-  hole: boolean
-  zero: boolean
-}
-
 export interface NativeChange {
   lengthBytes: number
   changed: boolean
@@ -37,9 +31,7 @@ export interface NativeResources {
   read(resourceId: string, offset: number, length: number): Promise<Buffer>
   write(resourceId: string, offset: number, data: Uint8Array): Promise<void>
   writeZeroes(resourceId: string, offset: number, length: number): Promise<void>
-  trim(resourceId: string, offset: number, length: number): Promise<void>
   flush(resourceId: string): Promise<void>
-  extents(resourceId: string, offset: number, length: number, max: number): Promise<NativeExtent[]>
   /**
    * Returns which runs of the range may differ from the same range of another open resource (zeros beyond its end). The runs start
    * at `offset` and may end early. Rejects with `invalid` if the two have no layer in common. See native/engine/resource/diff.h.
