@@ -1,4 +1,4 @@
-// attach_device_state.cc: a keeper's record of its device, as text.
+// device_state_test.cc: a keeper's record of its device, as text.
 #include <doctest/doctest.h>
 #include <stdlib.h>
 

@@ -1,4 +1,4 @@
-// attach_device_use.cc: the users of a device, from trees in the form of /proc and /sys.
+// device_use_test.cc: the users of a device, from trees in the form of /proc and /sys.
 #include <doctest/doctest.h>
 #include <stdlib.h>
 

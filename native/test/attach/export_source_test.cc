@@ -1,4 +1,4 @@
-// attach_export_source.cc: which of several addresses of an export atoll-attach uses.
+// export_source_test.cc: which of several addresses of an export atoll-attach uses.
 #include <doctest/doctest.h>
 #include <netinet/in.h>
 #include <sys/socket.h>

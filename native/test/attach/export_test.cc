@@ -1,4 +1,4 @@
-// attach_export.cc: atoll-attach's side of the handshake with servers that say the right thing, the wrong thing, or half of it.
+// export_test.cc: atoll-attach's side of the handshake with servers that say the right thing, the wrong thing, or half of it.
 #include <doctest/doctest.h>
 #include <stdlib.h>
 #include <sys/socket.h>

@@ -1,4 +1,4 @@
-// attach_options.cc: the command line of atoll-attach.
+// options_test.cc: the command line of atoll-attach.
 #include <doctest/doctest.h>
 
 #include <string>

@@ -1,4 +1,4 @@
-// attach_tls.cc: atoll-attach behind TLS, against a server that is GnuTLS itself: whom it trusts, and what its pump passes on.
+// tls_test.cc: atoll-attach behind TLS, against a server that is GnuTLS itself: whom it trusts, and what its pump passes on.
 #include <doctest/doctest.h>
 #include <poll.h>
 #include <stdlib.h>

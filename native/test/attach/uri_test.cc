@@ -1,4 +1,4 @@
-// attach_uri.cc: the URIs that atoll-attach takes, and its messages about those that it does not.
+// uri_test.cc: the URIs that atoll-attach takes, and its messages about those that it does not.
 #include <doctest/doctest.h>
 
 #include <filesystem>

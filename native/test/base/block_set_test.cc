@@ -1,4 +1,4 @@
-// base_block_set.cc: BlockSet against a naive model, step by step, from a printed seed.
+// block_set_test.cc: BlockSet against a naive model, step by step, from a printed seed.
 #include <doctest/doctest.h>
 
 #include <bitset>

@@ -1,4 +1,4 @@
-// base_result.cc: Result, Error and the words of the types.
+// result_test.cc: Result, Error and the words of the types.
 #include <doctest/doctest.h>
 
 #include <memory>

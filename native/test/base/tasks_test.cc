@@ -1,4 +1,4 @@
-// base_tasks.cc: lives of tasks and of what they hold; when_all and Waiters.
+// tasks_test.cc: lives of tasks and of what they hold; when_all and Waiters.
 #include <doctest/doctest.h>
 
 #include <memory>

@@ -1,4 +1,4 @@
-// engine_failures.cc: what a resource says when its store fails, on a simulated machine: in a log it must be clear what came first.
+// failures_test.cc: what a resource says when its store fails, on a simulated machine: in a log it must be clear what came first.
 #include <doctest/doctest.h>
 
 #include "sim/engine_host.h"

@@ -1,4 +1,4 @@
-// engine_head_changes.cc: marks, room and flushes of a head (engine/resource/head_changes.h), and the schedules in which they meet.
+// head_changes_test.cc: marks, room and flushes of a head (engine/resource/head_changes.h), and the schedules in which they meet.
 #include <doctest/doctest.h>
 #include <sys/mman.h>
 #include <unistd.h>

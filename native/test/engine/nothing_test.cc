@@ -1,4 +1,4 @@
-// engine_nothing.cc: long stretches that nothing is stored for: what is told of them is right, and costs what is there, not what is
+// nothing_test.cc: long stretches that nothing is stored for: what is told of them is right, and costs what is there, not what is
 // asked for. Costs are counted in looks at the records.
 #include <doctest/doctest.h>
 

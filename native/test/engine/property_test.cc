@@ -1,4 +1,4 @@
-// engine_property.cc: random operations on the real engine against a plain in-memory model, over every store.
+// property_test.cc: random operations on the real engine against a plain in-memory model, over every store.
 //
 // ATOLL_SEED=n replays one seed; ATOLL_STEPS=n sets how many steps a seed runs (default 400); ATOLL_SEEDS=n how many seeds each
 // world runs; ATOLL_WORLD=sim runs one world; ATOLL_TRACE=1 prints every operation. A failure prints the seed and the step.

@@ -1,4 +1,4 @@
-// engine_readings.cc: a read-only resource opened for one reader holds its layers as a lease does, over every store.
+// readings_test.cc: a read-only resource opened for one reader holds its layers as a lease does, over every store.
 #include <doctest/doctest.h>
 
 #include "test/support/engine_world.h"

@@ -1,4 +1,4 @@
-// engine_send.cc: Resource::send over every local store: the bytes are those of read(), from whatever they come.
+// send_test.cc: Resource::send over every local store: the bytes are those of read(), from whatever they come.
 #include <doctest/doctest.h>
 #include <sys/socket.h>
 #include <unistd.h>

@@ -1,4 +1,4 @@
-// engine_small_content.cc: chunks that the record store keeps (source.h, small_content_max), over every store.
+// small_content_test.cc: chunks that the record store keeps (source.h, small_content_max), over every store.
 #include <doctest/doctest.h>
 
 #include <set>

@@ -1,4 +1,4 @@
-// engine_status.cc: what a resource tells of its layers, case by case: nothing that changed is left out (the property test says so
+// status_test.cc: what a resource tells of its layers, case by case: nothing that changed is left out (the property test says so
 // too), and nothing else is told where the records know better.
 #include <doctest/doctest.h>
 

@@ -1,4 +1,4 @@
-// engine_uploads.cc: streams into layers, in pieces of any size and from another thread than the engine's, over every store.
+// uploads_test.cc: streams into layers, in pieces of any size and from another thread than the engine's, over every store.
 #include <doctest/doctest.h>
 
 #include <future>

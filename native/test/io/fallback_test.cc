@@ -1,4 +1,4 @@
-// io_fallback.cc: where io_uring is refused, the loop falls back to threads, and says why when it must not.
+// fallback_test.cc: where io_uring is refused, the loop falls back to threads, and says why when it must not.
 //
 // The refusal is real: a seccomp filter, as a container has it, on a thread that lives only for the case.
 #include <fcntl.h>

@@ -1,4 +1,4 @@
-// io_files.cc: file operations answer what their system calls would, on both kinds of loop.
+// files_test.cc: file operations answer what their system calls would, on both kinds of loop.
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/resource.h>

@@ -1,4 +1,4 @@
-// io_posts.cc: jobs and timers of a loop, and moving between loops and pools.
+// posts_test.cc: jobs and timers of a loop, and moving between loops and pools.
 #include <pthread.h>
 #include <signal.h>
 

@@ -1,4 +1,4 @@
-// io_sender.cc: bytes from memory and from the page cache to a socket that somebody else owns, on both kinds of loop.
+// sender_test.cc: bytes from memory and from the page cache to a socket that somebody else owns, on both kinds of loop.
 #include <fcntl.h>
 #include <sys/socket.h>
 #include <unistd.h>

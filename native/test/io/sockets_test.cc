@@ -1,4 +1,4 @@
-// io_sockets.cc: sockets on both kinds of loop: echo, partial sends, both directions at once, ends and reuse.
+// sockets_test.cc: sockets on both kinds of loop: echo, partial sends, both directions at once, ends and reuse.
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/eventfd.h>

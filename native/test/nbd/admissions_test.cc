@@ -1,4 +1,4 @@
-// nbd_admissions.cc: who gets a connection when many want one.
+// admissions_test.cc: who gets a connection when many want one.
 #include <doctest/doctest.h>
 #include <netinet/in.h>
 #include <poll.h>

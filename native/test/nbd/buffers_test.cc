@@ -1,4 +1,4 @@
-// nbd_buffers.cc: the payload buffers of a loop and the bound on them.
+// buffers_test.cc: the payload buffers of a loop and the bound on them.
 #include "nbd/server/buffer_pool.h"
 
 #include <doctest/doctest.h>

@@ -1,4 +1,4 @@
-// nbd_canonical_names.cc: names that stand for an export of another, canonical name.
+// canonical_names_test.cc: names that stand for an export of another, canonical name.
 #include <doctest/doctest.h>
 
 #include "test/support/nbd_fixture.h"

@@ -1,4 +1,4 @@
-// nbd_commands.cc: each command over a real socket, on both kinds of loop.
+// commands_test.cc: each command over a real socket, on both kinds of loop.
 #include <doctest/doctest.h>
 
 #include <cstring>

@@ -1,4 +1,4 @@
-// nbd_contexts.cc: metadata contexts over real sockets: several in one answer, where each ends, how they fail.
+// contexts_test.cc: metadata contexts over real sockets: several in one answer, where each ends, how they fail.
 #include <doctest/doctest.h>
 
 #include <set>

@@ -1,4 +1,4 @@
-// nbd_extended.cc: extended headers: the option, requests of 64 bits, payloads, chunks, and ranges that take many steps.
+// extended_test.cc: extended headers: the option, requests of 64 bits, payloads, chunks, and ranges that take many steps.
 #include <doctest/doctest.h>
 
 #include "nbd/protocol/transmission.h"

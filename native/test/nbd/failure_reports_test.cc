@@ -1,4 +1,4 @@
-// nbd_failure_reports.cc: what the log is told of requests that the storage beneath could not do.
+// failure_reports_test.cc: what the log is told of requests that the storage beneath could not do.
 #include <doctest/doctest.h>
 
 #include "nbd/server/report_limit.h"

@@ -1,4 +1,4 @@
-// nbd_handshake.cc: the option haggling alone, byte by byte, without a socket.
+// handshake_test.cc: the option haggling alone, byte by byte, without a socket.
 #include <doctest/doctest.h>
 
 #include <random>

@@ -1,4 +1,4 @@
-// nbd_inherited.cc: listening sockets that somebody else opened, and goes on holding.
+// inherited_test.cc: listening sockets that somebody else opened, and goes on holding.
 #include <doctest/doctest.h>
 #include <fcntl.h>
 #include <netinet/in.h>

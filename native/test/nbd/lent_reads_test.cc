@@ -1,4 +1,4 @@
-// nbd_lent_reads.cc: READs whose data the kernel takes out of a file. The file holds other bytes than the device, so that every byte
+// lent_reads_test.cc: READs whose data the kernel takes out of a file. The file holds other bytes than the device, so that every byte
 // of an answer says where it came from.
 #include <doctest/doctest.h>
 #include <fcntl.h>

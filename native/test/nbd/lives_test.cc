@@ -1,4 +1,4 @@
-// nbd_lives.cc: how connections begin, crowd, stall and end; over real sockets, on both kinds of loop.
+// lives_test.cc: how connections begin, crowd, stall and end; over real sockets, on both kinds of loop.
 #include <doctest/doctest.h>
 #include <sys/socket.h>
 #include <sys/stat.h>

@@ -1,4 +1,4 @@
-// nbd_meta_handshake.cc: LIST_META_CONTEXT and SET_META_CONTEXT, without a socket.
+// meta_handshake_test.cc: LIST_META_CONTEXT and SET_META_CONTEXT, without a socket.
 #include <doctest/doctest.h>
 
 #include <set>

@@ -1,4 +1,4 @@
-// nbd_names.cc: which names each listener takes and lists, and what it says of those that it does not know.
+// names_test.cc: which names each listener takes and lists, and what it says of those that it does not know.
 #include <doctest/doctest.h>
 
 #include "test/support/nbd_fixture.h"

@@ -1,4 +1,4 @@
-// nbd_payloads.cc: no byte of a payload is ever parsed as a request, whatever becomes of the request that it belongs to.
+// payloads_test.cc: no byte of a payload is ever parsed as a request, whatever becomes of the request that it belongs to.
 //
 // Every payload here is made of whole WRITE requests to the canary, so a server that loses count of one either overwrites the canary or
 // leaves the next request unanswered.

@@ -1,4 +1,4 @@
-// nbd_reconnect.cc: NbdServer::reconnect(): connections of an export end so that their clients come back; over real sockets, on
+// reconnect_test.cc: NbdServer::reconnect(): connections of an export end so that their clients come back; over real sockets, on
 // both kinds of loop.
 #include <doctest/doctest.h>
 

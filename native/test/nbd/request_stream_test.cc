@@ -1,4 +1,4 @@
-// nbd_request_stream.cc: where requests and payloads begin and end, without a socket.
+// request_stream_test.cc: where requests and payloads begin and end, without a socket.
 #include "nbd/protocol/request_stream.h"
 
 #include <doctest/doctest.h>

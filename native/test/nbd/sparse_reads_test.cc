@@ -1,4 +1,4 @@
-// nbd_sparse_reads.cc: READs of which a part reads as zeros: told as holes where the client understands that, sent otherwise.
+// sparse_reads_test.cc: READs of which a part reads as zeros: told as holes where the client understands that, sent otherwise.
 #include <doctest/doctest.h>
 
 #include <algorithm>

@@ -1,4 +1,4 @@
-// nbd_starttls.cc: the option STARTTLS and what the modes of TLS allow before it; the handshake machine alone.
+// starttls_test.cc: the option STARTTLS and what the modes of TLS allow before it; the handshake machine alone.
 #include <doctest/doctest.h>
 
 #include "nbd/protocol/handshake.h"

@@ -1,4 +1,4 @@
-// nbd_tls_session.cc: the server's side of TLS in memory, against GnuTLS's client.
+// tls_session_test.cc: the server's side of TLS in memory, against GnuTLS's client.
 #include <doctest/doctest.h>
 
 #include <random>

@@ -1,4 +1,4 @@
-// nbd_tls.cc: connections that speak TLS, over real sockets, on both kinds of loop.
+// tls_test.cc: connections that speak TLS, over real sockets, on both kinds of loop.
 #include <doctest/doctest.h>
 #include <sys/socket.h>
 

@@ -1,4 +1,4 @@
-// nbd_transmission.cc: the judgement of a request, the mapping of errors, the heads of replies; without a socket.
+// transmission_test.cc: the judgement of a request, the mapping of errors, the heads of replies; without a socket.
 #include "nbd/protocol/transmission.h"
 
 #include <doctest/doctest.h>

@@ -1,4 +1,4 @@
-// sim_disk.cc: the simulated disk loses what was not synced, and only that.
+// disk_test.cc: the simulated disk loses what was not synced, and only that.
 #include "sim/disk.h"
 
 #include <algorithm>

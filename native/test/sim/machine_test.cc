@@ -1,4 +1,4 @@
-// sim_machine.cc: the simulated machine keeps the promises of real executors, and of its seed.
+// machine_test.cc: the simulated machine keeps the promises of real executors, and of its seed.
 #include "sim/machine.h"
 
 #include <doctest/doctest.h>

@@ -1,4 +1,4 @@
-// store_conformance.cc: what every DataStore does, over every one there is.
+// conformance_test.cc: what every DataStore does, over every one there is.
 #include <cstring>
 #include <set>
 

@@ -1,4 +1,4 @@
-// store_dirty_log.cc: the log of what was answered and not flushed: what a process that died leaves to the next.
+// dirty_log_test.cc: the log of what was answered and not flushed: what a process that died leaves to the next.
 #include <sys/resource.h>
 
 #include <csignal>

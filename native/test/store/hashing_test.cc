@@ -1,4 +1,4 @@
-// store_hashing.cc: hashes, against the examples of their standards (FIPS 180-4, RFC 1321).
+// hashing_test.cc: hashes, against the examples of their standards (FIPS 180-4, RFC 1321).
 #include <thread>
 
 #include "store/hashing.h"

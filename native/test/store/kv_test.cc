@@ -1,4 +1,4 @@
-// store_kv.cc: what every Kv does, over RocksDB and the simulator; and what is peculiar to RocksDB.
+// kv_test.cc: what every Kv does, over RocksDB and the simulator; and what is peculiar to RocksDB.
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/mount.h>

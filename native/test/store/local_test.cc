@@ -1,4 +1,4 @@
-// store_local.cc: what is peculiar to the store on a local file system.
+// local_test.cc: what is peculiar to the store on a local file system.
 #include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/stat.h>

@@ -1,4 +1,4 @@
-// store_space.cc: the space reserve, the lock of a directory, and RocksDB's log.
+// space_test.cc: the space reserve, the lock of a directory, and RocksDB's log.
 #include <fcntl.h>
 #include <sys/mount.h>
 #include <sys/stat.h>

@@ -1,4 +1,4 @@
-// store_threads.cc: the local store under several reactors, and under failures that only a kernel makes.
+// threads_test.cc: the local store under several reactors, and under failures that only a kernel makes.
 #include <cstring>
 #include <thread>
 
