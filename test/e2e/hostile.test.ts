@@ -33,7 +33,7 @@ t.test('a second server on the same data directory is refused with a clear error
   t.equal((await fetch(`${server.url}/healthcheck`)).status, 200)
 })
 
-t.test('when an attachment is deleted its connections end, and its URI is dead for ever', async (t) => {
+t.test('when an attachment is deleted its connections end, and its URI never works again', async (t) => {
   const volume = await api.createVolume()
   const { id, uri } = await api.attach(volume)
   const connected = nbdsh(uri, `print('connected', flush=True)\nwhile True: h.pread(4096, 0)`)

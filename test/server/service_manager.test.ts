@@ -31,7 +31,7 @@ for (const [what, addressIn] of [
   ['a path', (dir: string) => join(dir, 's')],
   ['an abstract name', (dir: string) => `@${dir}`],
 ] as const) {
-  t.test(`the service manager, at ${what}, is told when the server is ready and when it ends`, async (t) => {
+  t.test(`the service manager, at ${what}, is notified when the server is ready and when it ends`, async (t) => {
     const address = addressIn(scratch())
     const manager = execa('python3', ['-c', listener, address], { reject: false, buffer: false })
     t.teardown(() => manager.kill())

@@ -191,8 +191,7 @@ TEST_CASE("scrub: a chunk that fails one reading and not the next is good") {
   });
 }
 
-TEST_CASE(
-    "scrub: an upload of the same bytes writes a damaged chunk anew, where it is known to be damaged or is missing") {
+TEST_CASE("scrub: an upload of the same bytes writes a chunk again that is known to be damaged or missing") {
   for_each_world([](World& world) {
     const std::string bytes = pattern(6, region_bytes);
     const std::string others = pattern(7, region_bytes);

@@ -76,7 +76,7 @@ t.test('a kill or a power cut at any moment of a step is no mismatch', async (t)
     for (const { name, catalog, marks } of momentsOfStep(n)) t.equal(compare(known(catalog), marks), undefined, name)
 })
 
-t.test('a part of another time than the rest is told at any moment, and the rest is not', async (t) => {
+t.test('a part older or newer than the rest is named at any moment, and the rest is not', async (t) => {
   // What was served in between has changed both: at least one settled generation apart.
   const old = momentsOfStep(5)
   const now = momentsOfStep(7)
@@ -314,7 +314,7 @@ t.test('a copy of the whole directory, an older one too, is served', async (t) =
   await isWhole(t, await copyOf(older))
 })
 
-t.test('a copy that a running server was taken from is told from the store after the next step', async (t) => {
+t.test('a copy of a running server is distinguished from the store after the next step', async (t) => {
   const dir = await copyOf(pristine)
   const store = await open(dir)
   const taken = await copyOf(join(dir, 'store'))

@@ -87,7 +87,7 @@ function makeUnreadable(dir: string, chunk: string): void {
   symlinkSync(`${path}.elsewhere`, path)
 }
 
-t.test('damage is found while the store is in use, and told in the words of check, with whom it affects', async (t) => {
+t.test('damage is found while the store is in use, and reported like check does, with what it affects', async (t) => {
   const dir = copyOfWorld()
   const { store, lines } = await serve(t, dir, overAndOver)
   await until(store, passEnded)
