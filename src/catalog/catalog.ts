@@ -119,8 +119,8 @@ export class Catalog {
    * Another number whenever anybody, this process or another, has committed anything since the last call. What was read at one
    * version is what would be read now, as long as that is the version.
    */
-  async version(): Promise<number> {
-    return await dataVersion(this.db)
+  version(): Promise<number> {
+    return dataVersion(this.db)
   }
 
   /** What the database itself finds wrong with its files, for people. Throws if not even that can be read. */

@@ -125,6 +125,7 @@ export class SqliteConnection implements DatabaseConnection, PreparingConnection
     const statement = this.#prepareApart(sql)
     return {
       rows: async (parameters) => this.#rowsNow(statement, parameters),
+      first: async (parameters) => this.#firstNow(statement, parameters),
       run: async (parameters) => this.runNow(statement, parameters).changes,
     }
   }
@@ -133,6 +134,15 @@ export class SqliteConnection implements DatabaseConnection, PreparingConnection
     this.#beforeQuery()
     try {
       return statement.all(parameters)
+    } catch (error) {
+      throw translated(error)
+    }
+  }
+
+  #firstNow(statement: Statement, parameters: readonly Value[]): unknown {
+    this.#beforeQuery()
+    try {
+      return statement.get(parameters)
     } catch (error) {
       throw translated(error)
     }
