@@ -1,10 +1,13 @@
 /**
- * Background work on keys: one at a time, in the order of asking, each key at most once in the queue. What fails is
+ * Background work on keys: one batch at a time, in the order of asking, each key at most once in the queue. What fails is
  * tried again after a while.
  */
 
 export interface WorkQueueOptions<Key> {
-  work(key: Key): Promise<void>
+  /** How many keys one batch may have. */
+  batchMax: number
+  /** Resolves to the outcome of each key, in their order. Must not reject. */
+  work(keys: readonly Key[]): Promise<PromiseSettledResult<void>[]>
   /** Answers after how many milliseconds it is tried again; `attempt` counts from 0. */
   onFailure(error: unknown, key: Key, attempt: number): number
 }
@@ -17,6 +20,7 @@ export class WorkQueue<Key> {
   #running: Promise<void> | undefined
   #idle: { promise: Promise<void>; resolve: () => void } | undefined
   #stopping = false
+  #underWay = 0
 
   constructor(options: WorkQueueOptions<Key>) {
     this.#options = options
@@ -33,7 +37,7 @@ export class WorkQueue<Key> {
 
   /** Waiting, delayed and under way. */
   get size(): number {
-    return this.#waiting.size + this.#delayed.size + (this.#running ? 1 : 0)
+    return this.#waiting.size + this.#delayed.size + Math.max(this.#underWay, this.#running ? 1 : 0)
   }
 
   get stopping(): boolean {
@@ -66,17 +70,29 @@ export class WorkQueue<Key> {
   async #run(): Promise<void> {
     // Not within the caller's own step (which may be a transaction that has just ended).
     await new Promise((resolve) => setImmediate(resolve))
-    for (const key of this.#waiting) {
-      this.#waiting.delete(key)
-      try {
-        await this.#options.work(key)
-        this.#attempts.delete(key)
-      } catch (error) {
-        this.#retry(key, error)
+    while (this.#waiting.size > 0) {
+      const batch = this.#takeBatch()
+      this.#underWay = batch.length
+      const outcomes = await this.#options.work(batch)
+      for (const [i, key] of batch.entries()) {
+        const outcome = outcomes[i]
+        if (outcome?.status === 'rejected') this.#retry(key, outcome.reason)
+        else this.#attempts.delete(key)
       }
     }
+    this.#underWay = 0
     this.#running = undefined
     this.#tellIdle()
+  }
+
+  #takeBatch(): Key[] {
+    const batch: Key[] = []
+    for (const key of this.#waiting) {
+      if (batch.length === this.#options.batchMax) break
+      batch.push(key)
+      this.#waiting.delete(key)
+    }
+    return batch
   }
 
   #retry(key: Key, error: unknown): void {

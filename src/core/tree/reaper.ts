@@ -8,26 +8,30 @@
  * Invariants
  *   1. What there is to do follows from the catalog alone, so it carries on after a crash at any point: `scan` finds it all.
  *      The queue in memory only says where to look.
- *   2. One layer at a time, each merge to its end or given up as a whole. Two merges of neighbours at once could move a record
+ *   2. One merge at a time, each to its end or given up as a whole. Two merges of neighbours at once could move a record
  *      into a layer whose own records have been moved away already. A merge that is taken up again starts from its beginning;
  *      moving is idempotent.
+ *   2a. Layers without children go together, so that their transactions share commits (a commit costs more than all the rest of one),
+ *      but never while a merge is under way: it might move records into one of them.
  *   3. Hidden layers are merged from the one next to a living layer upwards, so that each record moves once.
  *   4. A resource that was deleted while somebody reads it keeps its layer, and so all above it, as they are until the last
  *      one closes it: moving records out of a layer would take them from under the reader.
  *   5. A row in state `dropping` has no parent, no child and no resource; it goes when the engine has dropped the layer.
  */
 
+import { type CompiledQuery, sql } from 'kysely'
+import { EngineBusy, isBusy } from '../../addon/errors.js'
 import type { Catalog } from '../../catalog/catalog.js'
+import { Prepared } from '../../catalog/prepared.js'
 import type { LayerRow } from '../../catalog/schema.js'
 import type { Engine } from '../../engine/engine.js'
 import type { MergeStep } from '../../engine/layers.js'
-import { EngineBusy, isBusy } from '../../addon/errors.js'
 import { asError } from '../../lib/errors.js'
 import type { LayerId, ResourceId } from '../../lib/ids.js'
 import type { Logger } from '../../lib/log.js'
 import type { KeyedMutex } from '../../lib/mutex.js'
-import type { GracePeriods } from './grace.js'
 import { WorkQueue } from '../../lib/work_queue.js'
+import type { GracePeriods } from './grace.js'
 
 export interface ReaperParts {
   catalog: Catalog
@@ -40,9 +44,32 @@ export interface ReaperParts {
 // A step holds the lock of a resource: a few milliseconds' worth of records.
 const regionsPerStep = 256
 const layersPerScan = 5000
+/** Layers that are taken out by shared commits; bounds how long they keep the event loop. */
+const togetherMax = 16
 // A layer that is in use is looked at again soon, one that fails is not hammered.
 const busyWaitMsMax = 1000
 const failureWaitMsMax = 60_000
+
+const layerRow = new Prepared<LayerRow, [LayerId]>((db) =>
+  db
+    .selectFrom('layers')
+    .selectAll()
+    .where('id', '=', 0 as LayerId)
+    .compile(),
+)
+const resourceOn = new Prepared<{ id: ResourceId }, [LayerId]>((db) =>
+  sql<{ id: ResourceId }>`select id from resources where head_layer = ${0} limit 1`.compile(db),
+)
+const childrenOf = new Prepared<LayerRow, [LayerId]>((db) =>
+  sql<LayerRow>`select * from layers where parent = ${0} limit 2`.compile(db),
+)
+const deleted = new Prepared<never, [LayerId]>(
+  (db) =>
+    db
+      .deleteFrom('layers')
+      .where('id', '=', 0 as LayerId)
+      .compile() as CompiledQuery<never>,
+)
 
 export class Reaper {
   readonly #parts: ReaperParts
@@ -56,7 +83,8 @@ export class Reaper {
   constructor(parts: ReaperParts) {
     this.#parts = parts
     this.#queue = new WorkQueue<LayerId>({
-      work: (layer) => this.#reap(layer),
+      batchMax: togetherMax,
+      work: (layers) => this.#reapBatch(layers),
       onFailure: (error, layer, attempt) => this.#waitMs(error, layer, attempt),
     })
   }
@@ -110,17 +138,46 @@ export class Reaper {
     return this.#queue.stop()
   }
 
-  async #reap(layer: LayerId): Promise<void> {
+  async #reapBatch(layers: readonly LayerId[]): Promise<PromiseSettledResult<void>[]> {
+    const merging: { layer: LayerId; place: number }[] = []
+    const outcomes = await Promise.allSettled(
+      layers.map(async (layer, place) => {
+        if (!(await this.#reapLeaf(layer))) merging.push({ layer, place })
+      }),
+    )
+    for (const { layer, place } of merging) {
+      if (this.#queue.stopping) break
+      const [outcome] = await Promise.allSettled([this.#reap(layer)])
+      outcomes[place] = outcome
+    }
+    return outcomes
+  }
+
+  /** False, and nothing is done: the layer has children. */
+  async #reapLeaf(layer: LayerId): Promise<boolean> {
     const { catalog, engine } = this.#parts
     await this.#waitForReaders(layer)
-    const row = await catalog.db.selectFrom('layers').selectAll().where('id', '=', layer).executeTakeFirst()
-    if (row === undefined) return engine.layers.drop(layer) // an upload that did not come to an end
-    if (row.state === 'dropping') return this.#drop(layer)
-    if (await this.#isHead(layer)) return
-    const children = await this.#children(layer)
-    if (children.length > 1) return
-    const [child] = children
-    if (child !== undefined && !(await this.#merge(row, child))) return
+    const row = await layerRow.first(catalog.db, layer)
+    if (row === undefined)
+      await engine.layers.drop(layer) // an upload that did not come to an end
+    else if (row.state === 'dropping') await this.#drop(layer)
+    else if (!(await this.#isHead(layer))) {
+      if ((await this.#children(layer)).length > 0) return false
+      if (await this.#takeOut(layer, undefined)) await this.#drop(layer)
+      else this.consider(layer)
+    }
+    return true
+  }
+
+  async #reap(layer: LayerId): Promise<void> {
+    const { catalog } = this.#parts
+    const row = await layerRow.first(catalog.db, layer)
+    if (row?.state !== 'live' || (await this.#isHead(layer))) return
+    const [child, another] = await this.#children(layer)
+    if (another !== undefined) return
+    // Its children went meanwhile.
+    if (child === undefined) return this.consider(layer)
+    if (!(await this.#merge(row, child))) return
     if (!(await this.#takeOut(layer, child))) return this.consider(layer)
     await this.#drop(layer)
   }
@@ -168,10 +225,10 @@ export class Reaper {
   async #takeOut(layer: LayerId, child: LayerRow | undefined): Promise<boolean> {
     const { catalog, grace } = this.#parts
     const out = await catalog.reservedTransaction(async (tx) => {
-      const row = await tx.db.selectFrom('layers').selectAll().where('id', '=', layer).executeTakeFirst()
-      const users = await tx.db.selectFrom('resources').select('id').where('head_layer', '=', layer).limit(1).execute()
-      const children = await tx.db.selectFrom('layers').selectAll().where('parent', '=', layer).limit(2).execute()
-      if (row === undefined || row.state !== 'live' || users.length > 0) return undefined
+      const row = await layerRow.first(tx.db, layer)
+      const user = await resourceOn.first(tx.db, layer)
+      const children = await childrenOf.all(tx.db, layer)
+      if (row === undefined || row.state !== 'live' || user !== undefined) return undefined
       if (children.length !== (child ? 1 : 0) || children[0]?.id !== child?.id) return undefined
       const limitBlocks = Math.min(row.parent_limit_blocks, child?.parent_limit_blocks ?? 0)
       if (child !== undefined) {
@@ -208,16 +265,16 @@ export class Reaper {
       this.#unlinks.delete(layer)
     }
     await engine.layers.drop(layer)
-    await catalog.reservedTransaction(({ db }) => db.deleteFrom('layers').where('id', '=', layer).execute())
+    await catalog.reservedTransaction(({ db }) => deleted.run(db, layer))
   }
 
   async #isHead(layer: LayerId): Promise<boolean> {
-    const { db } = this.#parts.catalog
-    return (await db.selectFrom('resources').select('id').where('head_layer', '=', layer).limit(1).execute()).length > 0
+    return (await resourceOn.first(this.#parts.catalog.db, layer)) !== undefined
   }
 
-  async #children(layer: LayerId): Promise<LayerRow[]> {
-    return this.#parts.catalog.db.selectFrom('layers').selectAll().where('parent', '=', layer).limit(2).execute()
+  /** At most two of them. */
+  #children(layer: LayerId): Promise<LayerRow[]> {
+    return childrenOf.all(this.#parts.catalog.db, layer)
   }
 
   async #writerOf(layer: LayerId): Promise<ResourceId | undefined> {
