@@ -1,3 +1,5 @@
+// Runs alone: it measures.
+
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import t from 'tap'

@@ -1,4 +1,6 @@
 // A server of which clients have taken all that they can get: the operator's commands and sockets work, and others still get their share.
+//
+// Runs alone: it takes all connections and descriptors that a server has.
 
 import { once } from 'node:events'
 import { existsSync } from 'node:fs'

@@ -1,4 +1,6 @@
 // How much memory the server's process takes while large objects stream through it: a bound, whatever their size.
+//
+// Runs alone: it measures memory.
 
 import { createHash } from 'node:crypto'
 import { readFile, writeFile } from 'node:fs/promises'

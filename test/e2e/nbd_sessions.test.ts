@@ -2,6 +2,8 @@
 // seed. The server stays up, another client's data stays right, and memory and descriptors are as before.
 //
 //   ATOLL_SEED=n ATOLL_SESSIONS=n   replays a seed; draws more
+//
+// Runs alone: it measures memory over thousands of sessions.
 
 import { readdir, readFile, writeFile } from 'node:fs/promises'
 import { connect } from 'node:net'

@@ -1,5 +1,7 @@
 // Two tenants who are strangers: one does what harms most, the other works, and must not notice. His errors fail the test; his
 // latencies are printed (what they should be is in docs/internals/reliability.md).
+//
+// Runs alone: it prints latencies.
 
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
