@@ -20,7 +20,7 @@ packages_clients=(
 # For the tests with machines, disks and NBD clients.
 packages_e2e=(
   attr busybox-static cpio diffutils e2fsprogs extlinux fdisk fio fuse3 kmod libfaketime mount nbd-client nbdkit
-  iproute2 libxml2-utils openssl procps python3-libnbd qemu-system-x86 qemu-utils socat syslinux-common util-linux xz-utils zstd
+  iproute2 libxml2-utils openssl procps python3-libnbd prometheus qemu-system-x86 qemu-utils socat syslinux-common util-linux xz-utils zstd
 )
 
 # For scripts/newest-clients: the tools that make a Debian 13 tree, and the keys that its packages are signed with.

@@ -54,6 +54,7 @@ function inWords(report: StatusReport): string {
     ...(report.httpTls === null ? [] : certificateLines(report.httpTls, [])),
     ...report.nbd.map((address, i) => `  NBD      ${printable(address)}${tlsInWords(report.nbdTls[i])}`),
     ...certificateInWords(report.tls),
+    ...(report.metrics ? [`  metrics  http://${report.metrics}/metrics`] : []),
     `  engine   ${engine.cache} files by ${engine.io === 'uring' ? 'io_uring' : 'threads'}, ${engine.reactors} reactors`,
     `  catalog  ${things.map((thing) => `${counts[thing] ?? 0} ${thing}`).join(', ')}`,
     `  open     ${counters.openResources} resources, ${counters.connections} NBD connections`,

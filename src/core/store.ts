@@ -29,6 +29,7 @@ export interface Store {
   catalog: Catalog
   core: Core
   identity: StoreIdentity
+  spaceReserves: SpaceReserves
   /** Ends the background work and all connections, and closes everything. Idempotent. */
   close(): Promise<void>
 }
@@ -95,7 +96,7 @@ export async function openStore({
       closing ??= closeAll()
       return closing
     }
-    return { directory, engine, catalog, core, identity, close }
+    return { directory, engine, catalog, core, identity, spaceReserves: reserves, close }
   } catch (error) {
     await closeAll()
     throw error

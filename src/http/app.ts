@@ -24,6 +24,7 @@ import { glance } from './apis/glance/plugin.js'
 import { keystone } from './apis/keystone/plugin.js'
 import { swift } from './apis/swift/plugin.js'
 import { type Api, type ApiOptions, apiOf } from './shared/api.js'
+import { type AnswerReport, reportAnswers } from './shared/answer_reports.js'
 import { addAuthentication } from './shared/auth.js'
 import type { UrlSettings } from './shared/base_url.js'
 import { limitConnections, shareOfClient } from './shared/connections.js'
@@ -78,6 +79,8 @@ export interface AppOptions {
   /** Default: ready at once. */
   readiness?: Readiness
   limits?: Partial<HttpLimits>
+  /** Called for each request that was answered, or whose client left. For metrics. */
+  onAnswer?: ((report: AnswerReport) => void) | undefined
   /** PEM. If given, the server speaks HTTPS only. */
   tls?: { cert: string; key: string } | undefined
   /** How long a client may take to send the headers of a request. */
@@ -136,6 +139,7 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
   limitUploads(app, { count: limits.uploads, bytesPerSecond: limits.uploadRate, idleMs: limits.idleMs })
   shareFairly(app, limits)
   logRequests(app)
+  if (options.onAnswer) reportAnswers(app, apis, options.onAnswer)
   endSlowCloses(app, closeGraceMs)
 
   app.addHook('onRequest', (request, reply, done) => {

@@ -33,6 +33,8 @@ export interface StatusReport {
   nbd: string[]
   /** Of the addresses in `nbd`, in the same order. */
   nbdTls: TlsMode[]
+  /** null: they are off. */
+  metrics: string | null
   /** null: no NBD listener has TLS. */
   tls: NbdTlsReport | null
   /** null: HTTP has no TLS. */
@@ -180,6 +182,7 @@ async function report({ store, doors, tls, httpTls, startedAt }: ControlParts): 
     http: doors.http ? formatHostPort(doors.http) : null,
     nbd: doors.nbd,
     nbdTls: doors.nbdTls,
+    metrics: doors.metrics ? formatHostPort(doors.metrics) : null,
     tls: tls?.report() ?? null,
     httpTls: httpTls?.report() ?? null,
     startedAt,

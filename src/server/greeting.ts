@@ -50,6 +50,7 @@ export function greeting({ settings, store, doors, firstStart }: Server): string
         ? `  NBD    ${address.slice('unix:'.length)}   operators: everything, by ID or unique name`
         : `  NBD    ${address}   attachments only${doors.nbdTls[i] === 'off' ? '' : `, TLS ${doors.nbdTls[i]}`}`,
     ),
+    ...(doors.metrics ? [`  METRICS  http://${formatHostPort(doors.metrics)}/metrics`] : []),
     '',
     ...(url ? loggingIn(openrc, firstStart) : []),
     'To try:',

@@ -16,6 +16,7 @@ import { type ControlServer, listenForControl } from './control.js'
 import { limitsOf } from './limits.js'
 import { greeting } from './greeting.js'
 import { HttpTls, judgeHttp } from './http_tls.js'
+import { Metrics } from './metrics/metrics.js'
 import { judgeNbd, NbdTls, tlsModeOf } from './nbd_tls.js'
 import { print } from '../lib/printing.js'
 import { ServiceManager } from './service_manager.js'
@@ -34,6 +35,8 @@ export interface Doors {
   nbd: string[]
   /** Of the addresses in `nbd`, in the same order. */
   nbdTls: TlsMode[]
+  /** undefined: metrics are off. */
+  metrics: HostPort | undefined
 }
 
 export async function serve(flags: Given, configPath: string | undefined): Promise<void> {
@@ -78,12 +81,14 @@ export async function start(settings: ServeSettings, log: Logger): Promise<Serve
   let control: ControlServer | undefined
   let tls: NbdTls | undefined
   let httpTls: HttpTls | undefined
+  let metrics: Metrics | undefined
   const close = async () => {
     readiness.closing()
     await tls?.close()
     await httpTls?.close()
     await control?.close()
     await app?.close()
+    await metrics?.close()
     await store.close()
   }
   try {
@@ -95,7 +100,9 @@ export async function start(settings: ServeSettings, log: Logger): Promise<Serve
     const { publicUrl, trustProxy } = settings
     httpTls = settings.http && (await HttpTls.start(settings, log))
     const urls = { publicUrl, trustProxy }
-    app = await createApp({ core, log, urls, limits: httpLimits, tls: httpTls?.material, readiness })
+    metrics = settings.metrics && new Metrics(store, log)
+    const onAnswer = metrics?.onAnswer
+    app = await createApp({ core, log, urls, limits: httpLimits, tls: httpTls?.material, readiness, onAnswer })
     httpTls?.serve(app.server)
     const httpScheme = httpTls ? 'https' : 'http'
     const http = settings.http && (await listenHttp(app, settings.http))
@@ -103,7 +110,8 @@ export async function start(settings: ServeSettings, log: Logger): Promise<Serve
     const reached = reachable(http ?? { host: '127.0.0.1', port: 8780 }, '127.0.0.1')
     const authUrl = `${publicUrl ?? `${httpScheme}://${formatHostPort(reached)}`}/v3`
     const admin = await ensureAdmin(core, { openrc: directory.openrc, authUrl })
-    const doors: Doors = { http, httpScheme, nbd, nbdTls }
+    const metricsAt = metrics && settings.metrics && (await listenMetrics(metrics, settings.metrics))
+    const doors: Doors = { http, httpScheme, nbd, nbdTls, metrics: metricsAt }
     control = await listenForControl({ store, doors, tls, httpTls, startedAt, log })
     core.startBackground()
     // In one turn of the event loop: whoever finds the file can log in, and whoever is told "OK" finds the file.
@@ -117,6 +125,7 @@ export async function start(settings: ServeSettings, log: Logger): Promise<Serve
         http: http && formatHostPort(http),
         httpTls: httpTls !== undefined,
         nbd,
+        metrics: metricsAt && formatHostPort(metricsAt),
         io: way,
         cache,
         ms: Date.now() - startedAt,
@@ -162,6 +171,14 @@ async function listenHttp(app: App, { host, port, fd }: HostPort & { fd?: number
   }
   const bound = app.server.address()
   return { host, port: typeof bound === 'object' && bound !== null ? bound.port : port }
+}
+
+async function listenMetrics(metrics: Metrics, address: HostPort): Promise<HostPort> {
+  try {
+    return await metrics.listen(address)
+  } catch (error) {
+    throw new CannotListen(formatHostPort(address), asError(error).message, { cause: error })
+  }
 }
 
 function serving({ doors: { http, httpScheme, nbd } }: Server): string {

@@ -24,6 +24,8 @@ export interface RenderedError {
 
 /** An API, and what the server does in its form before or without a handler of it. */
 export interface Api {
+  /** In metrics. */
+  name: string
   plugin: FastifyPluginAsync<ApiOptions>
   /** Where the plugin is mounted; nowhere in particular if absent. */
   prefix?: string

@@ -23,7 +23,7 @@ import {
 } from './value_types.js'
 
 /** Titles of groups, in the order in which the help and the page show them. */
-export const groups = ['Storage', 'HTTP', 'HTTP limits', 'NBD', 'NBD limits', 'NBD TLS', 'Log'] as const
+export const groups = ['Storage', 'HTTP', 'HTTP limits', 'NBD', 'NBD limits', 'NBD TLS', 'Metrics', 'Log'] as const
 
 export interface Setting<Value = unknown> {
   group: (typeof groups)[number]
@@ -339,6 +339,17 @@ const table = {
     help: 'algorithms as a GnuTLS priority string',
     details:
       "The default is GnuTLS's `NORMAL`, restricted to algorithms with forward secrecy and authenticated encryption.",
+  },
+
+  metrics: {
+    group: 'Metrics',
+    argument: 'host:port',
+    type: hostPortOrNone,
+    default: 'none',
+    help: 'address at which Prometheus reads metrics, or none',
+    details:
+      '`GET /metrics` needs no credentials and shows IDs of volumes and attachments, so let only the monitoring reach it. ' +
+      '[Monitoring](../guide/monitoring.md) explains the metrics.',
   },
 
   'log-level': {

@@ -27,6 +27,7 @@ import { volumeRoutes } from './routes/volumes.js'
 import { refuseUnsupported } from './unsupported.js'
 
 export const cinder: Api = {
+  name: 'cinder',
   plugin,
   prefix: '/volume',
   owns: (url) => isBelow(url, '/volume'),

@@ -19,6 +19,7 @@ import { versionRoutes } from './routes/versions.js'
 import { refuseUnsupported } from './unsupported.js'
 
 export const glance: Api = {
+  name: 'glance',
   plugin,
   prefix: '/image',
   owns: (url) => isBelow(url, '/image'),

@@ -14,6 +14,7 @@ import { addVersions } from './routes/versions.js'
 import { refuseUnsupported } from './unsupported.js'
 
 export const keystone: Api = {
+  name: 'keystone',
   plugin,
   owns: (url) => isBelow(url, '/v3') || url === '/',
   renderError: ({ status, message }) => renderKeystoneError(status, message),

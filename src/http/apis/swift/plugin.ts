@@ -39,6 +39,7 @@ const object: Methods<ObjectTarget> = {
 }
 
 export const swift: Api = {
+  name: 'swift',
   plugin,
   owns: isObjectStorage,
   renderError: ({ status, message }) => renderSwiftError(status, message),
