@@ -11,6 +11,7 @@ import { asError } from '../lib/errors.js'
 import type { ResourceId } from '../lib/ids.js'
 import type { Logger } from '../lib/log.js'
 import { KeyedMutex } from '../lib/mutex.js'
+import { Access } from './objects/access.js'
 import { Accounts } from './objects/accounts.js'
 import { Attachments } from './volumes/attachments.js'
 import { Connections } from './volumes/connections.js'
@@ -47,6 +48,8 @@ export class Core {
   readonly identity: Identity
   readonly sessions: Sessions
   readonly accounts: Accounts
+  /** Who else may use an account: by access lists and signed URLs. */
+  readonly access: Access
   readonly containers: Containers
   readonly objects: Objects
   readonly images: Images
@@ -92,6 +95,7 @@ export class Core {
     this.identity = new Identity(catalog, passwords)
     this.sessions = new Sessions(catalog, passwords)
     this.accounts = new Accounts(catalog)
+    this.access = new Access(catalog)
     this.containers = new Containers(catalog)
     this.objects = new Objects(catalog, this.tree)
     this.images = new Images(parts)

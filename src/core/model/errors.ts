@@ -46,6 +46,7 @@ export const AccountNotFound = defineError('account_not_found', 404, 'there is n
 export const ContainerNotFound = defineError('container_not_found', 404, 'there is no container %s')
 export const ContainerNotEmpty = defineError('container_not_empty', 409, 'the container %s is not empty')
 export const ObjectNotFound = defineError('object_not_found', 404, 'there is no object %s')
+export const QuotaExceeded = defineError('quota_exceeded', 413, 'Upload exceeds quota.')
 export const ObjectExists = defineError('object_exists', 412, 'there is already an object %s')
 
 // Images

@@ -15,6 +15,7 @@ import type {
   UserId,
   VolumeId,
 } from '../../lib/ids.js'
+import type { Reader } from '../../catalog/types.js'
 
 export type Metadata = Record<string, string>
 
@@ -64,6 +65,20 @@ export interface Caller {
   canWrite: boolean
   /** Admin, member or reader: may look at things in the project. */
   canRead: boolean
+  /** What allows this one request, in place of a role. */
+  grant?: Grant | undefined
+}
+
+/** A right to something in object storage that comes from an access list or a signed URL (objects/access.ts). */
+export interface Grant {
+  /** Distinguishes grants of one caller. */
+  readonly key: string
+  /** What it was given for; undefined: the account itself. */
+  readonly container: string | undefined
+  /** Whether the caller sees and sets what concerns the owner of the account alone, such as access lists and keys. */
+  readonly ownsAccount: boolean
+  /** Throws NotAllowed or TokenInvalid unless it covers this container of the caller's project at this moment; undefined: the account itself. */
+  require(db: Reader, container: string | undefined): Promise<void>
 }
 
 /** A caller whose token is scoped, and who may at least look at the project: what every function on things of a project takes. */

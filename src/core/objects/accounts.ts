@@ -96,9 +96,15 @@ const projectBy = new Prepared<{ id: ProjectId }, [id: string]>((db) =>
     .compile(),
 )
 
-/** The project of the account, if the caller may see it. */
-export async function accountOf(db: Reader, caller: ProjectCaller, projectId: string): Promise<ProjectId> {
+/** The project of the account, if the caller may see it; `container`: what of the account is meant, the account itself if undefined. */
+export async function accountOf(
+  db: Reader,
+  caller: ProjectCaller,
+  projectId: string,
+  container?: string,
+): Promise<ProjectId> {
   if (!sees(caller, projectId)) throw new AccountForbidden(`AUTH_${projectId}`)
+  if (caller.grant !== undefined) await caller.grant.require(db, container)
   if (caller.project.id === projectId) return caller.project.id
   const project = await projectBy.first(db, projectId)
   if (project === undefined) throw new AccountNotFound(`AUTH_${projectId}`)

@@ -43,7 +43,7 @@ export class Containers {
     checkName(ref.container)
     const { metadata, headers, change = { setMetadata: metadata, setHeaders: headers } } = options
     return this.#catalog.transaction(async (tx) => {
-      const projectId = await accountOf(tx.db, caller, ref.projectId)
+      const projectId = await accountOf(tx.db, caller, ref.projectId, ref.container)
       const found = await findContainer(tx.db, projectId, ref.container)
       const id = found?.id ?? (await insertContainer(tx, projectId, ref.container))
       await changeKinds(tx.db, 'container_metadata', id, change)
@@ -56,7 +56,11 @@ export class Containers {
   async get(caller: ProjectCaller, ref: ContainerRef): Promise<Container> {
     const { db } = this.#catalog
     // One query, so that the container and its metadata are of one moment.
-    const rows = await containerWithKinds.all(db, await accountOf(db, caller, ref.projectId), ref.container)
+    const rows = await containerWithKinds.all(
+      db,
+      await accountOf(db, caller, ref.projectId, ref.container),
+      ref.container,
+    )
     const [row] = rows
     if (row === undefined) throw new ContainerNotFound(ref.container)
     const { metadata, headers } = kindsIn(rows)
@@ -111,7 +115,7 @@ export class Containers {
 
 /** Throws ContainerNotFound, AccountForbidden. */
 export async function containerRow(db: Reader, caller: ProjectCaller, ref: ContainerRef): Promise<ContainerRow> {
-  const row = await findContainer(db, await accountOf(db, caller, ref.projectId), ref.container)
+  const row = await findContainer(db, await accountOf(db, caller, ref.projectId, ref.container), ref.container)
   if (row === undefined) throw new ContainerNotFound(ref.container)
   return row
 }

@@ -28,6 +28,8 @@ import {
 import { type ByteRange, type OpenData, openBytes, openCurrent, openData } from '../tree/open_data.js'
 import type { ByteSource, KeptHeaders, Metadata, ProjectCaller, StoredObject } from '../model/records.js'
 import { requireStill } from '../policy/rights.js'
+import { requireQuotas } from './quotas.js'
+import { settingsOf } from './settings.js'
 import { SmallContent, smallBytesMax } from './small_content.js'
 import type { Tree } from '../tree/tree.js'
 
@@ -64,6 +66,8 @@ export interface CopyOptions {
   onlyIfNew?: boolean | undefined
   /** Sees the source that is copied; what it throws refuses the copy. May be called more than once. */
   checkSource?: ((source: StoredObject) => void) | undefined
+  /** Whose rights the source is read with; the caller's if absent. */
+  reader?: ProjectCaller | undefined
   /** The same for the metadata of the copy. */
   checkMetadata?: ((metadata: Metadata) => void) | undefined
 }
@@ -169,7 +173,7 @@ export class Objects {
     checkName(to.object)
     const { fresh = false, onlyIfNew } = options
     return this.#catalog.transaction(async (tx) => {
-      const source = await readObject(tx.db, caller, from)
+      const source = await readObject(tx.db, options.reader ?? caller, from)
       options.checkSource?.(source)
       const metadata = { ...(fresh ? {} : source.metadata), ...options.metadata }
       options.checkMetadata?.(metadata)
@@ -230,6 +234,7 @@ export class Objects {
     await objectInsert.run(tx.db, row)
     await insertKinds(tx.db, 'object_metadata', row.id, object)
     await count(tx, container, { objects: 1, bytes: row.size_bytes })
+    await requireQuotas(tx.db, await settingsOf(tx.db, container.project_id, container.name), container)
     return toStoredObject(row, object)
   }
 
@@ -294,7 +299,12 @@ const objectByPath = new Prepared<ObjectRow & KindColumns, [project: ProjectId, 
 
 /** Throws ContainerNotFound, ObjectNotFound. */
 export async function readObject(db: Reader, caller: ProjectCaller, ref: ObjectRef): Promise<StoredObject> {
-  const rows = await objectByPath.all(db, await accountOf(db, caller, ref.projectId), ref.container, ref.object)
+  const rows = await objectByPath.all(
+    db,
+    await accountOf(db, caller, ref.projectId, ref.container),
+    ref.container,
+    ref.object,
+  )
   const [row] = rows
   // Which of the two is missing is found by asking for one after the other.
   if (row === undefined) {

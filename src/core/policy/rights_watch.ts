@@ -45,9 +45,13 @@ export class RightsWatch {
 
   /** Calls `end` when the caller has lost a right. Returns what stops watching. */
   caller(caller: Caller, end: End): () => void {
-    const { user, project, isAdmin, canWrite, canRead } = caller
-    const key = `${user.id} ${project?.id ?? ''} ${isAdmin} ${canWrite} ${canRead}`
-    return this.#watch(key, (db) => requireStill(db, caller), end)
+    const { user, project, isAdmin, canWrite, canRead, grant } = caller
+    const key = `${user.id} ${project?.id ?? ''} ${isAdmin} ${canWrite} ${canRead} ${grant?.key ?? ''}`
+    return this.#watch(
+      key,
+      (db) => (grant === undefined ? requireStill(db, caller) : grant.require(db, grant.container)),
+      end,
+    )
   }
 
   /** Calls `end` when attachments of this user in this project are no longer served. Returns what stops watching. */

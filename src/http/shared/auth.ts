@@ -32,6 +32,7 @@ export class Authority {
   /** After a wait for the client. Throws Unauthorized or NotAllowed if the token, or a right that the caller had, has ended. */
   async judgeAgain(request: FastifyRequest): Promise<void> {
     const token = tokenOf(request)
+    if (request.caller?.grant !== undefined) return this.#core.access.requireStill(request.caller)
     if (request.caller === null || token === undefined) return
     const now = (await sessionOf(this.#core, token))?.caller
     if (now === undefined) throw new Unauthorized()

@@ -12,7 +12,8 @@ export function logRequests(app: FastifyInstance): void {
         status: reply.statusCode,
         ms: Math.round(reply.elapsedTime),
         from: request.ip,
-        user: caller?.user.id,
+        // Empty for a caller who is there by a signed URL or a public container.
+        user: caller?.user.id || undefined,
         project: caller?.project?.id,
       },
       'request',

@@ -83,5 +83,5 @@ function sendSwiftError(reply: FastifyReply, error: SwiftError): FastifyReply {
   if (error.status === 304) return reply.send()
   return error.text === undefined
     ? reply.type('text/html; charset=UTF-8').send(statusPage(error.status))
-    : reply.type('text/plain; charset=UTF-8').send(error.text)
+    : reply.type(error.headers['content-type'] ?? 'text/plain; charset=UTF-8').send(error.text)
 }

@@ -14,6 +14,11 @@ export const limits = {
 /** The only one. Clients copy its name from a container's HEAD into their PUTs. */
 export const storagePolicy = 'standard'
 
+/** Of signed URLs. */
+export const tempUrlMethods = ['GET', 'HEAD', 'PUT', 'POST', 'DELETE'] as const
+/** As Swift's own default; SHA-1 is listed as deprecated in `/info`. */
+export const tempUrlDigests = ['sha1', 'sha256', 'sha512'] as const
+
 /** What carries metadata of its own: `X-Account-Meta-*` and so on. */
 export type MetadataOwner = 'account' | 'container' | 'object'
 
@@ -28,7 +33,8 @@ export function checkContainerName(container: string): void {
   const bytes = Buffer.byteLength(container)
   if (container.includes('/')) throw new SwiftError(400, 'Container name cannot contain slashes')
   if (bytes > limits.containerNameBytes) {
-    throw new SwiftError(400, `Container name length of ${bytes} longer than ${limits.containerNameBytes}`)
+    const text = `Container name length of ${bytes} longer than ${limits.containerNameBytes}`
+    throw new SwiftError(400, text, { 'content-type': 'text/html; charset=UTF-8' })
   }
 }
 

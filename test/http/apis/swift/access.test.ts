@@ -108,7 +108,7 @@ t.test('who may do what', async (t) => {
   t.test('/info says what is served, to anyone', async (t) => {
     const { swift, ...others } = (await ask(`${server.url}/info`)).json
     t.match(swift, { max_object_name_length: 1024, container_listing_limit: 10000, policies: [{ name: 'standard' }] })
-    for (const later of ['slo', 'dlo', 'tempurl', 'bulk_delete', 'symlink', 'object_versioning', 'staticweb']) {
+    for (const later of ['slo', 'dlo', 'bulk_delete', 'symlink', 'object_versioning']) {
       t.notOk(later in others, later)
     }
   })

@@ -73,16 +73,11 @@ t.test('containers and accounts', async (t) => {
     t.match(other, { status: 400, text: 'Invalid X-Storage-Policy header "gold"' })
   })
 
-  t.test('sharing a container and versioning are 400 with the name of the feature', async (t) => {
-    t.match(await ask('c1', { method: 'POST', headers: { 'x-container-read': '.r:*' } }), {
-      status: 400,
-      text: /does not support sharing/,
-    })
+  t.test('versioning is 400 with the name of the feature', async (t) => {
     t.match(await ask('c1', { method: 'POST', headers: { 'x-versions-enabled': 'true' } }), {
       status: 400,
       text: /does not support versioning/,
     })
-    t.equal((await ask('c1', { method: 'POST', headers: { 'x-container-read': '' } })).status, 204)
   })
 
   t.test('an account counts its containers and objects and keeps metadata', async (t) => {

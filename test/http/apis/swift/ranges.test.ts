@@ -31,7 +31,15 @@ t.test('a range that lies behind the end is left out, and nothing is left when a
   t.same(parseRanges('bytes=10-20', 10), [])
   t.same(parseRanges('bytes=-0', 10), [])
   t.same(parseRanges('bytes=0-0', 0), [])
-  t.same(parseRanges('bytes=-5', 0), [])
+})
+
+t.test('a suffix of an empty object is all of it', async (t) => {
+  t.equal(parseRanges('bytes=-5', 0), undefined)
+})
+
+t.test('spaces around the equals sign are ignored', async (t) => {
+  t.same(parseRanges('bytes = 0-9', 20), [{ start: 0, end: 10 }])
+  t.same(parseRanges('BYTES=0-9', 20), [{ start: 0, end: 10 }])
 })
 
 t.test('a header that is no range of bytes is not looked at', async (t) => {

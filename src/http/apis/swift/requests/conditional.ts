@@ -18,28 +18,34 @@ type ConditionHeaders = Pick<
   'if-match' | 'if-none-match' | 'if-modified-since' | 'if-unmodified-since'
 >
 
-/** Throws 304 (with `headers`) or 412 when a GET or HEAD is not to be answered in full. */
+/** Throws 304 or 412, with the headers that describe the object, when a GET or HEAD is not to be answered in full. */
 export function checkReadConditions(
   headers: ConditionHeaders,
   current: Validator,
-  notModifiedHeaders: Record<string, string>,
+  shownHeaders: Record<string, string>,
 ): void {
   const ifMatch = headers['if-match']
   if (ifMatch !== undefined) {
-    if (!matchesTag(ifMatch, current.etag)) throw new SwiftError(412)
+    if (!matchesStrongTag(ifMatch, current.etag)) throw new SwiftError(412, undefined, shownHeaders)
   } else {
     const since = parseHttpDate(headers['if-unmodified-since'])
-    if (since !== undefined && current.modifiedSeconds > since) throw new SwiftError(412)
+    if (since !== undefined && current.modifiedSeconds > since) throw new SwiftError(412, undefined, shownHeaders)
   }
   const ifNoneMatch = headers['if-none-match']
   if (ifNoneMatch !== undefined) {
-    if (matchesTag(ifNoneMatch, current.etag)) throw new SwiftError(304, undefined, notModifiedHeaders)
+    if (matchesTag(ifNoneMatch, current.etag)) throw new SwiftError(304, undefined, shownHeaders)
   } else {
     const since = parseHttpDate(headers['if-modified-since'])
     if (since !== undefined && current.modifiedSeconds <= since) {
-      throw new SwiftError(304, undefined, notModifiedHeaders)
+      throw new SwiftError(304, undefined, shownHeaders)
     }
   }
+}
+
+/** Whether a GET or HEAD of an object that does not exist is answered 412: `If-Match: *` asks that there is one. */
+export function requiresObject(headers: ConditionHeaders): boolean {
+  const ifMatch = headers['if-match']
+  return ifMatch !== undefined && tagsOf(ifMatch).includes('*')
 }
 
 /** Swift takes nothing but `*` in the If-None-Match of a PUT, and says so. */
@@ -60,6 +66,12 @@ export function rangeStillApplies(ifRange: string | undefined, current: Validato
 function matchesTag(header: string, etag: string): boolean {
   const tags = tagsOf(header)
   return tags.includes('*') || tags.includes(etag)
+}
+
+/** A weak tag says that two things are worth the same, not that their bytes are (RFC 9110, 13.1.1). */
+function matchesStrongTag(header: string, etag: string): boolean {
+  const strong = header.split(',').filter((tag) => !tag.trim().startsWith('W/'))
+  return strong.length > 0 && matchesTag(strong.join(','), etag)
 }
 
 function tagsOf(header: string): string[] {

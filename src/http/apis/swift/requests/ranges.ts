@@ -13,9 +13,11 @@ const maxDescending = 8
 
 /** Returns undefined for the whole object, and an empty list if no requested byte exists (416). */
 export function parseRanges(header: string | undefined, sizeBytes: number): ByteRange[] | undefined {
-  const match = /^bytes=(.*)$/i.exec(header?.trim() ?? '')
+  const match = /^bytes[ \t]*=(.*)$/i.exec(header?.trim() ?? '')
   if (!match) return undefined
   const ranges: ByteRange[] = []
+  // A suffix of nothing is all of it.
+  let isEmptySuffix = false
   for (const part of (match[1] as string).split(',')) {
     const dash = part.indexOf('-')
     if (dash < 0) return undefined
@@ -23,6 +25,7 @@ export function parseRanges(header: string | undefined, sizeBytes: number): Byte
     if (!areDigits(first) || !areDigits(last) || (first === '' && last === '')) return undefined
     if (first === '') {
       const suffixBytes = Number(last)
+      if (suffixBytes > 0 && sizeBytes === 0) isEmptySuffix = true
       if (suffixBytes > 0 && sizeBytes > 0) ranges.push({ start: Math.max(0, sizeBytes - suffixBytes), end: sizeBytes })
       continue
     }
@@ -31,6 +34,7 @@ export function parseRanges(header: string | undefined, sizeBytes: number): Byte
     if (last !== '' && Number(last) < start) return undefined
     if (start < sizeBytes) ranges.push({ start, end })
   }
+  if (ranges.length === 0 && isEmptySuffix) return undefined
   return isAbusive(ranges) ? [] : ranges
 }
 

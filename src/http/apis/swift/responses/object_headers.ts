@@ -25,9 +25,9 @@ export function objectHeaders(object: StoredObject): Record<string, string> {
   }
 }
 
-/** Those of a 304 (RFC 9110, 15.4.5). */
-export function notModifiedHeaders(object: StoredObject): Record<string, string> {
-  return { etag: object.md5, 'last-modified': lastModifiedHeader(object.updatedAt) }
+/** Those of a 304 (RFC 9110, 15.4.5), a 412 and a 416. */
+export function validatorHeaders(object: StoredObject): Record<string, string> {
+  return { etag: object.md5, 'last-modified': lastModifiedHeader(object.updatedAt), 'accept-ranges': 'bytes' }
 }
 
 /** Not to be found in the content by someone who wrote it. */

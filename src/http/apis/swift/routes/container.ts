@@ -7,11 +7,14 @@ import type { Container } from '../../../../core/model/records.js'
 import { regionBytes } from '../../../../lib/units.js'
 import { queryParameter } from '../../../shared/query.js'
 import { SwiftError, statusPage } from '../errors.js'
+import { headerBytes } from '../header_text.js'
 import { checkContainerName, storagePolicy } from '../limits.js'
+import { containerLists, visibleMetadata, withContainerAccess } from '../requests/access_headers.js'
 import { listingFormat } from '../requests/listing_format.js'
 import { listingQuery } from '../requests/listing_query.js'
 import { coreChange, metadataChange } from '../requests/metadata.js'
-import type { ContainerTarget } from '../requests/target.js'
+import { checkContainerQuotas } from '../requests/quota_headers.js'
+import { type ContainerTarget, ownsAccount } from '../requests/target.js'
 import { objectRow, sendListing } from '../responses/listing.js'
 import { metadataHeaders } from '../responses/metadata.js'
 import { lastModifiedHeader, timestampHeader } from '../responses/timestamps.js'
@@ -22,7 +25,7 @@ export async function getContainer(core: Core, target: ContainerTarget, request:
   const container = await core.containers.get(target.caller, target)
   const pace = listingPace()
   const slices = core.containers.list(target.caller, target, query, pace)
-  void reply.headers(containerHeaders(container))
+  void reply.headers(containerHeaders(container, target))
   const listing = { of: 'container', name: target.container, slices, pace, row: objectRow } as const
   return sendListing(request, reply, format, listing)
 }
@@ -30,14 +33,16 @@ export async function getContainer(core: Core, target: ContainerTarget, request:
 export async function headContainer(core: Core, target: ContainerTarget, request: FastifyRequest, reply: FastifyReply) {
   const format = listingFormat(request, queryParameter(request, 'format'))
   const container = await core.containers.get(target.caller, target)
-  return reply.code(204).headers(containerHeaders(container)).type(`${format}; charset=utf-8`).send()
+  return reply.code(204).headers(containerHeaders(container, target)).type(`${format}; charset=utf-8`).send()
 }
 
 export async function putContainer(core: Core, target: ContainerTarget, request: FastifyRequest, reply: FastifyReply) {
   checkContainerName(target.container)
   checkStoragePolicy(request)
   const change = metadataChange(request.headers, 'container')
-  const { created } = await core.containers.put(target.caller, target, { change: coreChange(change) })
+  checkContainerQuotas(request)
+  const all = withContainerAccess(coreChange(change), request, ownsAccount(target.caller))
+  const { created } = await core.containers.put(target.caller, target, { change: all })
   const status = created ? 201 : 202
   return reply
     .code(status)
@@ -47,13 +52,15 @@ export async function putContainer(core: Core, target: ContainerTarget, request:
 
 export async function postContainer(core: Core, target: ContainerTarget, request: FastifyRequest, reply: FastifyReply) {
   const change = metadataChange(request.headers, 'container')
-  await core.containers.update(target.caller, target, coreChange(change))
-  return reply.code(204).send()
+  checkContainerQuotas(request)
+  const all = withContainerAccess(coreChange(change), request, ownsAccount(target.caller))
+  await core.containers.update(target.caller, target, all)
+  return reply.code(204).type('text/html; charset=UTF-8').send()
 }
 
 export async function deleteContainer(core: Core, target: ContainerTarget, _: FastifyRequest, reply: FastifyReply) {
   await core.containers.delete(target.caller, target)
-  return reply.code(204).send()
+  return reply.code(204).type('text/html; charset=UTF-8').send()
 }
 
 function checkStoragePolicy(request: FastifyRequest): void {
@@ -62,7 +69,9 @@ function checkStoragePolicy(request: FastifyRequest): void {
   throw new SwiftError(400, `Invalid X-Storage-Policy header "${String(policy)}"`)
 }
 
-function containerHeaders(container: Container): Record<string, string> {
+function containerHeaders(container: Container, { caller }: ContainerTarget): Record<string, string> {
+  const isOwner = ownsAccount(caller)
+  const lists = isOwner ? Object.entries(container.headers).filter(([name]) => name in containerLists) : []
   return {
     'x-container-object-count': String(container.objectCount),
     'x-container-bytes-used': String(container.bytesUsed),
@@ -73,6 +82,7 @@ function containerHeaders(container: Container): Record<string, string> {
     'x-container-block-size': String(regionBytes),
     'x-container-block-hash': 'sha256',
     'accept-ranges': 'bytes',
-    ...metadataHeaders(container.metadata, 'container'),
+    ...Object.fromEntries(lists.map(([name, value]) => [name, headerBytes(value)])),
+    ...metadataHeaders(visibleMetadata(container.metadata, isOwner), 'container'),
   }
 }

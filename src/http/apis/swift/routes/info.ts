@@ -1,7 +1,7 @@
 /** `/info`: exactly what is served; clients and test suites decide by it. */
 
 import type { FastifyInstance } from 'fastify'
-import { limits, metadataLimits, storagePolicy } from '../limits.js'
+import { limits, metadataLimits, storagePolicy, tempUrlDigests, tempUrlMethods } from '../limits.js'
 
 const info = {
   swift: {
@@ -23,7 +23,20 @@ const info = {
     max_meta_value_length: metadataLimits.valueBytes,
     policies: [{ name: storagePolicy, aliases: storagePolicy, default: true }],
   },
-  tempauth: { account_acls: false },
+  tempauth: { account_acls: true },
+  account_quotas: {},
+  container_quotas: {},
+  crossdomain: {},
+  staticweb: {},
+  tempurl: {
+    methods: tempUrlMethods,
+    incoming_remove_headers: ['x-timestamp'],
+    incoming_allow_headers: [],
+    outgoing_remove_headers: ['x-object-meta-*'],
+    outgoing_allow_headers: ['x-object-meta-public-*'],
+    allowed_digests: tempUrlDigests,
+    deprecated_digests: ['sha1'],
+  },
 }
 
 export function addInfo(app: FastifyInstance): void {

@@ -19,5 +19,5 @@ export async function postObject(core: Core, target: ObjectTarget, request: Fast
 
 export async function deleteObject(core: Core, target: ObjectTarget, _: FastifyRequest, reply: FastifyReply) {
   await core.objects.delete(target.caller, target)
-  return reply.code(204).send()
+  return reply.code(204).type('text/html; charset=UTF-8').send()
 }

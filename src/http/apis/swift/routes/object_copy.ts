@@ -2,6 +2,7 @@
 
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { Core } from '../../../../core/core.js'
+import type { Need } from '../../../../core/objects/access.js'
 import { contentLength, hasBody } from '../../../shared/body.js'
 import { isTrue } from '../../../shared/query.js'
 import { SwiftError } from '../errors.js'
@@ -10,16 +11,16 @@ import { checkPutConditionSyntax, checkReadConditions } from '../requests/condit
 import { checkMetadataSize, metadataChange } from '../requests/metadata.js'
 import { givenContentType, keptHeaders } from '../requests/object_headers.js'
 import { parseObjectReference } from '../requests/path.js'
-import { type ObjectTarget, projectIdOf } from '../requests/target.js'
+import { callerAt, type ObjectTarget, projectIdOf } from '../requests/target.js'
 import { metadataHeaders } from '../responses/metadata.js'
-import { copiedFromHeaders, notModifiedHeaders, validatorOf } from '../responses/object_headers.js'
+import { copiedFromHeaders, validatorHeaders, validatorOf } from '../responses/object_headers.js'
 import { lastModifiedHeader } from '../responses/timestamps.js'
 
 /** COPY: the URL is the source, Destination says where to. */
 export async function copyObject(core: Core, source: ObjectTarget, request: FastifyRequest, reply: FastifyReply) {
   const destination = oneHeader(request, 'destination')
   if (destination === undefined) throw new SwiftError(412, 'Destination header required')
-  const target = otherTarget(source, request, {
+  const target = await otherTarget(core, source, request, 'write', {
     account: 'destination-account',
     path: parseObjectReference(destination, 'Destination'),
   })
@@ -28,7 +29,7 @@ export async function copyObject(core: Core, source: ObjectTarget, request: Fast
 
 /** PUT: the URL is the target, X-Copy-From says where from. */
 export async function copyInto(core: Core, target: ObjectTarget, request: FastifyRequest, reply: FastifyReply) {
-  const source = otherTarget(target, request, {
+  const source = await otherTarget(core, target, request, 'read', {
     account: 'x-copy-from-account',
     path: parseObjectReference(oneHeader(request, 'x-copy-from') ?? '', 'X-Copy-From'),
   })
@@ -49,15 +50,16 @@ async function copy(
   checkPutConditionSyntax(request.headers)
   const { 'if-none-match': onlyIfNew, ...conditions } = request.headers
   const { source: copied, copy: stored } = await core.objects.copy(
-    source.caller,
+    target.caller,
     { from: source, to: target },
     {
+      reader: source.caller,
       metadata: metadataChange(request.headers, 'object').set,
       headers: keptHeaders(request),
       contentType: givenContentType(request),
       fresh: isTrue(oneHeader(request, 'x-fresh-metadata')),
       onlyIfNew: onlyIfNew !== undefined,
-      checkSource: (current) => checkReadConditions(conditions, validatorOf(current), notModifiedHeaders(current)),
+      checkSource: (current) => checkReadConditions(conditions, validatorOf(current), validatorHeaders(current)),
       checkMetadata: checkMetadataSize,
     },
   )
@@ -73,14 +75,17 @@ async function copy(
     .send('')
 }
 
-/** The other end of the copy, for the same caller; in the same account unless a header names another. */
-function otherTarget(
+/** The other end of the copy; in the same account unless a header names another. Throws 401 or 403 if the caller may not use it. */
+async function otherTarget(
+  core: Core,
   end: ObjectTarget,
   request: FastifyRequest,
+  need: Need,
   other: { account: string; path: { container: string; object: string } },
-): ObjectTarget {
+): Promise<ObjectTarget> {
   const account = oneHeader(request, other.account) ?? end.account
-  return { caller: end.caller, account, projectId: projectIdOf(account), ...other.path }
+  const caller = await callerAt(core, request, { account, ...other.path }, need)
+  return { caller, account, projectId: projectIdOf(account), ...other.path }
 }
 
 function oneHeader(request: FastifyRequest, name: string): string | undefined {

@@ -3,33 +3,43 @@
 import { Readable } from 'node:stream'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { Core } from '../../../../core/core.js'
+import { ObjectNotFound } from '../../../../core/model/errors.js'
 import type { StoredObject } from '../../../../core/model/records.js'
 import type { OpenObject } from '../../../../core/objects/objects.js'
 import type { ByteRange } from '../../../../core/tree/open_data.js'
 import { bytesFor, endedWithRights } from '../../../shared/direct_body.js'
 import { sendOpened } from '../../../shared/opened.js'
 import { SwiftError } from '../errors.js'
-import { checkReadConditions, rangeStillApplies } from '../requests/conditional.js'
+import { checkReadConditions, rangeStillApplies, requiresObject } from '../requests/conditional.js'
 import { parseRanges } from '../requests/ranges.js'
 import type { ObjectTarget } from '../requests/target.js'
 import { contentRange, type MultipartBody, multipartFrame } from '../responses/multipart.js'
-import { newBoundary, notModifiedHeaders, objectHeaders, validatorOf } from '../responses/object_headers.js'
+import { newBoundary, validatorHeaders, objectHeaders, validatorOf } from '../responses/object_headers.js'
 
 export async function headObject(core: Core, target: ObjectTarget, request: FastifyRequest, reply: FastifyReply) {
-  const object = await core.objects.head(target.caller, target)
-  checkReadConditions(request.headers, validatorOf(object), notModifiedHeaders(object))
+  const object = await orMissing(request, core.objects.head(target.caller, target))
+  checkReadConditions(request.headers, validatorOf(object), validatorHeaders(object))
   return reply.headers(objectHeaders(object)).header('content-length', object.sizeBytes).send()
 }
 
 export async function getObject(core: Core, target: ObjectTarget, request: FastifyRequest, reply: FastifyReply) {
-  const open = await core.objects.open(target.caller, target)
+  const open = await orMissing(request, core.objects.open(target.caller, target))
   return sendOpened(open, reply, () => answer(open, request, reply))
+}
+
+/** Throws 412 instead of 404 where the client asked that the object exists. */
+async function orMissing<T>(request: FastifyRequest, found: Promise<T>): Promise<T> {
+  try {
+    return await found
+  } catch (error) {
+    throw error instanceof ObjectNotFound && requiresObject(request.headers) ? new SwiftError(412) : error
+  }
 }
 
 /** What is to be sent, its headers set. */
 function answer(open: OpenObject, request: FastifyRequest, reply: FastifyReply): Readable | Buffer {
   const { object } = open
-  checkReadConditions(request.headers, validatorOf(object), notModifiedHeaders(object))
+  checkReadConditions(request.headers, validatorOf(object), validatorHeaders(object))
   void reply.headers(objectHeaders(object))
   const ranges = wantedRanges(object, request)
   if (ranges === undefined) {
@@ -38,7 +48,10 @@ function answer(open: OpenObject, request: FastifyRequest, reply: FastifyReply):
   }
   const [range] = ranges
   if (range === undefined) {
-    throw new SwiftError(416, undefined, { 'content-range': `bytes */${object.sizeBytes}` })
+    throw new SwiftError(416, undefined, {
+      ...validatorHeaders(object),
+      'content-range': `bytes */${object.sizeBytes}`,
+    })
   }
   void reply.code(206)
   if (ranges.length === 1) {
