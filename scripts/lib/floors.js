@@ -24,6 +24,7 @@ const srcFloors = [
   ['core/model'],
   ['core/directory', 'core/lists', 'core/policy', 'core/tree'],
   ['core/exports', 'core/health', 'core/identity', 'core/objects'],
+  ['core/views'],
   ['core/images', 'core/volumes'],
   ['core/conversions'],
   ['core'],

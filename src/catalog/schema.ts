@@ -128,7 +128,8 @@ export interface ObjectRow {
   name: string
   resource_id: ResourceId
   size_bytes: number
-  md5: string
+  /** null: not known, because nobody has read the bytes: the object came with a snapshot, or with an image of a volume. */
+  md5: string | null
   /** null: not known, for it is longer than a chunk */
   sha256: string | null
   content_type: string
@@ -147,6 +148,9 @@ interface KindOfMetadata {
 
 // ---- images, volumes ------------------------------------------------------------------------------------------------
 
+/** `upload`: by Glance, or of a volume; `snapshot`: by Cinder; `registration`: of what was there already. */
+export type ImageOrigin = 'upload' | 'snapshot' | 'registration'
+
 export interface ImageRow {
   id: ImageId
   name: string | null
@@ -164,6 +168,12 @@ export interface ImageRow {
   sha256: string | null
   resource_id: ResourceId | null
   location: string | null
+  /** How it got its data; null: none yet, or before this was recorded. */
+  origin: ImageOrigin | null
+  /** The object that came with it. It may have been deleted or replaced since. */
+  object_id: ObjectId | null
+  /** Of the disk that the data describes; null: not known. */
+  virtual_size_bytes: number | null
   created_at: number
   updated_at: number
 }
@@ -188,9 +198,15 @@ export interface VolumeRow {
   updated_at: number | null
 }
 
+/**
+ * What a snapshot is beside the image of the same ID. (A snapshot that was made before images and snapshots shared an ID has no image.)
+ */
 export interface SnapshotRow {
   id: SnapshotId
-  volume_id: VolumeId
+  /** null: it was made from an image, or its volume is gone. */
+  volume_id: VolumeId | null
+  /** 0: its image is no snapshot now (EXCLUDE_ALL_TASKS was removed); the row keeps what it was. */
+  listed: Flag
   project_id: ProjectId
   user_id: UserId
   name: string | null

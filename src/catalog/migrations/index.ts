@@ -11,6 +11,7 @@ import { snapshotsByName } from './0003_snapshots_by_name.js'
 import { storeIdentity } from './0004_store_identity.js'
 import { blockUsage } from './0005_block_usage.js'
 import { revocation } from './0006_revocation.js'
+import { viewsOfOneResource } from './0012_views_of_one_resource.js'
 
 export type Migration = (db: Kysely<unknown>) => Promise<void>
 
@@ -21,4 +22,5 @@ export const migrations: readonly Migration[] = [
   storeIdentity,
   blockUsage,
   revocation,
+  viewsOfOneResource,
 ]

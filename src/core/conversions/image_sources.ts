@@ -20,7 +20,7 @@ import type { Tree } from '../tree/tree.js'
 import { snapshotRow } from '../volumes/snapshot_rows.js'
 import { statusMustBe, volumeRow } from '../volumes/volume_rows.js'
 import { objectLocation, parseLocation } from './image_location.js'
-import { inheritedProperties } from './volume_sources.js'
+import { inheritedProperties } from '../views/inherited_properties.js'
 
 export interface RegisteredLocation {
   url: string
@@ -55,7 +55,7 @@ export class ImageSources {
     mayWrite(caller)
     return this.#withContent(caller, location?.url, async (tx, content) => {
       const row = await insertImage(tx, caller, image)
-      return location === undefined ? toImage(tx.db, row) : giveContent(tx.db, row, { location, content })
+      return location === undefined ? toImage(tx.db, row) : giveContent(tx, caller, row, { location, content })
     })
   }
 
@@ -70,10 +70,10 @@ export class ImageSources {
     return this.#withContent(caller, expected?.url, async (tx, content) => {
       const row = await ownImageRow(tx.db, caller, id)
       const { change = {}, location } = edit(await toImage(tx.db, row))
-      const next = Object.keys(change).length === 0 ? row : await changeImage(tx.db, caller, row, change)
+      const next = Object.keys(change).length === 0 ? row : await changeImage(tx, caller, row, change)
       if (location === undefined) return toImage(tx.db, next)
       if (location.url !== expected?.url) throw new ImageChanged(row.id)
-      return giveContent(tx.db, next, { location, content })
+      return giveContent(tx, caller, next, { location, content })
     })
   }
 
@@ -97,7 +97,8 @@ export class ImageSources {
       await inheritProperties(tx.db, row, (await valuesOf(tx.db, 'volume_image_metadata', [volume.id])).get(volume.id))
       const sizeBytes = await this.#tree.sizeOf(tx.db, resourceId)
       const location = `cinder://volumes/${volume.id}`
-      return activate(tx.db, row, { resourceId, sizeBytes, md5: null, sha256: null, location })
+      const content = { resourceId, sizeBytes, md5: null, sha256: null, location, origin: 'upload' } as const
+      return activate(tx, caller, row, content)
     }
     return onResourceOf(
       () => volumeRow(this.#catalog.db, caller, volumeId),
@@ -114,7 +115,7 @@ export class ImageSources {
       const snapshot = await snapshotRow(tx.db, caller, snapshotId)
       const inherited = await valuesOf(tx.db, 'snapshot_image_metadata', [snapshot.id])
       await inheritProperties(tx.db, row, inherited.get(snapshot.id))
-      return activate(tx.db, row, data)
+      return activate(tx, caller, row, data)
     })
   }
 
@@ -143,7 +144,7 @@ export class ImageSources {
           const result = await work(tx, async () => {
             statusMustBe(await volumeRow(tx.db, caller, volume.id), snapshotable)
             const sizeBytes = await this.#tree.sizeOf(tx.db, resourceId)
-            return { resourceId, sizeBytes, md5: null, sha256: null, location: url }
+            return { resourceId, sizeBytes, md5: null, sha256: null, location: url, origin: 'upload' }
           })
           await this.#tree.release(tx, resourceId)
           return result
@@ -154,14 +155,15 @@ export class ImageSources {
 
 /** Makes a queued image active with the data of its location. Throws LocationMismatch. */
 async function giveContent(
-  db: Reader,
+  tx: Transaction,
+  caller: ProjectCaller,
   row: ImageRow,
   { location, content }: { location: RegisteredLocation; content: () => Promise<ImageContent> },
 ): Promise<Image> {
   mustBeQueued(row)
   const found = await content()
   verify(location, found)
-  return activate(db, row, found)
+  return activate(tx, caller, row, found)
 }
 
 async function noContent(): Promise<never> {
@@ -171,7 +173,7 @@ async function noContent(): Promise<never> {
 /** The image shares the object's resource. */
 async function objectData(db: Reader, caller: ProjectCaller, object: ObjectRef): Promise<ImageContent> {
   const { resourceId, sizeBytes, md5, sha256 } = await readObject(db, caller, object)
-  return { resourceId, sizeBytes, md5, sha256, location: objectLocation(object) }
+  return { resourceId, sizeBytes, md5, sha256, location: objectLocation(object), origin: 'registration' }
 }
 
 /** The image shares the snapshot's resource. */
@@ -188,6 +190,7 @@ async function snapshotData(db: Reader, caller: ProjectCaller, id: string): Prom
     md5: null,
     sha256: null,
     location: `cinder://snapshots/${snapshot.id}`,
+    origin: 'registration',
   }
 }
 

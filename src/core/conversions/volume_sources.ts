@@ -8,6 +8,7 @@ import { imageRow, toImage } from '../images/image_rows.js'
 import type { Image, Metadata, ProjectCaller, Volume } from '../model/records.js'
 import { snapshotRow } from '../volumes/snapshot_rows.js'
 import { volumeRow } from '../volumes/volume_rows.js'
+import { rawFormats } from '../views/snapshot_view.js'
 import type { NewVolume, VolumeOrigin, Volumes } from '../volumes/volumes.js'
 
 export type VolumeSource =
@@ -71,14 +72,11 @@ async function readSource(
   }
 }
 
-/** Bytes that are a disk as they are. A qcow2 file cloned block by block would be no disk. */
-const diskFormats: readonly (string | null)[] = ['raw', 'iso', 'ami', 'ari', 'aki']
-
 async function fromImage(db: Reader, caller: ProjectCaller, id: string): Promise<VolumeOrigin> {
   const image = await toImage(db, await imageRow(db, caller, id))
   const { resourceId, sizeBytes, status, diskFormat } = image
   if (resourceId === null || sizeBytes === null || status !== 'active') throw new ImageNotReady(image.id, status)
-  if (!diskFormats.includes(diskFormat)) throw new ImageFormatNotRaw(image.id, diskFormat ?? 'none')
+  if (!rawFormats.includes(diskFormat)) throw new ImageFormatNotRaw(image.id, diskFormat ?? 'none')
   return {
     resourceId,
     leastGib: Math.max(gibOf(sizeBytes), image.minDiskGib, 1),
@@ -104,21 +102,4 @@ function imageMetadataOf(image: Image): Metadata {
     value === null ? [] : [[name, String(value)] as const],
   )
   return { ...image.properties, ...Object.fromEntries(texts) }
-}
-
-/** Not properties of an image that is made from the volume later: they would be about another image. */
-const ofTheImageItself = new Set([
-  'image_id',
-  'image_name',
-  'checksum',
-  'container_format',
-  'disk_format',
-  'min_disk',
-  'min_ram',
-  'size',
-  'signature_verified',
-])
-
-export function inheritedProperties(imageMetadata: Metadata): Metadata {
-  return Object.fromEntries(Object.entries(imageMetadata).filter(([name]) => !ofTheImageItself.has(name)))
 }

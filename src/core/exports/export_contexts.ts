@@ -146,10 +146,9 @@ async function latestAncestors(db: Reader, of: ContextsOf): Promise<string[]> {
     of.door === 'tenant'
       ? await from('snapshots').where('snapshots.project_id', '=', of.projectId).execute()
       : [...(await from('snapshots').execute()), ...(await from('images').execute())]
-  return rows
-    .sort((a, b) => b.created_at - a.created_at)
-    .slice(0, listedMax)
-    .map(({ id }) => id)
+  // A snapshot and its image have one ID.
+  const ids = new Set(rows.sort((a, b) => b.created_at - a.created_at).map(({ id }) => id))
+  return [...ids].slice(0, listedMax)
 }
 
 async function chainOf(db: Reader, resource: ResourceId): Promise<LayerId[]> {

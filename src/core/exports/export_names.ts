@@ -35,7 +35,10 @@ export async function findNamed(
   const column = isUuid(idOrName.toLowerCase()) ? 'id' : 'name'
   const found: NamedExport[] = []
   for (const kind of idOrName === '' ? [] : kinds) {
-    found.push(...(await lookUp(db, kind, column, idOrName)))
+    for (const one of await lookUp(db, kind, column, idOrName)) {
+      // A snapshot and its image are one thing.
+      if (!found.some(({ id }) => id === one.id)) found.push(one)
+    }
     if (column === 'id' && found.length > 0) break
   }
   const [first, second] = found

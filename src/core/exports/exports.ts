@@ -122,12 +122,13 @@ export class Exports implements ExportResolver {
     // Export names are credentials. An empty list would look like "there are no exports".
     if (door === 'tenant') throw new EngineUnsupported('exports are not listed over TCP')
     const { db } = this.#catalog
-    const ids: string[] = []
+    // A snapshot and its image have one ID.
+    const ids = new Set<string>()
     for (const { table } of exportedOwners) {
       const rows = await db.selectFrom(table).select('id').where('resource_id', 'is not', null).execute()
-      for (const { id } of rows) ids.push(id)
+      for (const { id } of rows) ids.add(id)
     }
-    return ids.sort()
+    return [...ids].sort()
   }
 
   tlsFailed({ door, peer, message, suppressed }: TlsFailure): void {

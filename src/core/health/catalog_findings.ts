@@ -83,13 +83,13 @@ interface Rule {
   query: ReturnType<typeof sql<{ id: string | number; a?: number; b?: number; text?: string }>>
 }
 
-const resourceSizes: readonly Rule[] = owners.map(({ kind, table, sizeBytes }) => ({
+const resourceSizes: readonly Rule[] = owners.map(({ kind, table, sizeBytes, sizeDiffers }) => ({
   kind: 'size_mismatch',
   words: ({ id, a, b, text }) =>
     `the ${kind} ${id}${text ? ` (${text})` : ''} says that it has ${a} bytes, its resource has ${b}`,
   query: sql`select t.id, t.bytes as a, r.size_bytes as b, t.name as text
       from (select id, name, resource_id, ${sizeBytes} as bytes from ${sql.table(table)}) t
-      join resources r on r.id = t.resource_id where t.bytes <> r.size_bytes`,
+      join resources r on r.id = t.resource_id where ${sizeDiffers}`,
 }))
 
 /** "object, image, snapshot or volume". */
@@ -184,7 +184,7 @@ const rules: readonly Rule[] = [
     query: sql`select p.id, p.name as text from projects p left join block_usage u on u.project_id = p.id
           where coalesce(u.volumes, 0) <> (select count(*) from volumes where project_id = p.id)
           or coalesce(u.volume_gib, 0) <> (select coalesce(sum(size_gib), 0) from volumes where project_id = p.id)
-          or coalesce(u.snapshots, 0) <> (select count(*) from snapshots where project_id = p.id)`,
+          or coalesce(u.snapshots, 0) <> (select count(*) from snapshots where project_id = p.id and listed = 1)`,
   },
 ]
 

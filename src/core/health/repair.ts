@@ -176,7 +176,7 @@ async function count(tx: Transaction, did: string[]): Promise<void> {
       select c.id, c.volumes, c.gib, c.snapshots from (
         select id, (select count(*) from volumes where project_id = projects.id) as volumes,
           (select coalesce(sum(size_gib), 0) from volumes where project_id = projects.id) as gib,
-          (select count(*) from snapshots where project_id = projects.id) as snapshots from projects) as c
+          (select count(*) from snapshots where project_id = projects.id and listed = 1) as snapshots from projects) as c
       left join block_usage as u on u.project_id = c.id
       where coalesce(u.volumes, 0) <> c.volumes or coalesce(u.volume_gib, 0) <> c.gib
         or coalesce(u.snapshots, 0) <> c.snapshots

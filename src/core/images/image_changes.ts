@@ -7,6 +7,7 @@ import { type ImageId, isUuid, newImageId, type ProjectId } from '../../lib/ids.
 import { ImageExists, ImageFormatFixed, InvalidArgument, NotAllowed, ProjectNotFound } from '../model/errors.js'
 import type { ImageVisibility, Metadata, ProjectCaller } from '../model/records.js'
 import { takeId } from '../tree/used_ids.js'
+import { settleSnapshot } from '../views/snapshot_view.js'
 import { checkImageLimits } from './image_limits.js'
 
 export interface NewImage {
@@ -54,6 +55,9 @@ export async function insertImage({ db }: Transaction, caller: ProjectCaller, im
     sha256: null,
     resource_id: null,
     location: null,
+    origin: null,
+    object_id: null,
+    virtual_size_bytes: null,
     created_at: now,
     updated_at: now,
   }
@@ -64,11 +68,12 @@ export async function insertImage({ db }: Transaction, caller: ProjectCaller, im
 }
 
 export async function changeImage(
-  db: Reader,
+  tx: Transaction,
   caller: ProjectCaller,
   row: ImageRow,
   change: ImageChange,
 ): Promise<ImageRow> {
+  const { db } = tx
   await authorizeChange(db, caller, change, row)
   checkImageLimits(change)
   const next: ImageRow = {
@@ -84,9 +89,15 @@ export async function changeImage(
     min_ram_mib: change.minRamMib ?? row.min_ram_mib,
     updated_at: Date.now(),
   }
+  if (next.owner !== row.owner && row.object_id !== null) {
+    // The object is the former owner's, as if the image had been registered from it.
+    next.origin = 'registration'
+    next.object_id = null
+  }
   await db.updateTable('images').set(next).where('id', '=', row.id).execute()
   if (change.properties) await replaceValues(db, 'image_properties', row.id, change.properties)
   if (change.tags) await replaceTags(db, row.id, change.tags)
+  await settleSnapshot(tx, next, caller.user.id)
   return next
 }
 

@@ -1,7 +1,7 @@
 /** The data of images: how it is uploaded and read, and what an image becomes when it gets it. */
 
 import type { Catalog } from '../../catalog/catalog.js'
-import type { Reader } from '../../catalog/types.js'
+import type { Transaction } from '../../catalog/types.js'
 import type { ImageRow } from '../../catalog/schema.js'
 import type { ResourceId } from '../../lib/ids.js'
 import {
@@ -18,6 +18,8 @@ import { type OpenData, openCurrent, openData } from '../tree/open_data.js'
 import type { ByteSource, Image, ProjectCaller } from '../model/records.js'
 import { requireStill } from '../policy/rights.js'
 import type { Tree } from '../tree/tree.js'
+import { insertOwnObject } from '../views/own_objects.js'
+import { rawFormats, settleSnapshot } from '../views/snapshot_view.js'
 
 export interface ImageUpload {
   body: ByteSource
@@ -38,6 +40,8 @@ export interface ImageContent {
   md5: string | null
   sha256: string | null
   location: string | null
+  /** `upload`: with an object of its own. */
+  origin: 'upload' | 'registration'
 }
 
 export class ImageData {
@@ -66,13 +70,14 @@ export class ImageData {
       return await this.#tree.createFromIngest(
         body,
         { sha256: true, judge, judgeEnd, signal },
-        async ({ db }, resourceId, result) => {
-          await requireStill(db, caller)
-          const row = await ownImageRow(db, caller, id)
+        async (tx, resourceId, result) => {
+          await requireStill(tx.db, caller)
+          const row = await ownImageRow(tx.db, caller, id)
           // Deleted and made anew under the same id meanwhile, or settled by another hand.
           if (row.status !== 'saving') throw new ImageNotFound(id)
           const { sizeBytes, md5, sha256 } = result
-          return activate(db, row, { resourceId, sizeBytes, md5, sha256, location: null })
+          const content = { resourceId, sizeBytes, md5, sha256, location: null, origin: 'upload' } as const
+          return activate(tx, caller, row, content)
         },
       )
     } catch (error) {
@@ -101,19 +106,30 @@ export class ImageData {
 }
 
 /** Gives a queued or saving image its data. In a transaction. */
-export async function activate(db: Reader, row: ImageRow, data: ImageContent): Promise<Image> {
+export async function activate(
+  tx: Transaction,
+  caller: ProjectCaller,
+  row: ImageRow,
+  data: ImageContent,
+): Promise<Image> {
+  const { resourceId, sizeBytes, md5, sha256, location, origin } = data
+  const own = { projectId: row.owner, container: 'images', name: row.name, id: row.id } as const
   const next: ImageRow = {
     ...row,
     status: 'active',
-    resource_id: data.resourceId,
-    size_bytes: data.sizeBytes,
-    md5: data.md5,
-    sha256: data.sha256,
-    location: data.location,
+    resource_id: resourceId,
+    size_bytes: sizeBytes,
+    md5,
+    sha256,
+    location,
+    origin,
+    object_id: origin === 'upload' ? await insertOwnObject(tx, { ...own, resourceId, sizeBytes, md5, sha256 }) : null,
+    virtual_size_bytes: rawFormats.includes(row.disk_format) ? sizeBytes : null,
     updated_at: Date.now(),
   }
-  await db.updateTable('images').set(next).where('id', '=', row.id).execute()
-  return toImage(db, next)
+  await tx.db.updateTable('images').set(next).where('id', '=', row.id).execute()
+  await settleSnapshot(tx, next, caller.user.id)
+  return toImage(tx.db, next)
 }
 
 /** Throws ImageInUse, ImageHasData, ImageFormatMissing. */

@@ -4,6 +4,7 @@
  */
 
 import type { Catalog } from '../../catalog/catalog.js'
+import type { ImageRow } from '../../catalog/schema.js'
 import { mayWrite } from '../policy/access.js'
 import { ImageChanged, ImageNotReady, ImageProtected, ImageTagNotFound, NotAllowed } from '../model/errors.js'
 import type { Exports } from '../exports/exports.js'
@@ -16,6 +17,8 @@ import type { PageOf } from '../lists/pages.js'
 import type { Image, ProjectCaller } from '../model/records.js'
 import { collected, SlicePace } from '../lists/slices.js'
 import type { Tree } from '../tree/tree.js'
+import { removeImage } from '../views/removal.js'
+import { settleSnapshot } from '../views/snapshot_view.js'
 
 export type { ImageChange, NewImage } from './image_changes.js'
 export type { OpenImage } from './image_data.js'
@@ -60,8 +63,8 @@ export class Images {
 
   /** Throws ImageNotFound, NotAllowed, ImageFormatFixed. */
   update(caller: ProjectCaller, id: string, change: ImageChange): Promise<Image> {
-    return this.#catalog.transaction(async ({ db }) =>
-      toImage(db, await changeImage(db, caller, await ownImageRow(db, caller, id), change)),
+    return this.#catalog.transaction(async (tx) =>
+      toImage(tx.db, await changeImage(tx, caller, await ownImageRow(tx.db, caller, id), change)),
     )
   }
 
@@ -81,15 +84,20 @@ export class Images {
   /** For admins: `deactivated` images cannot be downloaded or cloned. Throws ImageNotReady without data. */
   async setActive(caller: ProjectCaller, id: string, active: boolean): Promise<void> {
     if (!caller.isAdmin) throw new NotAllowed('admin')
-    await this.#catalog.transaction(async ({ db }) => {
+    await this.#catalog.transaction(async (tx) => {
+      const { db } = tx
       const row = await ownImageRow(db, caller, id)
       if (row.status !== 'active' && row.status !== 'deactivated') throw new ImageNotReady(row.id, row.status)
       const status = active ? 'active' : 'deactivated'
-      await db.updateTable('images').set({ status, updated_at: Date.now() }).where('id', '=', row.id).execute()
+      const next: ImageRow = { ...row, status, updated_at: Date.now() }
+      await db.updateTable('images').set(next).where('id', '=', row.id).execute()
+      await settleSnapshot(tx, next, caller.user.id)
     })
   }
 
-  /** Throws ImageProtected, NotAllowed. Its clones live on, and so does the object or snapshot it was registered from. */
+  /**
+   * Throws ImageProtected, NotAllowed. Its clones live on. What goes along: views/removal.ts.
+   */
   async delete(caller: ProjectCaller, id: string): Promise<void> {
     for (let attempt = 1; ; attempt++) {
       const { resource_id: resource } = await ownImageRow(this.#catalog.db, caller, id)
@@ -99,8 +107,7 @@ export class Images {
           if (row.protected === 1) throw new ImageProtected(row.id)
           // The image got its data after the first look; the lock of that resource must be held as well (exports.ts).
           if (row.resource_id !== resource) return false
-          await tx.db.deleteFrom('images').where('id', '=', row.id).execute()
-          if (row.resource_id !== null) await this.#tree.release(tx, row.resource_id)
+          await removeImage(tx, this.#tree, row)
           return true
         })
       if (await (resource === null ? remove() : this.#tree.locked(resource, remove))) break

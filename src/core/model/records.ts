@@ -128,8 +128,8 @@ export interface Container extends ContainerSummary {
 export interface ObjectSummary {
   name: string
   sizeBytes: number
-  /** MD5 of the bytes, 32 lower-case hexadecimal digits. */
-  md5: string
+  /** MD5 of the bytes, 32 lower-case hexadecimal digits; null for an object of a snapshot or a volume, whose bytes nobody has read. */
+  md5: string | null
   contentType: string
   updatedAt: number
 }
@@ -224,7 +224,8 @@ export interface Volume {
 
 export interface Snapshot {
   id: SnapshotId
-  volumeId: VolumeId
+  /** null: it was made from an image. */
+  volumeId: VolumeId | null
   projectId: ProjectId
   userId: UserId
   name: string | null

@@ -169,6 +169,16 @@ const containerWithKinds = new Prepared<ContainerRow & KindColumns, [project: Pr
     where containers.project_id = ${''} and containers.name = ${''} order by kinds.kind, kinds.name`.compile(db),
 )
 
+export async function containerById(db: Reader, id: ContainerId): Promise<ContainerRow> {
+  return db.selectFrom('containers').selectAll().where('id', '=', id).executeTakeFirstOrThrow()
+}
+
+/** Makes the container if the project has none of this name. */
+export async function ensureContainer(tx: Transaction, projectId: ProjectId, name: string): Promise<ContainerRow> {
+  const found = await findContainer(tx.db, projectId, name)
+  return found ?? containerById(tx.db, await insertContainer(tx, projectId, name))
+}
+
 function findContainer(db: Reader, projectId: ProjectId, name: string): Promise<ContainerRow | undefined> {
   return containerBy.first(db, projectId, name)
 }

@@ -76,7 +76,7 @@ export interface OpenObject extends OpenData {
   object: StoredObject
 }
 
-const nameBytesMax = 1024
+export const objectNameBytesMax = 1024
 
 export class Objects {
   readonly #catalog: Catalog
@@ -246,8 +246,8 @@ export class Objects {
 }
 
 function checkName(name: string): void {
-  if (name === '' || name.includes('\0') || Buffer.byteLength(name) > nameBytesMax) {
-    throw new InvalidArgument(`an object's name has 1 to ${nameBytesMax} bytes`)
+  if (name === '' || name.includes('\0') || Buffer.byteLength(name) > objectNameBytesMax) {
+    throw new InvalidArgument(`an object's name has 1 to ${objectNameBytesMax} bytes`)
   }
 }
 
@@ -260,7 +260,7 @@ const objectBy = new Prepared<ObjectRow, [container: ContainerId, name: string]>
     .compile(),
 )
 
-const objectInsert = new PreparedInsert('objects', [
+export const objectInsert = new PreparedInsert('objects', [
   'id',
   'container_id',
   'name',
@@ -273,7 +273,7 @@ const objectInsert = new PreparedInsert('objects', [
   'updated_at',
 ])
 
-function findObject(db: Reader, container: ContainerId, name: string): Promise<ObjectRow | undefined> {
+export function findObject(db: Reader, container: ContainerId, name: string): Promise<ObjectRow | undefined> {
   return objectBy.first(db, container, name)
 }
 

@@ -12,18 +12,23 @@ interface Owner {
   readonly table: string
   /** The size of the resource, as this row knows it. */
   readonly sizeBytes: RawBuilder<number>
+  /** Whether that is wrong: `t.bytes` is the size as the row knows it, `r` the resource. */
+  readonly sizeDiffers: RawBuilder<boolean>
   /** Operators reach it over NBD by its ID. */
   readonly exported: boolean
 }
 
 const sizeBytes = sql<number>`size_bytes`
 const sizeOfGib = sql<number>`size_gib * ${sql.lit(1024 ** 3)}`
+const sizeDiffers = sql<boolean>`t.bytes <> r.size_bytes`
+/** Rounded up: the bytes of an image may be a snapshot's. */
+const roundedDiffers = sql<boolean>`(r.size_bytes > t.bytes or (r.size_bytes <= t.bytes - ${sql.lit(1024 ** 3)} and t.bytes > ${sql.lit(1024 ** 3)}))`
 
 export const owners = [
-  { kind: 'object', table: 'objects', sizeBytes, exported: false },
-  { kind: 'image', table: 'images', sizeBytes, exported: true },
-  { kind: 'snapshot', table: 'snapshots', sizeBytes: sizeOfGib, exported: true },
-  { kind: 'volume', table: 'volumes', sizeBytes: sizeOfGib, exported: true },
+  { kind: 'object', table: 'objects', sizeBytes, sizeDiffers, exported: false },
+  { kind: 'image', table: 'images', sizeBytes, sizeDiffers, exported: true },
+  { kind: 'snapshot', table: 'snapshots', sizeBytes: sizeOfGib, sizeDiffers: roundedDiffers, exported: true },
+  { kind: 'volume', table: 'volumes', sizeBytes: sizeOfGib, sizeDiffers, exported: true },
 ] as const satisfies readonly Owner[]
 
 export type OwnerKind = (typeof owners)[number]['kind']

@@ -14,6 +14,7 @@ export async function snapshotRow(db: Reader, caller: ProjectCaller, id: string)
     .selectFrom('snapshots')
     .selectAll()
     .where('id', '=', id as SnapshotId)
+    .where('listed', '=', 1)
     .executeTakeFirst()
   if (row === undefined || !sees(caller, row.project_id)) throw new SnapshotNotFound(id)
   return row

@@ -12,6 +12,7 @@ import {
 } from '../../catalog/named_values.js'
 import type { SnapshotRow } from '../../catalog/schema.js'
 import {
+  type ImageId,
   newSnapshotId,
   type ProjectId,
   type ResourceId,
@@ -29,7 +30,9 @@ import { onResourceOf } from '../model/vanished.js'
 import { mayWrite } from '../policy/access.js'
 import type { Tree } from '../tree/tree.js'
 import { takeId } from '../tree/used_ids.js'
-import { countBlocks } from './block_usage.js'
+import { countBlocks } from '../views/block_usage.js'
+import { removeSnapshot } from '../views/removal.js'
+import { insertImageOfSnapshot } from '../views/snapshot_view.js'
 import { snapshotRow, toSnapshots } from './snapshot_rows.js'
 import { statusMustBe, volumeRow } from './volume_rows.js'
 
@@ -87,6 +90,7 @@ export class Snapshots {
       const row: SnapshotRow = {
         id: newSnapshotId(),
         volume_id: volume.id,
+        listed: 1,
         project_id: volume.project_id,
         user_id: caller.user.id,
         name: snapshot.name ?? null,
@@ -102,8 +106,10 @@ export class Snapshots {
       await db.insertInto('snapshots').values(row).execute()
       await countBlocks(tx, row.project_id, { snapshots: 1 })
       await insertValues(db, 'snapshot_metadata', row.id, snapshot.metadata ?? {})
-      const imageMetadata = await valuesOf(db, 'volume_image_metadata', [volume.id])
-      await insertValues(db, 'snapshot_image_metadata', row.id, imageMetadata.get(volume.id) ?? {})
+      const imageMetadata = (await valuesOf(db, 'volume_image_metadata', [volume.id])).get(volume.id) ?? {}
+      await insertValues(db, 'snapshot_image_metadata', row.id, imageMetadata)
+      const sizeBytes = await this.#tree.sizeOf(db, resourceId)
+      await insertImageOfSnapshot(tx, row, { sizeBytes, imageMetadata })
       return this.#told(db, row)
     }
     return onResourceOf(
@@ -162,6 +168,7 @@ export class Snapshots {
         updated_at: Date.now(),
       }
       await db.updateTable('snapshots').set(next).where('id', '=', row.id).execute()
+      if (next.name !== row.name) await nameImage(db, next)
       if (change.metadata) await replaceValues(db, 'snapshot_metadata', row.id, change.metadata)
       return this.#told(db, next)
     })
@@ -178,28 +185,26 @@ export class Snapshots {
     })
   }
 
-  /** What was made from it lives on. Space comes back in the background. */
+  /** With its image and the object that came with it; what was made from it lives on. Throws ImageProtected. */
   async delete(caller: ProjectCaller, id: string): Promise<void> {
     mayWrite(caller)
     const { resource_id: resource } = await snapshotRow(this.#catalog.db, caller, id)
     await this.#tree.locked(resource, () =>
       this.#catalog.reservedTransaction(async (tx) => {
         const row = await snapshotRow(tx.db, caller, id)
-        await tx.db.deleteFrom('snapshots').where('id', '=', row.id).execute()
-        await countBlocks(tx, row.project_id, { snapshots: -1 })
-        await this.#tree.release(tx, row.resource_id)
+        await removeSnapshot(tx, this.#tree, row)
       }),
     )
     await this.#exports.end([id])
   }
 
   #visible(caller: ProjectCaller) {
-    const snapshots = this.#catalog.db.selectFrom('snapshots')
+    const snapshots = this.#catalog.db.selectFrom('snapshots').where('listed', '=', 1)
     return caller.isAdmin ? snapshots : snapshots.where('project_id', '=', caller.project.id)
   }
 
   #filtered(caller: ProjectCaller, query: SnapshotQuery) {
-    let filtered = this.#catalog.db.selectFrom('snapshots')
+    let filtered = this.#catalog.db.selectFrom('snapshots').where('listed', '=', 1)
     if (!caller.isAdmin || !query.allProjects) filtered = filtered.where('project_id', '=', caller.project.id)
     if (query.projectId !== undefined) filtered = filtered.where('project_id', '=', query.projectId as ProjectId)
     if (query.userId !== undefined) filtered = filtered.where('user_id', '=', query.userId as UserId)
@@ -213,4 +218,14 @@ export class Snapshots {
     const [snapshot] = await toSnapshots(db, [row])
     return snapshot as Snapshot
   }
+}
+
+/** A snapshot and its image have one name. */
+async function nameImage(db: Reader, { id, name }: SnapshotRow): Promise<void> {
+  const change = { name, updated_at: Date.now() }
+  await db
+    .updateTable('images')
+    .set(change)
+    .where('id', '=', id as string as ImageId)
+    .execute()
 }

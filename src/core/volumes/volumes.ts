@@ -40,8 +40,9 @@ import { onResourceOf } from '../model/vanished.js'
 import { mayWrite } from '../policy/access.js'
 import type { Tree } from '../tree/tree.js'
 import { takeId } from '../tree/used_ids.js'
+import { type BlockUsage, blockUsageOf, countBlocks } from '../views/block_usage.js'
+import { removeSnapshot } from '../views/removal.js'
 import { attachmentsOf } from './attachment_rows.js'
-import { type BlockUsage, blockUsageOf, countBlocks } from './block_usage.js'
 import { statusMustBe, toVolumes, volumeRow } from './volume_rows.js'
 
 export interface NewVolume {
@@ -344,15 +345,16 @@ export class Volumes {
   async #deleteSnapshots(tx: Transaction, row: VolumeRow, cascade: boolean): Promise<string[]> {
     const snapshots = await tx.db
       .selectFrom('snapshots')
-      .select(['id', 'project_id', 'resource_id'])
+      .selectAll()
       .where('volume_id', '=', row.id)
+      .where('listed', '=', 1)
       .execute()
     if (snapshots.length > 0 && !cascade) throw new VolumeHasSnapshots(row.id, snapshots.length)
     for (const snapshot of snapshots) {
-      await tx.db.deleteFrom('snapshots').where('id', '=', snapshot.id).execute()
-      await countBlocks(tx, snapshot.project_id, { snapshots: -1 })
-      await this.#tree.release(tx, snapshot.resource_id)
+      await removeSnapshot(tx, this.#tree, snapshot)
     }
+    // Images that were snapshots live on without it.
+    await tx.db.updateTable('snapshots').set({ volume_id: null }).where('volume_id', '=', row.id).execute()
     return snapshots.map((snapshot) => snapshot.id)
   }
 

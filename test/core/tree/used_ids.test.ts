@@ -35,7 +35,7 @@ t.test('the ID of anything that is or was there is refused for a new image', asy
     },
     'a snapshot that goes with its volume': {
       make: async () => snapshots.create(alice, { volumeId: (await volumeSources.create(alice, blank)).id }),
-      remove: async (id) => volumes.delete(alice, (await snapshots.get(alice, id)).volumeId, { cascade: true }),
+      remove: async (id) => volumes.delete(alice, String((await snapshots.get(alice, id)).volumeId), { cascade: true }),
     },
   }
   const refusal = { code: 'image_exists', status: 409 }

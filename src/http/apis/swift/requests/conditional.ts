@@ -8,7 +8,8 @@ import { SwiftError } from '../errors.js'
 
 /** What the conditions are held against; undefined: there is no such object. */
 export interface Validator {
-  etag: string
+  /** null: it has none. */
+  etag: string | null
   /** Seconds since 1970, whole: what Last-Modified says. */
   modifiedSeconds: number
 }
@@ -60,16 +61,18 @@ export function checkPutConditionSyntax(headers: ConditionHeaders): void {
 export function rangeStillApplies(ifRange: string | undefined, current: Validator): boolean {
   if (ifRange === undefined) return true
   const seconds = parseHttpDate(ifRange)
-  return seconds === undefined ? tagsOf(ifRange).includes(current.etag) : seconds === current.modifiedSeconds
+  return seconds === undefined
+    ? current.etag !== null && tagsOf(ifRange).includes(current.etag)
+    : seconds === current.modifiedSeconds
 }
 
-function matchesTag(header: string, etag: string): boolean {
+function matchesTag(header: string, etag: string | null): boolean {
   const tags = tagsOf(header)
-  return tags.includes('*') || tags.includes(etag)
+  return tags.includes('*') || (etag !== null && tags.includes(etag))
 }
 
 /** A weak tag says that two things are worth the same, not that their bytes are (RFC 9110, 13.1.1). */
-function matchesStrongTag(header: string, etag: string): boolean {
+function matchesStrongTag(header: string, etag: string | null): boolean {
   const strong = header.split(',').filter((tag) => !tag.trim().startsWith('W/'))
   return strong.length > 0 && matchesTag(strong.join(','), etag)
 }

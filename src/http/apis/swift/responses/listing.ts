@@ -22,7 +22,7 @@ export function containerRow(container: ContainerSummary): Row {
 export function objectRow(object: ObjectSummary): Row {
   return {
     name: object.name,
-    hash: object.md5,
+    hash: object.md5 ?? '',
     bytes: object.sizeBytes,
     content_type: object.contentType,
     last_modified: listingTime(object.updatedAt),

@@ -7,7 +7,7 @@ import { metadataHeaders } from './metadata.js'
 import { lastModifiedHeader, lastModifiedSeconds, timestampHeader } from './timestamps.js'
 
 /** What conditional requests compare with (requests/conditional.ts). */
-export function validatorOf(object: StoredObject): { etag: string; modifiedSeconds: number } {
+export function validatorOf(object: StoredObject): { etag: string | null; modifiedSeconds: number } {
   return { etag: object.md5, modifiedSeconds: lastModifiedSeconds(object.updatedAt) }
 }
 
@@ -16,7 +16,7 @@ export function objectHeaders(object: StoredObject): Record<string, string> {
   const kept = Object.entries(object.headers).map(([name, value]) => [name, headerBytes(value)])
   return {
     'content-type': headerBytes(object.contentType),
-    etag: object.md5,
+    ...etagHeader(object),
     'last-modified': lastModifiedHeader(object.updatedAt),
     'x-timestamp': timestampHeader(object.updatedAt),
     'accept-ranges': 'bytes',
@@ -27,7 +27,12 @@ export function objectHeaders(object: StoredObject): Record<string, string> {
 
 /** Those of a 304 (RFC 9110, 15.4.5), a 412 and a 416. */
 export function validatorHeaders(object: StoredObject): Record<string, string> {
-  return { etag: object.md5, 'last-modified': lastModifiedHeader(object.updatedAt), 'accept-ranges': 'bytes' }
+  return { ...etagHeader(object), 'last-modified': lastModifiedHeader(object.updatedAt), 'accept-ranges': 'bytes' }
+}
+
+/** None where the MD5 is not known: clients compare what they get with it. */
+export function etagHeader({ md5 }: StoredObject): { etag?: string } {
+  return md5 === null ? {} : { etag: md5 }
 }
 
 /** Not to be found in the content by someone who wrote it. */

@@ -13,7 +13,7 @@ import { givenContentType, keptHeaders } from '../requests/object_headers.js'
 import { parseObjectReference } from '../requests/path.js'
 import { callerAt, type ObjectTarget, projectIdOf } from '../requests/target.js'
 import { metadataHeaders } from '../responses/metadata.js'
-import { copiedFromHeaders, validatorHeaders, validatorOf } from '../responses/object_headers.js'
+import { copiedFromHeaders, etagHeader, validatorHeaders, validatorOf } from '../responses/object_headers.js'
 import { lastModifiedHeader } from '../responses/timestamps.js'
 
 /** COPY: the URL is the source, Destination says where to. */
@@ -66,7 +66,7 @@ async function copy(
   return reply
     .code(201)
     .headers({
-      etag: stored.md5,
+      ...etagHeader(stored),
       'last-modified': lastModifiedHeader(stored.updatedAt),
       ...copiedFromHeaders(source, copied),
       ...metadataHeaders(stored.metadata, 'object'),

@@ -9,6 +9,7 @@ import { checkPutConditionSyntax, normalizeEtag } from '../requests/conditional.
 import { metadataChange } from '../requests/metadata.js'
 import { contentTypeFor, keptHeaders } from '../requests/object_headers.js'
 import type { ObjectTarget } from '../requests/target.js'
+import { etagHeader } from '../responses/object_headers.js'
 import { lastModifiedHeader } from '../responses/timestamps.js'
 import { copyInto } from './object_copy.js'
 
@@ -30,7 +31,7 @@ export async function putObject(core: Core, target: ObjectTarget, request: Fasti
   )
   return reply
     .code(201)
-    .headers({ etag: stored.md5, 'last-modified': lastModifiedHeader(stored.updatedAt) })
+    .headers({ ...etagHeader(stored), 'last-modified': lastModifiedHeader(stored.updatedAt) })
     .type('text/html; charset=UTF-8')
     .send('')
 }
