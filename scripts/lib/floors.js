@@ -18,8 +18,8 @@ const srcFloors = [
   ['addon'],
   ['catalog/errors', 'catalog/schema'],
   ['catalog/types', 'catalog/migrations'],
-  ['catalog/prepared'],
-  ['catalog/sqlite'],
+  ['catalog/prepared', 'catalog/migrate'],
+  ['catalog/sqlite', 'catalog/postgres'],
   ['engine', 'catalog'],
   ['core/model'],
   ['core/directory', 'core/lists', 'core/policy', 'core/tree'],
@@ -88,7 +88,8 @@ const nativeLibraries = [
 
 /** Packages, and the one folder of src/ that may import each. */
 const srcPackages = [
-  { what: /^better-sqlite3$/, folder: 'catalog' },
+  { what: /^better-sqlite3$/, folder: 'catalog/sqlite' },
+  { what: /^(pg|pg-connection-string)$/, folder: 'catalog/postgres' },
   { what: /^(fastify|@fastify\/.*)$/, folder: 'http' },
   { what: /^commander$/, folder: 'cli' },
 ]
@@ -266,6 +267,6 @@ function checkInsideApi(from, to, shown) {
 function checkPackageImport(path, name) {
   const folder = path.split('/')[1]
   const owner = srcPackages.find((each) => each.what.test(name))
-  if (owner === undefined || owner.folder === folder) return undefined
+  if (owner === undefined || path.startsWith(`src/${owner.folder}/`)) return undefined
   return `${folder} imports ${name}: only ${owner.folder} may`
 }

@@ -1,37 +1,37 @@
 /**
- * The catalog: one SQLite database that knows the layer tree and all metadata of the services.
+ * The catalog: one database that knows the layer tree and all metadata of the services. It is a SQLite file or a PostgreSQL
+ * database; nobody above this folder needs to know which.
  *
- * Two connections. `db` only reads, and sees what is committed; `transaction` is the only way to write, one at a time.
- * So a reader never sees half of a transaction, and never waits for one (WAL).
+ * `db` only reads, and sees what is committed; `transaction` is the only way to write.
  *
- * Rules for the work in a transaction: await nothing but its own queries (everybody else who writes is waiting), and read
- * by `tx.db`, never by `catalog.db` (which would show the state before; with `guard` it throws).
- *
- * Transactions that wait at the same time share one commit, and so one sync (`group_commit.ts`).
+ * Rules for the work in a transaction
+ *   1. It may run several times, and beside others; it changes nothing outside its `tx`. What it did counts for the run that was
+ *      committed, and `afterCommit` is called for that one alone.
+ *   2. It awaits nothing but its own queries: others who write may be waiting.
+ *   3. It reads by `tx.db`, never by `catalog.db`, which would show the state before (with `guard` it throws).
  */
 
 import { AsyncLocalStorage } from 'node:async_hooks'
-import { closeSync, copyFileSync, existsSync, mkdtempSync, openSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { Kysely } from 'kysely'
-import { asError } from '../lib/errors.js'
-import { CatalogEmpty, CatalogFailed, CatalogFull, CatalogMissing, CatalogOutdated } from './errors.js'
-import { type CatalogReserve, GroupCommit, type TransactionOptions } from './sqlite/group_commit.js'
-import { migrate, schemaVersion, schemaVersionNow } from './migrate.js'
-import { connect } from './prepared.js'
-import { type BrokenReference, brokenReferences, fileProblems } from './sqlite/integrity.js'
-import type { Schema } from './schema.js'
-import { dataVersion, openDatabase } from './sqlite/database.js'
-import { SerialSqliteDialect, SqliteConnection } from './sqlite/dialect.js'
-import type { Reader, Transaction } from './types.js'
+import { PostgresDatabase } from './postgres/postgres_database.js'
+import { SqliteDatabase } from './sqlite/sqlite_database.js'
+import type {
+  BrokenReference,
+  CatalogDatabase,
+  CatalogReserve,
+  Reader,
+  SchemaMode,
+  TransactionOptions,
+  Work,
+} from './types.js'
 
 export type { BrokenReference }
 
-export interface CatalogOptions {
-  path: string
-  /** `upgrade`: made when absent, brought up to date. `exact`: must be there and up to date (a second process). */
-  schema?: 'upgrade' | 'exact'
+/** A SQLite file, or the URL of a PostgreSQL database. */
+export type CatalogLocation = { path: string } | { url: string }
+
+interface CommonOptions {
+  /** Default: `upgrade`. */
+  schema?: SchemaMode
   /**
    * Refuse reads that go around the transaction they are made in, and transactions within one (default: true). Before Node 24 it
    * costs each promise of the process a little, a sixth of a small GET: tests have it, the server has not.
@@ -41,145 +41,85 @@ export interface CatalogOptions {
   reserve?: CatalogReserve | undefined
 }
 
+export type CatalogOptions = CatalogLocation & CommonOptions
+
 export class Catalog {
   readonly db: Reader
-  readonly #writer: Kysely<Schema>
-  readonly #connections: SqliteConnection[]
-  readonly #transactions: GroupCommit
+  readonly #database: CatalogDatabase
   readonly #inTransaction: AsyncLocalStorage<true> | undefined
-  #afterClose = () => {}
 
-  private constructor(path: string, guard: boolean, reserve: CatalogReserve | undefined) {
-    const writer = new SqliteConnection(openDatabase(path, { readOnly: false }))
-    const reader = new SqliteConnection(openDatabase(path, { readOnly: true }), () => {
-      if (this.#inTransaction?.getStore()) throw new Error('in a transaction, read by tx.db')
-    })
-    this.#connections = [reader, writer]
-    this.#inTransaction = guard ? new AsyncLocalStorage() : undefined
-    this.#writer = new Kysely<Schema>({ dialect: new SerialSqliteDialect(writer) })
-    this.#transactions = new GroupCommit(this.#writer, writer, reserve)
-    this.db = new Kysely<Schema>({ dialect: new SerialSqliteDialect(reader) })
-    connect(this.db, reader)
+  private constructor(database: CatalogDatabase, inTransaction: AsyncLocalStorage<true> | undefined) {
+    this.db = database.db
+    this.#database = database
+    this.#inTransaction = inTransaction
   }
 
-  /** Throws CatalogTooNew, CatalogOutdated, CatalogEmpty, CatalogMissing, CatalogFailed. */
-  static async open({ path, schema = 'upgrade', guard = true, reserve }: CatalogOptions): Promise<Catalog> {
-    if (schema === 'exact' && !existsSync(path)) throw new CatalogMissing(path)
-    for (;;) {
-      try {
-        await prepare(path, schema)
-        return new Catalog(path, guard, reserve)
-      } catch (error) {
-        if (!(error instanceof CatalogFull && reserve?.release())) throw error
-      }
-    }
+  /** Throws CatalogTooNew, CatalogOutdated, CatalogEmpty, CatalogMissing, CatalogFailed, CatalogAway, CatalogUnusable. */
+  static open(options: CatalogOptions): Promise<Catalog> {
+    return Catalog.#with(options, (asked) =>
+      'url' in asked ? PostgresDatabase.open(asked) : SqliteDatabase.open(asked),
+    )
   }
 
-  /**
-   * For check: must be there and up to date. SQLite has to write beside a catalog to read it: where the file system takes no writes
-   * (it is read-only, or full), a copy in `scratch` is opened. Throws as `open` does.
-   */
-  static async openToExamine(path: string, scratch = tmpdir()): Promise<Catalog> {
-    try {
-      return await Catalog.open({ path, schema: 'exact' })
-    } catch (error) {
-      if (!takesNoWrites(error)) throw error
+  /** For check: must be there and up to date, and is left as it is, also on a file system that takes no writes. Throws as `open` does. */
+  static openToExamine(location: CatalogLocation, scratch?: string): Promise<Catalog> {
+    return Catalog.#with({ ...location, schema: 'exact' }, (asked) =>
+      'url' in asked ? PostgresDatabase.open(asked) : SqliteDatabase.openToExamine(asked, scratch),
+    )
+  }
+
+  static async #with(
+    { schema = 'upgrade', guard = true, reserve, ...location }: CatalogOptions,
+    open: (options: CatalogLocation & OpenOptions) => Promise<CatalogDatabase>,
+  ): Promise<Catalog> {
+    const inTransaction = guard ? new AsyncLocalStorage<true>() : undefined
+    const beforeRead = () => {
+      if (inTransaction?.getStore()) throw new Error('in a transaction, read by tx.db')
     }
-    const copy = copied(path, scratch)
-    try {
-      const catalog = await Catalog.open({ path: copy.path, schema: 'exact' })
-      catalog.#afterClose = copy.remove
-      return catalog
-    } catch (error) {
-      copy.remove()
-      throw error
-    }
+    return new Catalog(await open({ ...location, schema, reserve, beforeRead }), inTransaction)
   }
 
   /** Everything or nothing; durable when it resolves. See the rules above. */
-  transaction<T>(work: (tx: Transaction) => Promise<T>): Promise<T> {
-    return this.#run(work, { mayUseReserve: false })
+  transaction<T>(work: Work<T>, options: Pick<TransactionOptions, 'looksAfterLocking'> = {}): Promise<T> {
+    return this.#run(work, options)
   }
 
-  /**
-   * The same, on a full disk by the space reserve: for what frees space, and for what nobody could free any without (a login).
-   * The work may run more than once.
-   */
-  reservedTransaction<T>(work: (tx: Transaction) => Promise<T>): Promise<T> {
-    return this.#run(work, { mayUseReserve: true })
+  /** The same, on a full disk by the space reserve: for what frees space, and for what nobody could free any without (a login). */
+  reservedTransaction<T>(work: Work<T>, options: Pick<TransactionOptions, 'looksAfterLocking'> = {}): Promise<T> {
+    return this.#run(work, { ...options, mayUseReserve: true })
   }
 
-  async #run<T>(work: (tx: Transaction) => Promise<T>, options: TransactionOptions): Promise<T> {
+  async #run<T>(work: Work<T>, options: TransactionOptions): Promise<T> {
     const inside = this.#inTransaction
     if (inside?.getStore()) throw new Error('a transaction within a transaction would wait for itself')
-    return this.#transactions.run(inside === undefined ? work : (tx) => inside.run(true, () => work(tx)), options)
+    return this.#database.run(inside === undefined ? work : (tx) => inside.run(true, () => work(tx)), options)
   }
 
   /**
-   * Another number whenever anybody, this process or another, has committed anything since the last call. What was read at one
-   * version is what would be read now, as long as that is the version.
+   * Another number whenever this process has committed anything since the last call, and at most a second after another process has
+   * (in a SQLite file: at once). What was read at one version is what would be read now, as long as that is the version.
    */
   version(): Promise<number> {
-    return dataVersion(this.db)
+    return this.#database.version()
   }
 
   /** What the database itself finds wrong with its files, for people. Throws if not even that can be read. */
   fileProblems(): Promise<string[]> {
-    return fileProblems(this.db)
+    return this.#database.fileProblems()
   }
 
   /** Of the catalog, or of the transaction in which they are mended. */
   brokenReferences(db: Reader): Promise<BrokenReference[]> {
-    return brokenReferences(db)
+    return this.#database.brokenReferences(db)
   }
 
-  async close(): Promise<void> {
-    await this.#transactions.idle()
-    await this.db.destroy()
-    await this.#writer.destroy()
-    // Kysely closes nothing that was never asked anything.
-    for (const connection of this.#connections) connection.close()
-    this.#afterClose()
+  close(): Promise<void> {
+    return this.#database.close()
   }
 }
 
-const takesNoWrites = (error: unknown): boolean =>
-  error instanceof CatalogFull ||
-  (error instanceof CatalogFailed &&
-    /^SQLITE_(READONLY|CANTOPEN|IOERR)/.test(String((error.cause as { code?: unknown } | undefined)?.code)))
-
-/** With what is in its write-ahead log. */
-function copied(path: string, scratch: string): { path: string; remove: () => void } {
-  let directory: string | undefined
-  const remove = () => {
-    if (directory !== undefined) rmSync(directory, { recursive: true, force: true })
-  }
-  try {
-    directory = mkdtempSync(join(scratch, 'atoll-check-'))
-    const copy = join(directory, 'catalog.db')
-    for (const suffix of ['', '-wal']) {
-      if (existsSync(path + suffix)) copyFileSync(path + suffix, copy + suffix)
-    }
-    return { path: copy, remove }
-  } catch (error) {
-    remove()
-    const why = `its file system takes no writes, and it cannot be copied to ${scratch} (set TMPDIR to another directory)`
-    throw new CatalogFailed(`${why}: ${asError(error).message}`, { cause: error })
-  }
-}
-
-async function prepare(path: string, schema: 'upgrade' | 'exact'): Promise<void> {
-  // Made here, so that nobody else can read it: the -wal and -shm files follow its mode.
-  if (!existsSync(path)) closeSync(openSync(path, 'a', 0o600))
-  const db = new Kysely<unknown>({
-    dialect: new SerialSqliteDialect(new SqliteConnection(openDatabase(path, { readOnly: false }))),
-  })
-  try {
-    if (schema === 'upgrade') return await migrate(db, path)
-    const found = await schemaVersion(db, path)
-    if (found === 0) throw new CatalogEmpty(path)
-    if (found !== schemaVersionNow) throw new CatalogOutdated(path, found, schemaVersionNow)
-  } finally {
-    await db.destroy()
-  }
+interface OpenOptions {
+  schema: SchemaMode
+  reserve: CatalogReserve | undefined
+  beforeRead(): void
 }

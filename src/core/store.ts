@@ -17,6 +17,8 @@ export interface StoreOptions extends Omit<EngineOptions, 'storeDir' | 'recordsR
   nbdLimits?: NbdLimits
   /** Default: none. */
   scrub?: ScrubSettings
+  /** Of the PostgreSQL database of the catalog. Default: the catalog is a file in the data directory. */
+  catalogUrl?: string | undefined
   /** Of the catalog (CatalogOptions). */
   guard?: boolean
   /** On each file system (SpaceReserves). Default: none. */
@@ -42,6 +44,7 @@ export async function openStore({
   log,
   nbdLimits,
   scrub = noScrub,
+  catalogUrl,
   guard = true,
   spaceReserveBytes = 0,
   ...options
@@ -60,8 +63,9 @@ export async function openStore({
     undo.push(() => reserves.close())
     reserves.prepareStart()
     // Before the engine: a catalog that is too new refuses the start before anything is touched.
-    StoreIdentity.refuseLostCatalog(directory)
-    const catalog = await Catalog.open({ path: directory.catalog, guard, reserve: reserves })
+    const location = directory.catalogAt(catalogUrl)
+    StoreIdentity.refuseLostCatalog(directory, location)
+    const catalog = await Catalog.open({ ...location, guard, reserve: reserves })
     undo.push(() => catalog.close())
     const identity = await StoreIdentity.verify({ directory, catalog, log })
     const recordsReach = recordsReachOf(directory)

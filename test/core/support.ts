@@ -7,6 +7,7 @@ import { Core } from '../../src/core/core.js'
 import type { Assignment, ProjectCaller } from '../../src/core/model/records.js'
 import { openStore, type Store } from '../../src/core/store.js'
 import { silentLogger } from '../../src/lib/log.js'
+import { catalogUrl } from '../../testkit/catalogs.js'
 
 export interface Teardown {
   teardown(end: () => unknown): unknown
@@ -14,10 +15,15 @@ export interface Teardown {
 
 export class TestStore {
   readonly dataDir = mkdtempSync(join(tmpdir(), 'atoll-core-'))
+  readonly #catalogUrl: string | undefined
   #store: Store | undefined
 
+  private constructor(url: string | undefined) {
+    this.#catalogUrl = url
+  }
+
   static async open(t: Teardown): Promise<TestStore> {
-    const store = new TestStore()
+    const store = new TestStore(await catalogUrl())
     await store.#open()
     t.teardown(async () => {
       await store.#store?.close()
@@ -27,7 +33,12 @@ export class TestStore {
   }
 
   async #open(): Promise<void> {
-    this.#store = await openStore({ dataDir: this.dataDir, log: silentLogger(), reactors: 1 })
+    this.#store = await openStore({
+      dataDir: this.dataDir,
+      catalogUrl: this.#catalogUrl,
+      log: silentLogger(),
+      reactors: 1,
+    })
   }
 
   get core(): Core {

@@ -139,8 +139,9 @@ t.test('src: every API has the same floors inside', async (t) => {
 t.test('src: the addon, SQL, HTTP and the command line are each known to one floor', async (t) => {
   t.equal(judge('src/core/core.ts', `import type { NativeEngine } from '../addon/contract.js'`).length, 1)
   t.same(judge('src/core/core.ts', `import Database from 'better-sqlite3'`), [
-    '1: core imports better-sqlite3: only catalog may',
+    '1: core imports better-sqlite3: only catalog/sqlite may',
   ])
+  t.same(judge('src/catalog/catalog.ts', `import pg from 'pg'`), ['1: catalog imports pg: only catalog/postgres may'])
   t.equal(judge('src/core/core.ts', `import type { FastifyRequest } from 'fastify'`).length, 1)
   t.equal(judge('src/core/core.ts', `import { Command } from 'commander'`).length, 1)
 })

@@ -14,21 +14,8 @@ import type { Kysely, Transaction as KyselyTransaction } from 'kysely'
 import { CatalogFailed, CatalogFull } from '../errors.js'
 import { connect, disconnect } from '../prepared.js'
 import type { Schema } from '../schema.js'
-import type { Transaction } from '../types.js'
+import type { CatalogReserve, TransactionOptions, Work } from '../types.js'
 import type { SqliteConnection } from './dialect.js'
-
-/** Space for what must work on a full disk. */
-export interface CatalogReserve {
-  /** It has been drawn on: transactions that may not use it are refused. */
-  low(): boolean
-  /** Gives a part of it up. False: nothing is left. */
-  release(): boolean
-}
-
-export interface TransactionOptions {
-  /** It frees space, or an operator could not free any without it (a login): it may use the space reserve. */
-  mayUseReserve: boolean
-}
 
 /** Bounds how long the event loop is kept by one group. */
 const groupMax = 64
@@ -55,7 +42,7 @@ export class GroupCommit {
     this.#reserve = reserve
   }
 
-  run<T>(work: (tx: Transaction) => Promise<T>, { mayUseReserve }: TransactionOptions): Promise<T> {
+  run<T>(work: Work<T>, { mayUseReserve = false }: TransactionOptions): Promise<T> {
     if (!mayUseReserve && this.#reserve?.low()) return Promise.reject(new CatalogFull())
     return new Promise((resolve, reject) => {
       const after: (() => void)[] = []

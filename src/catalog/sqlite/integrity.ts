@@ -1,18 +1,7 @@
 /** What SQLite itself says about its file and the references between its tables. */
 
 import { sql } from 'kysely'
-import type { Reader } from '../types.js'
-
-/** A row that refers to something that is not there. */
-export interface BrokenReference {
-  table: string
-  /** The table that it refers to. */
-  parent: string
-  /** Which row, for people; its other columns may be missing. */
-  where: string
-  read(): Promise<Record<string, string | number | null> | undefined>
-  remove(): Promise<void>
-}
+import type { BrokenReference, Reader } from '../types.js'
 
 /** Returns lines that say what is wrong with the file. Throws if not even that can be read. */
 export async function fileProblems(db: Reader): Promise<string[]> {

@@ -19,6 +19,7 @@
 
 import { accessSync, chmodSync, constants, existsSync, mkdirSync, readdirSync, readFileSync, statSync } from 'node:fs'
 import { join, resolve } from 'node:path'
+import type { CatalogLocation } from '../../catalog/catalog.js'
 import { LockHeld, lockDirectory } from '../../engine/directory_lock.js'
 import { asError, defineError } from '../../lib/errors.js'
 import { writeFileDurably } from '../../lib/files.js'
@@ -56,6 +57,10 @@ export class DataDirectory {
   }
   get catalog(): string {
     return join(this.path, 'catalog.db')
+  }
+  /** `url`: of the PostgreSQL database that is used instead of the file. */
+  catalogAt(url: string | undefined): CatalogLocation {
+    return url === undefined ? { path: this.catalog } : { url }
   }
   get store(): string {
     return join(this.path, 'store')

@@ -15,7 +15,7 @@
 
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
-import type { Catalog } from '../../catalog/catalog.js'
+import type { Catalog, CatalogLocation } from '../../catalog/catalog.js'
 import type { Reader } from '../../catalog/types.js'
 import { CatalogFull } from '../../catalog/errors.js'
 import { Engine } from '../../engine/engine.js'
@@ -160,8 +160,8 @@ export class StoreIdentity {
   }
 
   /** Before the catalog is opened, which would make it where it is missing. Throws StoreMismatch. */
-  static refuseLostCatalog(directory: DataDirectory): void {
-    if (existsSync(directory.catalog)) return
+  static refuseLostCatalog(directory: DataDirectory, catalog: CatalogLocation): void {
+    if ('url' in catalog || existsSync(catalog.path)) return
     const used = storeParts.filter((part) => {
       const found = readMark(directory.store, part)
       return 'mark' in found && (found.mark.settled || found.mark.generation > 1)

@@ -22,8 +22,10 @@
 import { type CompiledQuery, sql } from 'kysely'
 import { EngineBusy, isBusy } from '../../addon/errors.js'
 import type { Catalog } from '../../catalog/catalog.js'
+import { CatalogAway } from '../../catalog/errors.js'
 import { Prepared } from '../../catalog/prepared.js'
 import type { LayerRow } from '../../catalog/schema.js'
+import type { Transaction } from '../../catalog/types.js'
 import type { Engine } from '../../engine/engine.js'
 import type { MergeStep } from '../../engine/layers.js'
 import { asError } from '../../lib/errors.js'
@@ -32,6 +34,7 @@ import type { Logger } from '../../lib/log.js'
 import type { KeyedMutex } from '../../lib/mutex.js'
 import { WorkQueue } from '../../lib/work_queue.js'
 import type { GracePeriods } from './grace.js'
+import { lockLayer } from './tree_rows.js'
 
 export interface ReaperParts {
   catalog: Catalog
@@ -224,7 +227,10 @@ export class Reaper {
   /** Answers false when the tree has changed meanwhile. */
   async #takeOut(layer: LayerId, child: LayerRow | undefined): Promise<boolean> {
     const { catalog, grace } = this.#parts
-    const out = await catalog.reservedTransaction(async (tx) => {
+    const takeOut = async (tx: Transaction) => {
+      // A parent is older than its child: all lock in this order.
+      if (!(await lockLayer(tx, layer, 'update'))) return undefined
+      if (child !== undefined && !(await lockLayer(tx, child.id, 'update'))) return undefined
       const row = await layerRow.first(tx.db, layer)
       const user = await resourceOn.first(tx.db, layer)
       const children = await childrenOf.all(tx.db, layer)
@@ -244,7 +250,8 @@ export class Reaper {
         .where('id', '=', layer)
         .execute()
       return { parent: row.parent, limitBlocks }
-    })
+    }
+    const out = await catalog.reservedTransaction(takeOut, { looksAfterLocking: true })
     if (out === undefined) return false
     if (out.parent !== null) this.consider(out.parent)
     // Whoever has read the old chain opens it before the layer goes: it must be there before it is told to forget.
@@ -289,7 +296,7 @@ export class Reaper {
   }
 
   #waitMs(error: unknown, layer: LayerId, attempt: number): number {
-    if (isBusy(error)) return Math.min(10 * 2 ** attempt, busyWaitMsMax)
+    if (isBusy(error) || error instanceof CatalogAway) return Math.min(10 * 2 ** attempt, busyWaitMsMax)
     this.#parts.log.error({ err: asError(error), layer, attempt }, 'a layer could not be given back; it is tried again')
     return Math.min(100 * 2 ** attempt, failureWaitMsMax)
   }

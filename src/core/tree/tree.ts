@@ -24,11 +24,20 @@ import type { Logger } from '../../lib/log.js'
 import type { KeyedMutex } from '../../lib/mutex.js'
 import { blockBytes, blocksOf, maxResourceBytes } from '../../lib/units.js'
 import { specOf } from './chain.js'
-import { SizeOutOfRange, SizeTooSmall } from '../model/errors.js'
+import { SizeOutOfRange, SizeTooSmall, TreeDamaged } from '../model/errors.js'
 import type { GracePeriods } from './grace.js'
 import type { LayerIds } from './layer_ids.js'
 import type { ByteSource } from '../model/records.js'
-import { deleteResource, insertLayer, insertResource, isUsed, moveHead, resourceRow, sealLayer } from './tree_rows.js'
+import {
+  deleteResource,
+  insertLayer,
+  insertResource,
+  isUsed,
+  lockLayer,
+  moveHead,
+  resourceRow,
+  sealLayer,
+} from './tree_rows.js'
 
 /** What is done in the same transaction: `resource` is the new one. */
 export type Also<T> = (tx: Transaction, resource: ResourceId) => Promise<T>
@@ -113,6 +122,7 @@ export class Tree {
   async copy(tx: Transaction, source: ResourceId): Promise<ResourceId> {
     const { mode, size_bytes, head_layer } = await resourceRow(tx.db, source)
     if (mode !== 'ro') throw new Error(`${source} is not read-only: a copy would change with it`)
+    await holdLayer(tx, head_layer)
     return insertResource(tx, { mode: 'ro', sizeBytes: size_bytes, head: head_layer })
   }
 
@@ -212,7 +222,12 @@ export class Tree {
     const { catalog, layerIds } = this.#parts
     const { mode } = await resourceRow(catalog.db, source)
     // A ro resource's head is sealed and stays; it only must still be there.
-    if (mode === 'ro') return catalog.transaction(async (tx) => then(tx, await resourceRow(tx.db, source)))
+    if (mode === 'ro')
+      return catalog.transaction(async (tx) => {
+        const origin = await resourceRow(tx.db, source)
+        await holdLayer(tx, origin.head_layer)
+        return then(tx, origin)
+      })
     const layer = await layerIds.next()
     return this.#withWritesHeld(source, async (tx, origin) => {
       await sealLayer(tx, origin.head_layer)
@@ -282,6 +297,11 @@ export class Tree {
       )
     }
   }
+}
+
+/** A row that refers to the layer is about to be written: see lockLayer. */
+async function holdLayer(tx: Transaction, layer: LayerId): Promise<void> {
+  if (!(await lockLayer(tx, layer, 'share'))) throw new TreeDamaged(layer)
 }
 
 function checkSize(sizeBytes: number, mode: 'ro' | 'rw'): void {

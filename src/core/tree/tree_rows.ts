@@ -3,6 +3,7 @@
 import { sql } from 'kysely'
 import type { Reader, Transaction } from '../../catalog/types.js'
 import { Prepared, PreparedInsert } from '../../catalog/prepared.js'
+import { takesRowLocks } from '../../catalog/row_locks.js'
 import { flag, type ResourceRow } from '../../catalog/schema.js'
 import { type LayerId, newResourceId, type ResourceId } from '../../lib/ids.js'
 import { ResourceNotFound } from '../model/errors.js'
@@ -72,6 +73,20 @@ export async function insertLayer(
     state: 'live',
     created_at: Date.now(),
   })
+}
+
+const lockOf = (how: 'share' | 'update') =>
+  new Prepared<{ id: LayerId }, [id: LayerId]>((db) =>
+    sql<{ id: LayerId }>`select id from layers where id = ${0} and state = 'live' for ${sql.raw(how)}`.compile(db),
+  )
+const layerLocks = { share: lockOf('share'), update: lockOf('update') }
+
+/**
+ * `share`: for whoever puts a resource or a child on a layer that is there already, so that nobody takes it out of the tree before the
+ * transaction ends. `update`: for whoever takes it out, before looking who is on it. Answers false when it has left the tree.
+ */
+export async function lockLayer({ db }: Transaction, id: LayerId, how: keyof typeof layerLocks): Promise<boolean> {
+  return !takesRowLocks(db) || (await layerLocks[how].first(db, id)) !== undefined
 }
 
 export async function sealLayer(tx: Transaction, id: LayerId): Promise<void> {
