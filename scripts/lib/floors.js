@@ -31,6 +31,8 @@ const srcFloors = [
   ['http/shared'],
   ['http/apis/keystone', 'http/apis/swift', 'http/apis/glance', 'http/apis/cinder'],
   ['http'],
+  ['server/metrics', 'server/settings'],
+  ['server/serving'],
   ['server'],
   ['cli'],
 ]

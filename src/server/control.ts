@@ -20,7 +20,7 @@ import type { Logger } from '../lib/log.js'
 import { shortName } from './control_client.js'
 import type { HttpTls } from './http_tls.js'
 import type { NbdTls, NbdTlsReport } from './nbd_tls.js'
-import type { Doors } from './server.js'
+import type { Doors } from './serving.js'
 import type { TlsFilesReport } from './tls_files.js'
 import { version } from '../lib/version.js'
 

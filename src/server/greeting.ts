@@ -5,7 +5,7 @@ import { delimiter, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { formatHostPort, reachable } from '../lib/addresses.js'
 import { shellQuoted } from '../lib/shell.js'
-import type { Server } from './server.js'
+import type { Server } from './serving.js'
 
 /** What runs this program again where these words are read: as it was found in PATH, by npx in a checkout, or by its file. */
 export function command(env = process.env, script = process.argv[1] ?? ''): string {

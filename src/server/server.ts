@@ -5,7 +5,6 @@ import { ensureAdmin } from '../core/identity/admin.js'
 import { openStore, type Store } from '../core/store.js'
 import { createApp } from '../http/app.js'
 import { Readiness } from '../http/shared/readiness.js'
-import type { TlsMode } from '../lib/addresses.js'
 import { formatHostPort, formatListenAddress, type HostPort, parseHostPort, reachable } from '../lib/addresses.js'
 import { type Given, resolveSettings } from './settings/settings.js'
 import type { ServeSettings } from './settings/table.js'
@@ -19,6 +18,7 @@ import { HttpTls, judgeHttp } from './http_tls.js'
 import { Metrics } from './metrics/metrics.js'
 import { judgeNbd, NbdTls, tlsModeOf } from './nbd_tls.js'
 import { print } from '../lib/printing.js'
+import type { Doors, Server } from './serving.js'
 import { ServiceManager } from './service_manager.js'
 import { version } from '../lib/version.js'
 
@@ -26,18 +26,6 @@ export const CannotListen = defineError('cannot_listen', 500, 'cannot listen on 
 
 /** Fastify's instance; only the http floor knows it as such. */
 type App = Awaited<ReturnType<typeof createApp>>
-
-/** What is being listened on, with the real ports. */
-export interface Doors {
-  /** undefined: HTTP is off. */
-  http: HostPort | undefined
-  httpScheme: 'http' | 'https'
-  nbd: string[]
-  /** Of the addresses in `nbd`, in the same order. */
-  nbdTls: TlsMode[]
-  /** undefined: metrics are off. */
-  metrics: HostPort | undefined
-}
 
 export async function serve(flags: Given, configPath: string | undefined): Promise<void> {
   const manager = ServiceManager.take(process.env)
@@ -56,14 +44,6 @@ export async function serve(flags: Given, configPath: string | undefined): Promi
   manager.tell({ ready: true, status: serving(server) }, log)
   // The words are for people; in JSON logs they would only be in the way of programs.
   if (pretty && settings.logLevel !== 'silent') print(greeting(server))
-}
-
-export interface Server {
-  settings: ServeSettings
-  store: Store
-  doors: Doors
-  firstStart: boolean
-  close(): Promise<void>
 }
 
 const dayMs = 24 * 3600_000
