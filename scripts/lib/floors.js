@@ -23,7 +23,7 @@ const srcFloors = [
   ['engine', 'catalog'],
   ['core/model'],
   ['core/directory', 'core/lists', 'core/policy', 'core/tree'],
-  ['core/exports', 'core/health', 'core/identity', 'core/objects'],
+  ['core/exports', 'core/formats', 'core/health', 'core/identity', 'core/jobs', 'core/objects'],
   ['core/views'],
   ['core/images', 'core/volumes'],
   ['core/conversions'],

@@ -9,6 +9,7 @@ import type {
   AttachmentId,
   ContainerId,
   ImageId,
+  JobId,
   LayerId,
   ObjectId,
   ProjectId,
@@ -185,7 +186,17 @@ export interface VolumeRow {
   name: string | null
   description: string | null
   size_gib: number
-  status: 'available' | 'reserved' | 'attaching' | 'in-use' | 'detaching' | 'maintenance' | 'error' | 'deleting'
+  /** `creating`: it waits for the twin of its image. */
+  status:
+    | 'creating'
+    | 'available'
+    | 'reserved'
+    | 'attaching'
+    | 'in-use'
+    | 'detaching'
+    | 'maintenance'
+    | 'error'
+    | 'deleting'
   bootable: Flag
   read_only: Flag
   source_volume_id: VolumeId | null
@@ -250,6 +261,35 @@ export interface BlockUsageRow {
   snapshots: number
 }
 
+/** Long work that somebody asked for (src/core/jobs). */
+export interface JobRow {
+  id: JobId
+  kind: 'conversion'
+  project_id: ProjectId
+  image_id: ImageId
+  name: string | null
+  state: 'queued' | 'running' | 'done' | 'error'
+  /** 0 to 100. */
+  progress: number
+  /** Why it failed. */
+  message: string
+  attempts: number
+  /** What it writes, and the size of that. */
+  resource_id: ResourceId | null
+  size_bytes: number | null
+  created_at: number
+  updated_at: number
+}
+
+/** The raw bytes of an image in another format. */
+export interface ImageTwinRow {
+  id: ImageId
+  name: string | null
+  resource_id: ResourceId
+  size_bytes: number
+  created_at: number
+}
+
 interface NamedValue {
   name: string
   value: string
@@ -281,6 +321,8 @@ export interface Schema {
   snapshot_metadata: NamedValue & { snapshot_id: SnapshotId }
   snapshot_image_metadata: NamedValue & { snapshot_id: SnapshotId }
   attachments: AttachmentRow
+  image_twins: ImageTwinRow
+  jobs: JobRow
   /** IDs of images, volumes and snapshots, also of deleted ones. */
   used_ids: { id: string }
   block_usage: BlockUsageRow

@@ -20,6 +20,7 @@ import { CatalogOlder } from './model/errors.js'
 import { Exports } from './exports/exports.js'
 import { GracePeriods } from './tree/grace.js'
 import { ImageSources } from './conversions/image_sources.js'
+import { ImageTwins } from './conversions/image_twins.js'
 import { VolumeSources } from './conversions/volume_sources.js'
 import { Identity } from './identity/identity.js'
 import { Images } from './images/images.js'
@@ -59,6 +60,8 @@ export class Core {
   readonly imageSources: ImageSources
   /** Volumes of images, snapshots and volumes, and blank ones. */
   readonly volumeSources: VolumeSources
+  /** Conversions of images whose format is no disk as it is. */
+  readonly twins: ImageTwins
   readonly attachments: Attachments
   /** The older way of attaching. */
   readonly connections: Connections
@@ -102,7 +105,8 @@ export class Core {
     this.volumes = new Volumes(parts)
     this.snapshots = new Snapshots(parts)
     this.imageSources = new ImageSources(parts)
-    this.volumeSources = new VolumeSources(this.volumes)
+    this.twins = new ImageTwins({ ...parts, engine, log })
+    this.volumeSources = new VolumeSources({ ...parts, volumes: this.volumes, twins: this.twins })
     this.attachments = new Attachments(parts)
     this.connections = new Connections(parts)
   }
@@ -122,6 +126,7 @@ export class Core {
   startBackground(): void {
     this.#sweeping ??= this.#sweep()
     this.#purge ??= setInterval(() => void this.#purgeTokens(), purgeEveryMs).unref()
+    this.twins.start()
     this.scrub.start()
   }
 
@@ -135,7 +140,7 @@ export class Core {
   /** Ends the background work. The engine and the catalog are closed by the one who opened them. */
   async close(): Promise<void> {
     clearInterval(this.#purge)
-    await Promise.all([this.rights.stop(), this.reaper.stop(), this.scrub.stop()])
+    await Promise.all([this.rights.stop(), this.reaper.stop(), this.scrub.stop(), this.twins.stop()])
     await this.#sweeping
   }
 

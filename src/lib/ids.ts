@@ -14,6 +14,7 @@ export type ContainerId = Branded<string, 'ContainerId'>
 export type ImageId = Branded<string, 'ImageId'>
 export type VolumeId = Branded<string, 'VolumeId'>
 export type SnapshotId = Branded<string, 'SnapshotId'>
+export type JobId = Branded<string, 'JobId'>
 export type AttachmentId = Branded<string, 'AttachmentId'>
 
 /** 32 hexadecimal digits, as Keystone writes them: a project's id is part of its account's name (`AUTH_<id>`). */
@@ -37,6 +38,7 @@ export const newContainerId = (): ContainerId => randomUUID() as ContainerId
 export const newImageId = (): ImageId => randomUUID() as ImageId
 export const newVolumeId = (): VolumeId => randomUUID() as VolumeId
 export const newSnapshotId = (): SnapshotId => randomUUID() as SnapshotId
+export const newJobId = (): JobId => randomUUID() as JobId
 export const newAttachmentId = (): AttachmentId => randomUUID() as AttachmentId
 
 const newHexId = (): string => randomUUID().replaceAll('-', '')

@@ -12,6 +12,7 @@ import { storeIdentity } from './0004_store_identity.js'
 import { blockUsage } from './0005_block_usage.js'
 import { revocation } from './0006_revocation.js'
 import { viewsOfOneResource } from './0012_views_of_one_resource.js'
+import { jobsAndTwins } from './0013_jobs_and_twins.js'
 
 export type Migration = (db: Kysely<unknown>) => Promise<void>
 
@@ -23,4 +24,5 @@ export const migrations: readonly Migration[] = [
   blockUsage,
   revocation,
   viewsOfOneResource,
+  jobsAndTwins,
 ]

@@ -28,7 +28,7 @@ import type {
 } from '../../engine/nbd.js'
 import { EngineUnsupported } from '../../addon/errors.js'
 import { AtollError, asError } from '../../lib/errors.js'
-import { isUuid, type ProjectId, type UserId, type VolumeId } from '../../lib/ids.js'
+import { isUuid, newSecret, type ProjectId, type ResourceId, type UserId, type VolumeId } from '../../lib/ids.js'
 import type { Logger } from '../../lib/log.js'
 import { NothingNamed, ResourceNotFound } from '../model/errors.js'
 import { ExportContexts } from './export_contexts.js'
@@ -68,6 +68,8 @@ export class Exports implements ExportResolver {
   readonly #log: Logger
   readonly #contexts: ExportContexts
   readonly #rights: RightsWatch
+  /** Exports that nobody attaches: of this process to a child of its own. */
+  readonly #private = new Map<string, { target: Target; opened: boolean }>()
   /** What stops the watch, by the names of attachments that were opened. */
   readonly #watched = new Map<string, () => void>()
 
@@ -92,12 +94,16 @@ export class Exports implements ExportResolver {
 
   async open(door: NbdDoor, name: string): Promise<ExportTarget | null> {
     const { db } = this.#catalog
-    const target = await targetOf(db, door, name)
+    const own = this.#private.get(name)
+    // Once: the name is seen by others in the child's command line.
+    if (own?.opened) return null
+    if (own !== undefined) own.opened = true
+    const target = own?.target ?? (await targetOf(db, door, name))
     if (target === null) return null
     // Before the row is looked at once more: if the rights end after that look, the watch knows the name.
     if (target.attachment !== undefined) this.#endWithRights(name, target.attachment)
     try {
-      const still = async () => (await targetOf(db, door, name)) !== null
+      const still = async () => this.#private.has(name) || (await targetOf(db, door, name)) !== null
       return (await this.#tree.openForNbd(target.resourceId, still)) ? target : null
     } catch (error) {
       if (error instanceof ResourceNotFound) return null
@@ -107,7 +113,7 @@ export class Exports implements ExportResolver {
   }
 
   async contexts(door: NbdDoor, name: string, queries: ContextQueries): Promise<ExportContext[]> {
-    const target = await targetOf(this.#catalog.db, door, name)
+    const target = this.#private.get(name)?.target ?? (await targetOf(this.#catalog.db, door, name))
     if (target === null) return []
     const { resourceId, projectId } = target
     try {
@@ -163,6 +169,18 @@ export class Exports implements ExportResolver {
       'the NBD connections of a volume were ended, for its clients to connect again',
     )
     return { volume: describe('volume', id, name), ended, remaining }
+  }
+
+  /** Returns the name under which one connection may open the resource, until `closePrivately`. */
+  openPrivately(resourceId: ResourceId, { readOnly, label }: { readOnly: boolean; label: string }): string {
+    const name = newSecret()
+    const target = { resourceId, projectId: null, project: '', readOnly, description: '', label }
+    this.#private.set(name, { target, opened: false })
+    return name
+  }
+
+  closePrivately(names: readonly string[]): void {
+    for (const name of names) this.#private.delete(name)
   }
 
   /** Ends the connections by these names; their rows are gone. */

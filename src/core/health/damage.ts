@@ -103,7 +103,7 @@ export const damages: Record<DamageKind, Damage> = {
   },
   resource_unowned: {
     severity: 'wrong',
-    says: 'the resource … belongs to no object, image, snapshot or volume',
+    says: 'the resource … belongs to no object, image, snapshot, volume, twin or job',
     todo: 'it takes space, and nobody can reach it: restore the row that named it, or leave it',
   },
   size_mismatch: {

@@ -20,8 +20,8 @@ const DigestText = Type.String({ pattern: '^[0-9a-f]{64}$' })
 const word = (...words: string[]) => Type.Union(words.map((literal) => Type.Literal(literal)))
 
 const AffectedThing = Type.Object({
-  kind: Type.Unsafe<'object' | 'image' | 'snapshot' | 'volume' | 'resource'>(
-    word('object', 'image', 'snapshot', 'volume', 'resource'),
+  kind: Type.Unsafe<'object' | 'image' | 'snapshot' | 'volume' | 'twin' | 'job' | 'resource'>(
+    word('object', 'image', 'snapshot', 'volume', 'twin', 'job', 'resource'),
   ),
   id: Type.String(),
   name: Type.Union([Type.String(), Type.Null()]),

@@ -11,8 +11,10 @@ import {
   ImageInUse,
   ImageNotFound,
   ImageNotReady,
+  ImageRefused,
   UploadTruncated,
 } from '../model/errors.js'
+import { HeadCapture, inspect } from '../formats/inspection.js'
 import { imageRow, ownImageRow, toImage } from './image_rows.js'
 import { type OpenData, openCurrent, openData } from '../tree/open_data.js'
 import type { ByteSource, Image, ProjectCaller } from '../model/records.js'
@@ -42,6 +44,8 @@ export interface ImageContent {
   location: string | null
   /** `upload`: with an object of its own. */
   origin: 'upload' | 'registration'
+  /** Of a disk in a format other than raw, where its header was read. */
+  virtualSizeBytes?: number | null
 }
 
 export class ImageData {
@@ -60,15 +64,18 @@ export class ImageData {
       await db.updateTable('images').set({ status: 'saving' }).where('id', '=', row.id).execute()
       return row
     })
+    const capture = new HeadCapture()
+    let virtualSizeBytes: number | null = null
     const judge = (totalBytes: number) => {
       if (lengthBytes !== undefined && totalBytes > lengthBytes) throw new UploadTruncated(totalBytes, lengthBytes)
     }
     const judgeEnd = (totalBytes: number) => {
       if (lengthBytes !== undefined && totalBytes !== lengthBytes) throw new UploadTruncated(totalBytes, lengthBytes)
+      virtualSizeBytes = inspectedSize(image, capture.head, totalBytes)
     }
     try {
       return await this.#tree.createFromIngest(
-        body,
+        capture.through(body),
         { sha256: true, judge, judgeEnd, signal },
         async (tx, resourceId, result) => {
           await requireStill(tx.db, caller)
@@ -76,7 +83,15 @@ export class ImageData {
           // Deleted and made anew under the same id meanwhile, or settled by another hand.
           if (row.status !== 'saving') throw new ImageNotFound(id)
           const { sizeBytes, md5, sha256 } = result
-          const content = { resourceId, sizeBytes, md5, sha256, location: null, origin: 'upload' } as const
+          const content = {
+            resourceId,
+            sizeBytes,
+            md5,
+            sha256,
+            location: null,
+            origin: 'upload',
+            virtualSizeBytes,
+          } as const
           return activate(tx, caller, row, content)
         },
       )
@@ -105,6 +120,14 @@ export class ImageData {
   }
 }
 
+/** What the header says, in containers whose data is the disk. Throws ImageRefused. */
+function inspectedSize(row: ImageRow, head: Buffer, totalBytes: number): number | null {
+  if (row.container_format !== 'bare' || row.disk_format === null) return null
+  const { refusal, virtualSizeBytes } = inspect(row.disk_format, head, totalBytes)
+  if (refusal !== undefined) throw new ImageRefused(refusal)
+  return virtualSizeBytes ?? null
+}
+
 /** Gives a queued or saving image its data. In a transaction. */
 export async function activate(
   tx: Transaction,
@@ -112,7 +135,7 @@ export async function activate(
   row: ImageRow,
   data: ImageContent,
 ): Promise<Image> {
-  const { resourceId, sizeBytes, md5, sha256, location, origin } = data
+  const { resourceId, sizeBytes, md5, sha256, location, origin, virtualSizeBytes = null } = data
   const own = { projectId: row.owner, container: 'images', name: row.name, id: row.id } as const
   const next: ImageRow = {
     ...row,
@@ -124,7 +147,7 @@ export async function activate(
     location,
     origin,
     object_id: origin === 'upload' ? await insertOwnObject(tx, { ...own, resourceId, sizeBytes, md5, sha256 }) : null,
-    virtual_size_bytes: rawFormats.includes(row.disk_format) ? sizeBytes : null,
+    virtual_size_bytes: rawFormats.includes(row.disk_format) ? sizeBytes : virtualSizeBytes,
     updated_at: Date.now(),
   }
   await tx.db.updateTable('images').set(next).where('id', '=', row.id).execute()

@@ -8,6 +8,7 @@ import type { ImageId } from '../../lib/ids.js'
 import { ImageNotFound, NotAllowed } from '../model/errors.js'
 import type { Image, ProjectCaller } from '../model/records.js'
 import { mayWrite } from '../policy/access.js'
+import { rawFormats } from '../views/snapshot_view.js'
 
 /** Throws ImageNotFound, also for ids that are no UUIDs and for what the caller may not see. */
 export async function imageRow(db: Reader, caller: ProjectCaller, id: string): Promise<ImageRow> {
@@ -53,6 +54,8 @@ export async function toImages(db: Reader, rows: readonly ImageRow[]): Promise<I
     sizeBytes: row.size_bytes,
     md5: row.md5,
     sha256: row.sha256,
+    // Rows of before this was recorded have none.
+    virtualSizeBytes: row.virtual_size_bytes ?? (rawFormats.includes(row.disk_format) ? row.size_bytes : null),
     resourceId: row.resource_id,
     location: row.location,
     properties: properties.get(row.id) ?? {},

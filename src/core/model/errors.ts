@@ -96,10 +96,12 @@ export const ImageFormatMissing = defineError(
   400,
   'disk_format and container_format must be set before data is given',
 )
+export const ImageRefused = defineError('image_refused', 400, '%s')
+export const ConversionFailed = defineError('conversion_failed', 400, 'the image could not be converted: %s')
 export const ImageFormatNotRaw = defineError(
   'image_format_not_raw',
   400,
-  'the image %s has the format %s; only raw and iso images can become volumes',
+  'the image %s has the format %s; only raw, iso and qcow2 images can become volumes',
 )
 export const LocationNotServed = defineError(
   'location_not_served',

@@ -172,6 +172,8 @@ export interface Image {
   /** MD5; null for an image of a snapshot or a volume, whose bytes nobody has read. */
   md5: string | null
   sha256: string | null
+  /** Of the disk that the data describes; null: not known. */
+  virtualSizeBytes: number | null
   /** null: no data yet. */
   resourceId: ResourceId | null
   /** Where its data came from, as a location URL; null when it was uploaded. */
@@ -195,7 +197,8 @@ export const volumeStatuses = [
   'error',
   'deleting',
 ] as const
-export type VolumeStatus = (typeof volumeStatuses)[number]
+/** `creating`: it waits for its image to be converted; nobody sets that. */
+export type VolumeStatus = (typeof volumeStatuses)[number] | 'creating'
 
 export interface Volume {
   id: VolumeId

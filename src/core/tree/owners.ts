@@ -29,6 +29,8 @@ export const owners = [
   { kind: 'image', table: 'images', sizeBytes, sizeDiffers, exported: true },
   { kind: 'snapshot', table: 'snapshots', sizeBytes: sizeOfGib, sizeDiffers: roundedDiffers, exported: true },
   { kind: 'volume', table: 'volumes', sizeBytes: sizeOfGib, sizeDiffers, exported: true },
+  { kind: 'twin', table: 'image_twins', sizeBytes, sizeDiffers, exported: false },
+  { kind: 'job', table: 'jobs', sizeBytes, sizeDiffers, exported: false },
 ] as const satisfies readonly Owner[]
 
 export type OwnerKind = (typeof owners)[number]['kind']

@@ -25,7 +25,7 @@ export async function removeImage(tx: Transaction, tree: Tree, image: ImageRow):
     .where('id', '=', image.id as string as SnapshotId)
     .executeTakeFirst()
   if (snapshot !== undefined) await removeSnapshotRow(tx, snapshot)
-  await tx.db.deleteFrom('images').where('id', '=', image.id).execute()
+  await removeImageRow(tx, tree, image)
   if (image.origin === 'upload' && image.object_id !== null) await removeOwnObject(tx, image.object_id)
   if (image.resource_id !== null) await tree.release(tx, image.resource_id)
 }
@@ -39,9 +39,16 @@ export async function removeSnapshot(tx: Transaction, tree: Tree, snapshot: Snap
     .executeTakeFirst()
   if (image?.protected === 1) throw new ImageProtected(image.id)
   await removeSnapshotRow(tx, snapshot)
-  if (image !== undefined) await tx.db.deleteFrom('images').where('id', '=', image.id).execute()
+  if (image !== undefined) await removeImageRow(tx, tree, image)
   if (image?.object_id != null) await removeOwnObject(tx, image.object_id)
   await tree.release(tx, snapshot.resource_id)
+}
+
+/** With its raw twin. */
+async function removeImageRow(tx: Transaction, tree: Tree, { id }: ImageRow): Promise<void> {
+  const twin = await tx.db.deleteFrom('image_twins').where('id', '=', id).returning('resource_id').executeTakeFirst()
+  if (twin !== undefined) await tree.release(tx, twin.resource_id)
+  await tx.db.deleteFrom('images').where('id', '=', id).execute()
 }
 
 async function removeSnapshotRow(tx: Transaction, { id, listed, project_id }: SnapshotRow): Promise<void> {

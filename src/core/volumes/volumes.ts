@@ -178,6 +178,24 @@ export class Volumes {
     )
   }
 
+  /** With status `creating` and blank bytes; `also` arranges for the rest in the same transaction. Throws SizeTooSmall. */
+  async createPending(
+    caller: ProjectCaller,
+    volume: NewVolume,
+    find: (db: Reader) => Promise<Omit<VolumeOrigin, 'resourceId'>>,
+    also: (tx: Transaction) => Promise<void>,
+  ): Promise<Volume> {
+    mayWrite(caller)
+    const sizeGib = sizeOf(volume, await find(this.#catalog.db))
+    return this.#tree.createBlank({ sizeBytes: sizeGib * GiB, mode: 'rw' }, async (tx, resource) => {
+      const origin = await find(tx.db)
+      sizeOf({ ...volume, sizeGib }, origin)
+      const row = await insertVolume(tx, caller, volume, origin, { sizeGib, resource, status: 'creating' })
+      await also(tx)
+      return this.#told(tx.db, row)
+    })
+  }
+
   /** Throws VolumeNotFound. */
   async get(caller: ProjectCaller, id: string): Promise<Volume> {
     return this.#told(this.#catalog.db, await volumeRow(this.#catalog.db, caller, id))
@@ -409,7 +427,7 @@ async function attachedMustBe(db: Reader, { id }: VolumeRow, attached: boolean):
   throw new InvalidArgument(`the volume ${id} is ${state}: that follows from its attachments and cannot be set`)
 }
 
-function sizeOf({ sizeGib }: NewVolume, origin: VolumeOrigin | undefined): number {
+function sizeOf({ sizeGib }: NewVolume, origin: Omit<VolumeOrigin, 'resourceId'> | undefined): number {
   const size = sizeGib ?? origin?.leastGib
   if (size === undefined) throw new InvalidArgument('a blank volume needs a size')
   checkGib(size)
@@ -427,8 +445,8 @@ async function insertVolume(
   tx: Transaction,
   caller: ProjectCaller,
   volume: NewVolume,
-  origin: VolumeOrigin | undefined,
-  { sizeGib, resource }: { sizeGib: number; resource: ResourceId },
+  origin: Omit<VolumeOrigin, 'resourceId'> | undefined,
+  { sizeGib, resource, status = 'available' }: { sizeGib: number; resource: ResourceId; status?: VolumeStatus },
 ): Promise<VolumeRow> {
   const { db } = tx
   const row: VolumeRow = {
@@ -438,7 +456,7 @@ async function insertVolume(
     name: volume.name ?? null,
     description: volume.description ?? null,
     size_gib: sizeGib,
-    status: 'available',
+    status,
     bootable: flag(origin?.bootable ?? false),
     read_only: 0,
     source_volume_id: origin?.sourceVolumeId ?? null,
