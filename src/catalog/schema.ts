@@ -281,6 +281,16 @@ export interface JobRow {
   updated_at: number
 }
 
+/** A project that an image is shared with. */
+export interface ImageMemberRow {
+  image_id: ImageId
+  /** As the owner wrote it: there may be no such project. */
+  member: string
+  status: 'pending' | 'accepted' | 'rejected'
+  created_at: number
+  updated_at: number
+}
+
 /** The raw bytes of an image in another format. */
 export interface ImageTwinRow {
   id: ImageId
@@ -321,6 +331,7 @@ export interface Schema {
   snapshot_metadata: NamedValue & { snapshot_id: SnapshotId }
   snapshot_image_metadata: NamedValue & { snapshot_id: SnapshotId }
   attachments: AttachmentRow
+  image_members: ImageMemberRow
   image_twins: ImageTwinRow
   jobs: JobRow
   /** IDs of images, volumes and snapshots, also of deleted ones. */

@@ -23,6 +23,7 @@ import { ImageSources } from './conversions/image_sources.js'
 import { ImageTwins } from './conversions/image_twins.js'
 import { VolumeSources } from './conversions/volume_sources.js'
 import { Identity } from './identity/identity.js'
+import { ImageMembers } from './images/image_members.js'
 import { Images } from './images/images.js'
 import { LayerIds } from './tree/layer_ids.js'
 import { Objects } from './objects/objects.js'
@@ -54,6 +55,7 @@ export class Core {
   readonly containers: Containers
   readonly objects: Objects
   readonly images: Images
+  readonly imageMembers: ImageMembers
   readonly volumes: Volumes
   readonly snapshots: Snapshots
   /** Images of objects, snapshots and volumes. */
@@ -102,6 +104,7 @@ export class Core {
     this.containers = new Containers(catalog)
     this.objects = new Objects(catalog, this.tree)
     this.images = new Images(parts)
+    this.imageMembers = new ImageMembers(catalog)
     this.volumes = new Volumes(parts)
     this.snapshots = new Snapshots(parts)
     this.imageSources = new ImageSources(parts)

@@ -13,6 +13,7 @@ import { blockUsage } from './0005_block_usage.js'
 import { revocation } from './0006_revocation.js'
 import { viewsOfOneResource } from './0012_views_of_one_resource.js'
 import { jobsAndTwins } from './0013_jobs_and_twins.js'
+import { imageMembers } from './0014_image_members.js'
 
 export type Migration = (db: Kysely<unknown>) => Promise<void>
 
@@ -25,4 +26,5 @@ export const migrations: readonly Migration[] = [
   revocation,
   viewsOfOneResource,
   jobsAndTwins,
+  imageMembers,
 ]

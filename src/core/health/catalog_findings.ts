@@ -38,7 +38,15 @@ const findingsOfAKind = 100
 /** Tables whose rows say something about a row of another one, and are worth nothing without it. */
 export const descriptions: readonly string[] = [
   ...['account_metadata', 'container_metadata', 'object_metadata', 'volume_metadata', 'volume_image_metadata'],
-  ...['snapshot_metadata', 'snapshot_image_metadata', 'image_properties', 'image_tags', 'assignments', 'tokens'],
+  ...[
+    'snapshot_metadata',
+    'snapshot_image_metadata',
+    'image_properties',
+    'image_tags',
+    'image_members',
+    'assignments',
+    'tokens',
+  ],
   'block_usage',
 ]
 

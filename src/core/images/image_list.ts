@@ -9,7 +9,15 @@ import { withMetadata } from '../lists/metadata_filter.js'
 import { column, numberOr, type PageOf, pageOf, textOr } from '../lists/pages.js'
 import type { SlicePace } from '../lists/slices.js'
 import { ImageNotFound } from '../model/errors.js'
-import type { Image, ImageStatus, ImageVisibility, Metadata, Page, ProjectCaller } from '../model/records.js'
+import type {
+  Image,
+  ImageStatus,
+  ImageVisibility,
+  MemberStatus,
+  Metadata,
+  Page,
+  ProjectCaller,
+} from '../model/records.js'
 import { toImages } from './image_rows.js'
 
 export type ImageSortKey =
@@ -36,8 +44,10 @@ export interface ImageQuery extends Page<ImageId, ImageSortKey> {
   status?: ImageStatus[] | string[] | undefined
   diskFormat?: string[] | undefined
   containerFormat?: string[] | undefined
-  /** undefined: own and public ones; for an admin, everything. `all`: community ones too. */
+  /** undefined: own and public ones, and shared ones (memberStatus); for an admin, everything. `all`: community ones too. */
   visibility?: ImageVisibility | 'all' | undefined
+  /** What the caller's project made of the images that are shared with it. Default: accepted. */
+  memberStatus?: MemberStatus | 'all' | undefined
   owner?: string | undefined
   protected?: boolean | undefined
   /** Default false. */
@@ -83,7 +93,7 @@ export async function pageOfImages(
 ): Promise<PageOf<Image>> {
   const filtered = filteredImages(db, caller, query)
   // What a list leaves out by default (community images, hidden ones) may still be seen, and be its marker.
-  const visible = visibleTo(db.selectFrom('images'), caller, 'all')
+  const visible = visibleTo(db.selectFrom('images'), caller, { visibility: 'all', memberStatus: 'all' })
   return pageOf<ImageRow, 'images', ImageSortKey, Image>(filtered, visible, {
     page: query,
     keys: sortKeys,
@@ -96,7 +106,7 @@ export async function pageOfImages(
 
 function filteredImages(db: Reader, caller: ProjectCaller, query: ImageQuery): Images {
   let images: Images = db.selectFrom('images')
-  images = visibleTo(images, caller, query.visibility)
+  images = visibleTo(images, caller, query)
   images = oneOf(images, query)
   if (query.owner !== undefined) images = images.where('owner', '=', query.owner as ProjectId)
   if (query.protected !== undefined) images = images.where('protected', '=', flag(query.protected))
@@ -129,14 +139,26 @@ function oneOf(images: Images, query: ImageQuery): Images {
   return filtered
 }
 
-function visibleTo(images: Images, caller: ProjectCaller, asked: ImageQuery['visibility']): Images {
+function visibleTo(
+  images: Images,
+  caller: ProjectCaller,
+  { visibility: asked, memberStatus = 'accepted' }: Pick<ImageQuery, 'visibility' | 'memberStatus'>,
+): Images {
   const own = caller.project.id
   if (asked === 'public' || asked === 'community') return images.where('visibility', '=', asked)
   if (asked === 'private' || asked === 'shared') {
     const kind = images.where('visibility', '=', asked)
-    return caller.isAdmin ? kind : kind.where('owner', '=', own)
+    if (caller.isAdmin) return kind
+    if (asked === 'private') return kind.where('owner', '=', own)
+    return kind.where((e) => e.or([e('owner', '=', own), sharedWith(own, memberStatus)]))
   }
   if (caller.isAdmin) return images
   const open: ImageVisibility[] = asked === 'all' ? ['public', 'community'] : ['public']
-  return images.where((e) => e.or([e('owner', '=', own), e('visibility', 'in', open)]))
+  return images.where((e) => e.or([e('owner', '=', own), e('visibility', 'in', open), sharedWith(own, memberStatus)]))
+}
+
+function sharedWith(project: ProjectId, status: MemberStatus | 'all') {
+  const asked = status === 'all' ? sql`` : sql` and m.status = ${status}`
+  return sql<SqlBool>`(images.visibility = 'shared' and exists (select 1 from image_members as m
+    where m.image_id = images.id and m.member = ${project}${asked}))`
 }

@@ -17,7 +17,7 @@ export async function imageRow(db: Reader, caller: ProjectCaller, id: string): P
     .selectAll()
     .where('id', '=', id as ImageId)
     .executeTakeFirst()
-  if (row === undefined || !seesImage(caller, row)) throw new ImageNotFound(id)
+  if (row === undefined || !(seesImage(caller, row) || (await isMember(db, caller, row)))) throw new ImageNotFound(id)
   return row
 }
 
@@ -28,6 +28,18 @@ export async function ownImageRow(db: Reader, caller: ProjectCaller, id: string)
   if (!caller.isAdmin && row.owner !== caller.project.id)
     throw new NotAllowed("admin, or member of the image's project")
   return row
+}
+
+/** Whatever it makes of it. */
+async function isMember(db: Reader, caller: ProjectCaller, { id, visibility }: ImageRow): Promise<boolean> {
+  if (visibility !== 'shared') return false
+  const row = await db
+    .selectFrom('image_members')
+    .select('member')
+    .where('image_id', '=', id)
+    .where('member', '=', caller.project.id)
+    .executeTakeFirst()
+  return row !== undefined
 }
 
 function seesImage(caller: ProjectCaller, { owner, visibility }: ImageRow): boolean {

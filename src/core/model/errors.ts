@@ -96,6 +96,18 @@ export const ImageFormatMissing = defineError(
   400,
   'disk_format and container_format must be set before data is given',
 )
+export const ImageNotShared = defineError(
+  'image_not_shared',
+  403,
+  'only shared images have members; the image %s is %s',
+)
+export const ImageMemberNotFound = defineError('image_member_not_found', 404, 'there is no member %s of the image %s')
+export const ImageMemberExists = defineError('image_member_exists', 409, '%s is already a member of the image %s')
+export const ImageMemberLimit = defineError(
+  'image_member_limit',
+  413,
+  'The limit has been exceeded on the number of allowed image members for this image. Attempted: %s, Maximum: %s',
+)
 export const ImageRefused = defineError('image_refused', 400, '%s')
 export const ConversionFailed = defineError('conversion_failed', 400, 'the image could not be converted: %s')
 export const ImageFormatNotRaw = defineError(

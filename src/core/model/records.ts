@@ -185,6 +185,19 @@ export interface Image {
   updatedAt: number
 }
 
+export const memberStatuses = ['pending', 'accepted', 'rejected'] as const
+export type MemberStatus = (typeof memberStatuses)[number]
+
+/** A project that a shared image is shared with. */
+export interface ImageMember {
+  imageId: ImageId
+  /** The project, as the image's owner wrote it. */
+  member: string
+  status: MemberStatus
+  createdAt: number
+  updatedAt: number
+}
+
 // ---- volumes --------------------------------------------------------------------------------------------------------
 
 export const volumeStatuses = [

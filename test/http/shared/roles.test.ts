@@ -246,13 +246,13 @@ const rows: Row[] = [
     what: 'an image is deactivated',
     subject: active,
     act: (session, id) => image(session, id, 'POST', '/actions/deactivate'),
-    expected: by(204, 403, 403, 403),
+    expected: by(204, 204, 403, 404),
   },
   {
     what: 'a deactivated image is activated',
     subject: deactivated,
     act: (session, id) => image(session, id, 'POST', '/actions/reactivate'),
-    expected: by(204, 403, 403, 403),
+    expected: by(204, 204, 403, 404),
   },
   {
     what: 'the data of a deactivated image',

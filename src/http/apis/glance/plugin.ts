@@ -13,6 +13,7 @@ import { glanceParameters } from './requests/parameters.js'
 import { dataRoutes } from './routes/data.js'
 import { imageRoutes } from './routes/images.js'
 import { infoRoutes } from './routes/info.js'
+import { memberRoutes } from './routes/members.js'
 import { schemaRoutes } from './routes/schemas.js'
 import { actionRoutes, tagRoutes } from './routes/tags_and_actions.js'
 import { versionRoutes } from './routes/versions.js'
@@ -43,6 +44,7 @@ async function plugin(app: FastifyInstance, options: ApiOptions): Promise<void> 
       dataRoutes(v2, options)
       tagRoutes(v2, options)
       actionRoutes(v2, options)
+      memberRoutes(v2, options)
       infoRoutes(v2)
       refuseUnsupported(v2)
     },

@@ -8,12 +8,6 @@ const routes: UnsupportedRoute[] = [
   { methods: ['PUT'], url: '/images/:imageId/stage', feature: 'staging of image data' },
   { methods: ['POST'], url: '/images/:imageId/import', feature: 'import of images' },
   { methods: ['GET'], url: '/images/:imageId/tasks', feature: 'the list of tasks of an image' },
-  { methods: ['GET', 'POST'], url: '/images/:imageId/members', feature: 'sharing of images with members' },
-  {
-    methods: ['GET', 'PUT', 'DELETE'],
-    url: '/images/:imageId/members/:memberId',
-    feature: 'sharing of images with members',
-  },
   { methods: ['DELETE'], url: '/stores/:storeId/:imageId', feature: 'deletion from a single store' },
   { methods: ['GET'], url: '/info/usage', feature: 'the usage' },
   { methods: ['GET', 'POST'], url: '/tasks', feature: 'the tasks API' },

@@ -242,9 +242,9 @@ t.test('schemas name members with their kinds', async (t) => {
 
 t.test('calls that Atoll does not support are 400 and unknown paths 404, both in the format of Glance', async (t) => {
   const { id } = await createImage(alice)
-  const members = await alice.ask(`/image/v2/images/${id}/members`)
-  t.match(members, { status: 400, text: /Atoll does not support sharing of images with members/ })
-  t.match(members.headers['content-type'], 'text/html')
+  const tasks = await alice.ask(`/image/v2/images/${id}/tasks`)
+  t.match(tasks, { status: 400, text: /Atoll does not support the list of tasks of an image/ })
+  t.match(tasks.headers['content-type'], 'text/html')
   const json = await alice.ask('/image/v2/nothing', { headers: { accept: 'application/json' } })
   t.equal(json.status, 404)
   t.match(json.json, { code: '404 Not Found' })

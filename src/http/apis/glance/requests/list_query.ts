@@ -7,6 +7,7 @@
  */
 
 import type { Comparison, ImageQuery, ImageSortKey } from '../../../../core/images/images.js'
+import { memberStatuses } from '../../../../core/model/records.js'
 import type { ImageId } from '../../../../lib/ids.js'
 import { GlanceFault } from '../errors.js'
 import { baseFields, visibilities } from '../image_fields.js'
@@ -24,7 +25,6 @@ const sortKeys: readonly ImageSortKey[] = [
   'updated_at',
 ]
 const timeOperators = ['gt', 'gte', 'eq', 'neq', 'lt', 'lte'] as const
-const memberStatuses = ['pending', 'accepted', 'rejected', 'all'] as const
 const limitDefault = 25
 const limitMax = 1000
 /** Of one `in:` filter. */
@@ -37,8 +37,6 @@ const sortsMax = sortKeys.length
 /** `limit` is always set. Throws 400. */
 export function parseListQuery(raw: RawQuery): ImageQuery & { limit: number } {
   const params = takeAll(raw)
-  // Judged, and then without effect: images are not shared with members yet.
-  oneOf('status', params.one('member_status'), memberStatuses)
   if (params.one('changes-since') !== undefined)
     throw new GlanceFault(400, 'The "changes-since" filter is no longer available on v2.')
 
@@ -53,6 +51,7 @@ export function parseListQuery(raw: RawQuery): ImageQuery & { limit: number } {
     diskFormat: choices(params.one('disk_format')),
     containerFormat: choices(params.one('container_format')),
     visibility: oneOf('visibility value', params.one('visibility'), [...visibilities, 'all']),
+    memberStatus: oneOf('status', params.one('member_status'), [...memberStatuses, 'all']),
     owner: params.one('owner'),
     protected: flag('protected', params.one('protected')),
     hidden: flag('os_hidden', params.one('os_hidden')),

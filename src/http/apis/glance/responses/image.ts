@@ -6,7 +6,7 @@ import type { Image } from '../../../../core/model/records.js'
 export const storeId = 'atoll'
 
 /** Seconds, as Glance writes times: `2026-11-23T22:30:00Z`. */
-function glanceTime(ms: number): string {
+export function glanceTime(ms: number): string {
   return `${new Date(ms).toISOString().slice(0, 19)}Z`
 }
 
