@@ -136,6 +136,10 @@ export interface ObjectRow {
   content_type: string
   created_at: number
   updated_at: number
+  /** JSON (src/core/model/indirection.ts): it stands for the bytes of others. null: for its own. */
+  indirection: string | null
+  /** It is gone from then on. null: never. */
+  expires_at: number | null
 }
 
 /** `meta`: the user's own; `header`: kept for a door. */

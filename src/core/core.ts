@@ -16,7 +16,9 @@ import { Accounts } from './objects/accounts.js'
 import { Attachments } from './volumes/attachments.js'
 import { Connections } from './volumes/connections.js'
 import { Containers } from './objects/containers.js'
+import { Contents } from './objects/contents.js'
 import { CatalogOlder } from './model/errors.js'
+import { Expiry } from './objects/expiry.js'
 import { Exports } from './exports/exports.js'
 import { GracePeriods } from './tree/grace.js'
 import { ImageSources } from './conversions/image_sources.js'
@@ -54,6 +56,9 @@ export class Core {
   readonly access: Access
   readonly containers: Containers
   readonly objects: Objects
+  /** What objects read as: links and large objects resolved. */
+  readonly contents: Contents
+  readonly expiry: Expiry
   readonly images: Images
   readonly imageMembers: ImageMembers
   readonly volumes: Volumes
@@ -103,6 +108,8 @@ export class Core {
     this.access = new Access(catalog)
     this.containers = new Containers(catalog)
     this.objects = new Objects(catalog, this.tree)
+    this.contents = new Contents({ catalog, tree: this.tree, objects: this.objects })
+    this.expiry = new Expiry({ catalog, objects: this.objects, log })
     this.images = new Images(parts)
     this.imageMembers = new ImageMembers(catalog)
     this.volumes = new Volumes(parts)
@@ -131,6 +138,7 @@ export class Core {
     this.#purge ??= setInterval(() => void this.#purgeTokens(), purgeEveryMs).unref()
     this.twins.start()
     this.scrub.start()
+    this.expiry.start()
   }
 
   /** Resolves when the sweep has found all there is, and the reaper has freed it (for tests, and for `du`). */
@@ -143,7 +151,8 @@ export class Core {
   /** Ends the background work. The engine and the catalog are closed by the one who opened them. */
   async close(): Promise<void> {
     clearInterval(this.#purge)
-    await Promise.all([this.rights.stop(), this.reaper.stop(), this.scrub.stop(), this.twins.stop()])
+    await Promise.all([this.rights.stop(), this.expiry.stop(), this.twins.stop()])
+    await Promise.all([this.reaper.stop(), this.scrub.stop()])
     await this.#sweeping
   }
 

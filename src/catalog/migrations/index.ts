@@ -14,6 +14,7 @@ import { revocation } from './0006_revocation.js'
 import { viewsOfOneResource } from './0012_views_of_one_resource.js'
 import { jobsAndTwins } from './0013_jobs_and_twins.js'
 import { imageMembers } from './0014_image_members.js'
+import { indirections } from './0007_indirections.js'
 
 export type Migration = (db: Kysely<unknown>) => Promise<void>
 
@@ -27,4 +28,5 @@ export const migrations: readonly Migration[] = [
   viewsOfOneResource,
   jobsAndTwins,
   imageMembers,
+  indirections,
 ]

@@ -11,7 +11,7 @@ import type { ResourceId } from '../../lib/ids.js'
 import { changeImage, type ImageChange, insertImage, type NewImage } from '../images/image_changes.js'
 import { activate, type ImageContent, mustBeQueued } from '../images/image_data.js'
 import { ownImageRow, toImage } from '../images/image_rows.js'
-import { ImageChanged, InvalidArgument, LocationMismatch } from '../model/errors.js'
+import { ImageChanged, InvalidArgument, LocationMismatch, NotOneResource } from '../model/errors.js'
 import { type Image, type ProjectCaller, volumeStatuses } from '../model/records.js'
 import { onResourceOf } from '../model/vanished.js'
 import { type ObjectRef, readObject } from '../objects/objects.js'
@@ -172,7 +172,9 @@ async function noContent(): Promise<never> {
 
 /** The image shares the object's resource. */
 async function objectData(db: Reader, caller: ProjectCaller, object: ObjectRef): Promise<ImageContent> {
-  const { resourceId, sizeBytes, md5, sha256 } = await readObject(db, caller, object)
+  const { resourceId, sizeBytes, md5, sha256, indirection } = await readObject(db, caller, object)
+  // Its own resource has none of the bytes that it reads as.
+  if (indirection !== null) throw new NotOneResource(object.object)
   return { resourceId, sizeBytes, md5, sha256, location: objectLocation(object), origin: 'registration' }
 }
 

@@ -12,14 +12,23 @@ export class NamedRows<Table extends keyof Schema & string, Column extends keyof
   readonly #columns: readonly Column[]
   readonly #statements = new Map<string, Prepared<Pick<Schema[Table], Column>, Value[]>>()
 
-  /** `owner`: the column of whose rows are listed. */
-  constructor(table: Table, owner: keyof Schema[Table] & string, columns: readonly Column[]) {
+  readonly #expires: boolean
+
+  /** `owner`: the column of whose rows are listed. `expires`: those whose `expires_at` has come are left out. */
+  constructor(
+    table: Table,
+    owner: keyof Schema[Table] & string,
+    columns: readonly Column[],
+    { expires = false }: { expires?: boolean } = {},
+  ) {
+    this.#expires = expires
     this.#table = table
     this.#owner = owner
     this.#columns = columns
   }
 
-  async fetch(db: Reader, owner: string, bounds: NameBounds): Promise<Pick<Schema[Table], Column>[]> {
+  /** `now` counts only where rows expire. */
+  async fetch(db: Reader, owner: string, bounds: NameBounds, now = 0): Promise<Pick<Schema[Table], Column>[]> {
     const { above, from, below, reverse, limit } = bounds
     const conditions = [
       ...(above === undefined ? [] : ([['>', above]] as const)),
@@ -28,7 +37,8 @@ export class NamedRows<Table extends keyof Schema & string, Column extends keyof
     ]
     const operators = conditions.map(([operator]) => operator)
     const names = conditions.map(([, name]) => name)
-    return this.#statement(operators, reverse).all(db, owner, ...names, limit)
+    const times = this.#expires ? [now] : []
+    return this.#statement(operators, reverse).all(db, owner, ...names, ...times, limit)
   }
 
   #statement(operators: readonly ('>' | '>=' | '<')[], reverse: boolean) {
@@ -36,9 +46,10 @@ export class NamedRows<Table extends keyof Schema & string, Column extends keyof
     const known = this.#statements.get(key)
     if (known !== undefined) return known
     const bounds = operators.map((operator): RawBuilder<unknown> => sql` and name ${sql.raw(operator)} ${''}`)
+    const living = this.#expires ? sql` and (expires_at is null or expires_at > ${0})` : sql``
     const made = new Prepared<Pick<Schema[Table], Column>, Value[]>((db) =>
       sql<Pick<Schema[Table], Column>>`select ${sql.join(this.#columns.map((name) => sql.ref(name)))}
-        from ${sql.table(this.#table)} where ${sql.ref(this.#owner)} = ${''}${sql.join(bounds, sql``)}
+        from ${sql.table(this.#table)} where ${sql.ref(this.#owner)} = ${''}${sql.join(bounds, sql``)}${living}
         order by name ${reverse ? sql`desc` : sql`asc`} limit ${1}`.compile(db),
     )
     this.#statements.set(key, made)

@@ -47,6 +47,33 @@ export const ContainerNotFound = defineError('container_not_found', 404, 'there 
 export const ContainerNotEmpty = defineError('container_not_empty', 409, 'the container %s is not empty')
 export const ObjectNotFound = defineError('object_not_found', 404, 'there is no object %s')
 export const QuotaExceeded = defineError('quota_exceeded', 413, 'Upload exceeds quota.')
+export const TooManyLinks = defineError('too_many_links', 409, 'expected at most %s symbolic links on the way')
+export const LinkTargetChanged = defineError(
+  'link_target_changed',
+  409,
+  "Object Etag '%s' does not match X-Symlink-Target-Etag header '%s'",
+)
+export const SegmentMissing = defineError('segment_missing', 409, 'the segment /%s/%s is missing')
+export const SegmentMismatch = defineError(
+  'segment_mismatch',
+  409,
+  'the segment /%s/%s is not what the manifest says: it was replaced',
+)
+export const LargeObjectTooLong = defineError(
+  'large_object_too_long',
+  409,
+  'expected at most %s segments in a large object',
+)
+export const ManifestTooDeep = defineError(
+  'manifest_too_deep',
+  409,
+  'expected at most %s levels of manifests within each other',
+)
+export const NotOneResource = defineError(
+  'not_one_resource',
+  409,
+  'the object %s is a manifest or a symbolic link; copy it first, then its copy can become an image',
+)
 export const ObjectExists = defineError('object_exists', 412, 'there is already an object %s')
 
 // Images

@@ -16,6 +16,7 @@ import type {
   VolumeId,
 } from '../../lib/ids.js'
 import type { Reader } from '../../catalog/types.js'
+import type { Indirection } from './indirection.js'
 
 export type Metadata = Record<string, string>
 
@@ -132,6 +133,8 @@ export interface ObjectSummary {
   md5: string | null
   contentType: string
   updatedAt: number
+  /** What it stands for; null: its own bytes. */
+  indirection: Indirection | null
 }
 
 export interface StoredObject extends ObjectSummary {
@@ -143,6 +146,8 @@ export interface StoredObject extends ObjectSummary {
   headers: KeptHeaders
   /** When its bytes were put (a POST of metadata moves `updatedAt` only). */
   createdAt: number
+  /** It is gone from then on; null: never. */
+  expiresAt: number | null
 }
 
 /** One line of a listing with a delimiter. */

@@ -7,10 +7,11 @@ import { joinKinds, type KindColumns, kindColumns, kindsIn, replaceKinds } from 
 import { Prepared } from '../../catalog/prepared.js'
 import type { ContainerRow, ObjectRow } from '../../catalog/schema.js'
 import { type ContainerId, newContainerId, type ProjectId } from '../../lib/ids.js'
-import { type ListingQuery, listNames, mapListed } from '../lists/listing.js'
+import { type ListingQuery, listingPace, listNames, mapListed } from '../lists/listing.js'
 import { NamedRows } from '../lists/named_rows.js'
 import type { SlicePace } from '../lists/slices.js'
-import { ContainerNotEmpty, ContainerNotFound, InvalidArgument } from '../model/errors.js'
+import { ContainerNotEmpty, ContainerNotFound, InvalidArgument, LargeObjectTooLong } from '../model/errors.js'
+import { parseIndirection } from '../model/indirection.js'
 import type { Container, KeptHeaders, Listed, Metadata, ObjectSummary, ProjectCaller } from '../model/records.js'
 import { mayWrite } from '../policy/access.js'
 import { accountOf, changeKinds, ensureAccount, type MetadataChange, toSummary } from './accounts.js'
@@ -108,7 +109,7 @@ export class Containers {
   ): AsyncGenerator<Listed<ObjectSummary>[], void, void> {
     const { db } = this.#catalog
     const { id } = await containerRow(db, caller, ref)
-    const names = listNames(query, (bounds) => listedObjects.fetch(db, id, bounds), pace)
+    const names = listNames(query, (bounds) => listedObjects.fetch(db, id, bounds, Date.now()), pace)
     yield* mapListed(names, toObjectSummary)
   }
 }
@@ -120,7 +121,7 @@ export async function containerRow(db: Reader, caller: ProjectCaller, ref: Conta
   return row
 }
 
-type ListedObject = Pick<ObjectRow, 'name' | 'size_bytes' | 'md5' | 'content_type' | 'updated_at'>
+type ListedObject = Pick<ObjectRow, 'name' | 'size_bytes' | 'md5' | 'content_type' | 'updated_at' | 'indirection'>
 
 export const toObjectSummary = (row: ListedObject): ObjectSummary => ({
   name: row.name,
@@ -128,7 +129,32 @@ export const toObjectSummary = (row: ListedObject): ObjectSummary => ({
   md5: row.md5,
   contentType: row.content_type,
   updatedAt: row.updated_at,
+  indirection: parseIndirection(row.indirection),
 })
+
+/** An object of a dynamic large object. */
+export type SegmentRow = Pick<ObjectSummary, 'name' | 'sizeBytes' | 'md5' | 'indirection'>
+
+/** Objects whose names begin with `prefix`, by name. Throws ContainerNotFound, LargeObjectTooLong. */
+export async function segmentsOf(
+  db: Reader,
+  caller: ProjectCaller,
+  ref: ContainerRef,
+  { prefix, max }: { prefix: string; max: number },
+): Promise<SegmentRow[]> {
+  const { id } = await containerRow(db, caller, ref)
+  const segments: SegmentRow[] = []
+  const now = Date.now()
+  const pace = listingPace()
+  const names = listNames({ prefix, limit: max }, (bounds) => listedObjects.fetch(db, id, bounds, now), pace)
+  for await (const slice of mapListed(names, toObjectSummary)) {
+    for (const line of slice) if (line.kind === 'item') segments.push(line.item)
+    // The event loop serves others between two slices.
+    await new Promise((resolve) => setImmediate(resolve))
+  }
+  if (segments.length === max) throw new LargeObjectTooLong(String(max - 1))
+  return segments
+}
 
 /** The counters of a container and its account, in the transaction that changes its objects. */
 export async function count(
@@ -203,10 +229,9 @@ async function touch({ db }: Transaction, id: ContainerId): Promise<void> {
   await db.updateTable('containers').set({ updated_at: Date.now() }).where('id', '=', id).execute()
 }
 
-const listedObjects = new NamedRows('objects', 'container_id', [
-  'name',
-  'size_bytes',
-  'md5',
-  'content_type',
-  'updated_at',
-])
+const listedObjects = new NamedRows(
+  'objects',
+  'container_id',
+  ['name', 'size_bytes', 'md5', 'content_type', 'updated_at', 'indirection'],
+  { expires: true },
+)

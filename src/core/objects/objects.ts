@@ -30,16 +30,12 @@ import type { ByteSource, KeptHeaders, Metadata, ProjectCaller, StoredObject } f
 import { requireStill } from '../policy/rights.js'
 import { requireQuotas } from './quotas.js'
 import { settingsOf } from './settings.js'
+import type { ObjectRef } from '../model/object_ref.js'
+import { type DynamicIndirection, type Indirection, indirectionText } from '../model/indirection.js'
 import { SmallContent, smallBytesMax } from './small_content.js'
 import type { Tree } from '../tree/tree.js'
 
-export type { ByteRange, OpenData }
-
-export interface ObjectRef {
-  projectId: string
-  container: string
-  object: string
-}
+export type { ByteRange, ObjectRef, OpenData }
 
 export interface PutObject {
   body: ByteSource
@@ -54,6 +50,10 @@ export interface PutObject {
   headers?: KeptHeaders | undefined
   /** If-None-Match: * - ObjectExists (412) when there is one, judged again when the upload ends. */
   onlyIfNew?: boolean | undefined
+  /** What it stands for (default: its own bytes). */
+  indirection?: Indirection | undefined
+  /** Default: never. */
+  expiresAt?: number | undefined
   signal?: AbortSignal | undefined
 }
 
@@ -64,6 +64,10 @@ export interface CopyOptions {
   /** The source's metadata and headers are left behind; otherwise the given ones are added to them. */
   fresh?: boolean | undefined
   onlyIfNew?: boolean | undefined
+  /** Default: that of the source. */
+  indirection?: Indirection | undefined
+  /** Default: that of the source, unless `fresh`. */
+  expiresAt?: number | undefined
   /** Sees the source that is copied; what it throws refuses the copy. May be called more than once. */
   checkSource?: ((source: StoredObject) => void) | undefined
   /** Whose rights the source is read with; the caller's if absent. */
@@ -97,7 +101,8 @@ export class Objects {
       throw new UploadTooLarge(maxBytes)
     // Refused before the bytes are sent; judged again when they are stored.
     const container = await containerRow(this.#catalog.db, caller, ref)
-    if (onlyIfNew && (await findObject(this.#catalog.db, container.id, ref.object))) throw new ObjectExists(ref.object)
+    if (onlyIfNew && isThere(await findObject(this.#catalog.db, container.id, ref.object)))
+      throw new ObjectExists(ref.object)
 
     const judge = (totalBytes: number) => {
       if (maxBytes !== undefined && totalBytes > maxBytes) throw new UploadTooLarge(maxBytes)
@@ -117,6 +122,8 @@ export class Objects {
         contentType: upload.contentType,
         metadata: upload.metadata ?? {},
         headers: upload.headers ?? {},
+        indirection: upload.indirection ?? null,
+        expiresAt: upload.expiresAt ?? null,
         onlyIfNew,
       })
     })
@@ -131,35 +138,83 @@ export class Objects {
   async open(caller: ProjectCaller, ref: ObjectRef): Promise<OpenObject> {
     return openCurrent(`the object ${ref.object}`, async () => {
       const object = await readObject(this.#catalog.db, caller, ref)
-      if (object.sizeBytes <= smallBytesMax) return { object, ...openBytes(await this.#bytesOf(object)) }
-      return { object, ...(await openData(this.#tree, object)) }
+      return { object, ...(await this.openStored(object)) }
     })
   }
 
-  /** POST: metadata is replaced as a whole; headers too when given; contentType when given. */
+  /** What the object itself stores. The caller must close it. Throws ResourceNotFound if it was deleted or replaced meanwhile. */
+  async openStored(object: StoredObject): Promise<OpenData> {
+    if (object.sizeBytes <= smallBytesMax) return openBytes(await this.#bytesOf(object))
+    return openData(this.#tree, object)
+  }
+
+  /** POST: metadata is replaced as a whole; what else is given, too. Returns what the object stands for. */
   async update(
     caller: ProjectCaller,
     ref: ObjectRef,
-    change: { metadata: Metadata; headers?: KeptHeaders | undefined; contentType?: string | undefined },
-  ): Promise<void> {
+    change: {
+      metadata: Metadata
+      headers?: KeptHeaders | undefined
+      contentType?: string | undefined
+      expiresAt?: number | null | undefined
+      /** Makes it a dynamic large object, or no longer one; other kinds of indirection stay. */
+      dynamic?: DynamicIndirection | null | undefined
+    },
+  ): Promise<{ indirection: Indirection | null }> {
     mayWrite(caller)
-    await this.#catalog.transaction(async ({ db }) => {
+    return this.#catalog.transaction(async ({ db }) => {
       const { row } = await objectRow(db, caller, ref)
       await replaceKinds(db, 'object_metadata', row.id, change)
+      const { indirection: before } = toObjectSummary(row)
+      const stays = change.dynamic === undefined || before?.kind === 'static' || before?.kind === 'link'
+      const indirection = stays ? before : (change.dynamic ?? null)
       await db
         .updateTable('objects')
-        .set({ updated_at: Date.now(), content_type: change.contentType ?? row.content_type })
+        .set({
+          updated_at: Date.now(),
+          content_type: change.contentType ?? row.content_type,
+          indirection: indirectionText(indirection),
+          expires_at: change.expiresAt === undefined ? row.expires_at : change.expiresAt,
+        })
         .where('id', '=', row.id)
         .execute()
+      return { indirection }
     })
   }
 
-  /** Throws ContainerNotFound, ObjectNotFound. */
-  async delete(caller: ProjectCaller, ref: ObjectRef): Promise<void> {
+  /** `check` sees when it expires; what it throws refuses the deletion. Throws ContainerNotFound, ObjectNotFound. */
+  async delete(
+    caller: ProjectCaller,
+    ref: ObjectRef,
+    { check }: { check?: (object: { expiresAt: number | null }) => void } = {},
+  ): Promise<void> {
     mayWrite(caller)
     await this.#catalog.reservedTransaction(async (tx) => {
       const { container, row } = await objectRow(tx.db, caller, ref)
+      check?.({ expiresAt: row.expires_at })
       await this.#remove(tx, container, row)
+    })
+  }
+
+  /** Deletes at most so many objects whose time has come, and returns their number. */
+  async deleteExpired(now: number, limit: number): Promise<number> {
+    return this.#catalog.reservedTransaction(async (tx) => {
+      const rows = await tx.db
+        .selectFrom('objects')
+        .selectAll()
+        .where('expires_at', '<=', now)
+        .orderBy('expires_at')
+        .limit(limit)
+        .execute()
+      for (const row of rows) {
+        const container = await tx.db
+          .selectFrom('containers')
+          .selectAll()
+          .where('id', '=', row.container_id)
+          .executeTakeFirstOrThrow()
+        await this.#remove(tx, container, row)
+      }
+      return rows.length
     })
   }
 
@@ -185,6 +240,8 @@ export class Objects {
         contentType: options.contentType ?? source.contentType,
         metadata,
         headers: { ...(fresh ? {} : source.headers), ...options.headers },
+        indirection: options.indirection ?? source.indirection,
+        expiresAt: options.expiresAt ?? (fresh ? null : source.expiresAt),
         onlyIfNew,
       })
       return { source, copy }
@@ -207,7 +264,15 @@ export class Objects {
     ref: ObjectRef,
     object: Pick<
       StoredObject,
-      'resourceId' | 'sizeBytes' | 'md5' | 'sha256' | 'contentType' | 'metadata' | 'headers'
+      | 'resourceId'
+      | 'sizeBytes'
+      | 'md5'
+      | 'sha256'
+      | 'contentType'
+      | 'metadata'
+      | 'headers'
+      | 'indirection'
+      | 'expiresAt'
     > & {
       onlyIfNew: boolean | undefined
     },
@@ -215,7 +280,7 @@ export class Objects {
     const container = await containerRow(tx.db, caller, ref)
     const before = await findObject(tx.db, container.id, ref.object)
     if (before !== undefined) {
-      if (object.onlyIfNew) throw new ObjectExists(ref.object)
+      if (object.onlyIfNew && isThere(before)) throw new ObjectExists(ref.object)
       await this.#remove(tx, container, before)
     }
     const now = Date.now()
@@ -230,6 +295,8 @@ export class Objects {
       content_type: object.contentType,
       created_at: now,
       updated_at: now,
+      indirection: indirectionText(object.indirection),
+      expires_at: object.expiresAt,
     }
     await objectInsert.run(tx.db, row)
     await insertKinds(tx.db, 'object_metadata', row.id, object)
@@ -271,7 +338,14 @@ export const objectInsert = new PreparedInsert('objects', [
   'content_type',
   'created_at',
   'updated_at',
+  'indirection',
+  'expires_at',
 ])
+
+/** Not one that has expired, and only waits to be deleted. */
+function isThere(row: ObjectRow | undefined): row is ObjectRow {
+  return row !== undefined && (row.expires_at === null || row.expires_at > Date.now())
+}
 
 export function findObject(db: Reader, container: ContainerId, name: string): Promise<ObjectRow | undefined> {
   return objectBy.first(db, container, name)
@@ -284,7 +358,7 @@ async function objectRow(
 ): Promise<{ container: ContainerRow; row: ObjectRow }> {
   const container = await containerRow(db, caller, ref)
   const row = await findObject(db, container.id, ref.object)
-  if (row === undefined) throw new ObjectNotFound(ref.object)
+  if (!isThere(row)) throw new ObjectNotFound(ref.object)
   return { container, row }
 }
 
@@ -307,7 +381,7 @@ export async function readObject(db: Reader, caller: ProjectCaller, ref: ObjectR
   )
   const [row] = rows
   // Which of the two is missing is found by asking for one after the other.
-  if (row === undefined) {
+  if (!isThere(row)) {
     await containerRow(db, caller, ref)
     throw new ObjectNotFound(ref.object)
   }
@@ -323,5 +397,6 @@ function toStoredObject(row: ObjectRow, kept: { metadata: Metadata; headers: Kep
     metadata: kept.metadata,
     headers: kept.headers,
     createdAt: row.created_at,
+    expiresAt: row.expires_at,
   }
 }

@@ -1,14 +1,17 @@
 /** The bytes of an object or an image, opened for reading. */
 
 import { Readable } from 'node:stream'
-import type { ByteRange, ReadHandle, Sending } from '../../engine/readers.js'
+import type { ByteRange, Sending } from '../../engine/readers.js'
 import type { ResourceId } from '../../lib/ids.js'
 import { KeepsChanging, ResourceNotFound } from '../model/errors.js'
 import type { Tree } from './tree.js'
 
 export type { ByteRange, Sending }
 
-export type DirectData = Pick<ReadHandle, 'send'>
+export interface DirectData {
+  /** See ReadHandle. `isOpen`: `fd` is still the socket's; asked before anything more is sent to it. */
+  send(fd: number, head: string, range: ByteRange, isOpen: () => boolean): Sending
+}
 
 export interface OpenData {
   /** All of the bytes, where they are few and at hand: then nothing is open. Not to be changed. */

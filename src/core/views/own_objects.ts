@@ -37,6 +37,8 @@ export async function insertOwnObject(tx: Transaction, own: OwnObject): Promise<
     content_type: 'application/octet-stream',
     created_at: now,
     updated_at: now,
+    indirection: null,
+    expires_at: null,
   }
   await objectInsert.run(tx.db, row)
   await count(tx, container, { objects: 1, bytes: row.size_bytes })

@@ -108,7 +108,7 @@ class DirectBody extends Readable {
   }
 
   #send(fd: number, response: ServerResponse, head: string): void {
-    const sending = this.#data.send(fd, head, this.#range)
+    const sending = this.#data.send(fd, head, this.#range, () => descriptorOf(response) === fd)
     this.#sending = sending
     const node = response as unknown as Head
     node._headerSent = true

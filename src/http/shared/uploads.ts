@@ -13,7 +13,8 @@ import { NotAllowed, TokenInvalid } from '../../core/model/errors.js'
 import type { ByteFeed } from '../../core/model/records.js'
 import { requireProject } from './auth.js'
 import { bodyFeed } from './body.js'
-import { BodyTooSlow, TooManyUploads, UploadDisplaced } from './errors.js'
+import { BodyTooSlow, ClientGone, TooManyUploads, UploadDisplaced } from './errors.js'
+import { onExchangeEnd } from './exchange_end.js'
 import { type RunningUpload, UploadShares } from './upload_shares.js'
 
 export interface UploadLimits {
@@ -60,6 +61,30 @@ export class Uploads {
       if (ends.some((kind) => error instanceof kind)) void reply.header('connection', 'close')
       throw error
     } finally {
+      this.#shares.end(upload)
+    }
+  }
+
+  /**
+   * Calls `store` with something to store that is no body. `signal` aborts when the client is gone, when its rights have ended, and
+   * when it has lost its place.
+   */
+  async work<T>(request: FastifyRequest, reply: FastifyReply, store: (signal: AbortSignal) => Promise<T>): Promise<T> {
+    const ending = new AbortController()
+    const end = (why: Error) => ending.abort(why)
+    const upload = { project: requireProject(request).project.id, bytesPerSecond: Number.POSITIVE_INFINITY, end }
+    const stopWatching = request.server.authority.watch(request, end)
+    onExchangeEnd(request, reply, () => end(new ClientGone()))
+    try {
+      if (!this.#shares.begin(upload)) throw new TooManyUploads()
+      return await store(ending.signal)
+    } catch (error) {
+      const why: unknown = ending.signal.aborted ? ending.signal.reason : error
+      if (why instanceof TooManyUploads || why instanceof UploadDisplaced)
+        void reply.header('retry-after', retryAfterSeconds)
+      throw why
+    } finally {
+      stopWatching()
       this.#shares.end(upload)
     }
   }

@@ -34,7 +34,7 @@ import { listingFormat } from '../../../src/http/apis/swift/requests/listing_for
 import { metadataChange } from '../../../src/http/apis/swift/requests/metadata.js'
 import { decodeText, parseObjectReference, parsePath } from '../../../src/http/apis/swift/requests/path.js'
 import { parseRanges } from '../../../src/http/apis/swift/requests/ranges.js'
-import { encodePath } from '../../../src/http/apis/swift/responses/object_headers.js'
+import { encodePath } from '../../../src/http/apis/swift/urls.js'
 import { isObjectStorage, routedUrl } from '../../../src/http/apis/swift/urls.js'
 import { baseUrl } from '../../../src/http/shared/base_url.js'
 import { parseJson } from '../../../src/http/shared/body.js'

@@ -59,6 +59,12 @@ export function statusPage(status: number): string {
   return `<html><h1>${reason}</h1><p>${explanations[status] ?? ''}</p></html>`
 }
 
+/** The same in plain text. */
+export function statusText(status: number): string {
+  const reason = reasons[status] ?? STATUS_CODES[status] ?? 'Error'
+  return `${reason}\n${explanations[status] ?? ''}`
+}
+
 /** Statuses of which the core's words say more than the standard page. */
 const worthWording = new Set([400, 413, 429, 501, 503, 507])
 

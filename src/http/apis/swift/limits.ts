@@ -1,6 +1,6 @@
 /** What /info promises and the handlers enforce; the numbers are Swift's defaults where clients rely on them. */
 
-import { maxResourceBytes } from '../../../lib/units.js'
+import { MiB, maxResourceBytes } from '../../../lib/units.js'
 import { SwiftError } from './errors.js'
 
 export const limits = {
@@ -9,6 +9,15 @@ export const limits = {
   containerNameBytes: 256,
   objectNameBytes: 1024,
   listing: 10_000,
+  /** Of a static large object: segments that are objects, bytes of JSON, levels of manifests within each other. */
+  manifestSegments: 1000,
+  manifestBytes: 8 * MiB,
+  manifestLevels: 10,
+  /** Of all manifests together, when they are deleted with their segments. */
+  segmentsToDelete: 10_000,
+  bulkDeletes: 10_000,
+  bulkDeleteBytes: 16 * MiB,
+  failedDeletes: 1000,
 } as const
 
 /** The only one. Clients copy its name from a container's HEAD into their PUTs. */

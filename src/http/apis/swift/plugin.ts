@@ -5,6 +5,7 @@ import type { Core } from '../../../core/core.js'
 import type { Need } from '../../../core/objects/access.js'
 import type { Api, ApiOptions } from '../../shared/api.js'
 import { baseUrl } from '../../shared/base_url.js'
+import { queryParameter } from '../../shared/query.js'
 import { renderSwiftError, SwiftError, swiftErrorHandler } from './errors.js'
 import { newTransactionId } from './request_id.js'
 import { parsePath, type SwiftPath } from './requests/path.js'
@@ -16,6 +17,7 @@ import { getAccount, headAccount, postAccount } from './routes/account.js'
 import { deleteContainer, getContainer, headContainer, postContainer, putContainer } from './routes/container.js'
 import { addCorsHeaders, answerOptions } from './routes/cors.js'
 import { addCrossDomainPolicy } from './routes/cross_domain.js'
+import { bulkDelete } from './routes/bulk_delete.js'
 import { addInfo } from './routes/info.js'
 import { addLogin } from './routes/login.js'
 import { deleteObject, postObject } from './routes/object_change.js'
@@ -99,6 +101,9 @@ async function serveApi(
   request: FastifyRequest,
   reply: FastifyReply,
 ): Promise<FastifyReply> {
+  if (queryParameter(request, 'bulk-delete') !== undefined && /^(POST|DELETE)$/.test(request.method)) {
+    return bulkDelete(core, path.account, request, reply)
+  }
   // Strangers learn nothing of a path, not even its methods.
   if (request.caller !== null) requireMethod(path, request)
   const { kind, target } = await targetOf(core, request, path)

@@ -8,10 +8,6 @@ import { Unsupported } from '../../shared/errors.js'
 import { queryParameter } from '../../shared/query.js'
 
 const headers: Readonly<Record<string, string>> = {
-  'x-object-manifest': 'a dynamic large object (X-Object-Manifest)',
-  'x-symlink-target': 'a symbolic link (X-Symlink-Target)',
-  'x-delete-at': 'expiry (X-Delete-At)',
-  'x-delete-after': 'expiry (X-Delete-After)',
   'x-container-sync-to': 'container sync (X-Container-Sync-To)',
   'x-versions-location': 'versioning (X-Versions-Location)',
   'x-history-location': 'versioning (X-History-Location)',
@@ -19,7 +15,6 @@ const headers: Readonly<Record<string, string>> = {
 }
 
 const parameters: Readonly<Record<string, string>> = {
-  'bulk-delete': 'bulk deletion',
   'extract-archive': 'extracting archives',
   hashmap: 'uploading and downloading by hash map',
   path: 'the listing parameter "path" (use prefix and delimiter)',
@@ -34,9 +29,6 @@ export function refuseUnsupported(request: FastifyRequest): void {
   for (const [parameter, feature] of Object.entries(parameters)) {
     if (queryParameter(request, parameter) !== undefined) throw new Unsupported(feature)
   }
-  const manifest = queryParameter(request, 'multipart-manifest')
-  // Without manifests, "get the manifest instead of its segments" is a plain GET.
-  if (manifest !== undefined && manifest !== 'get') throw new Unsupported('a static large object (multipart-manifest)')
   if (request.method === 'GET' || request.method === 'HEAD') return
   for (const [header, feature] of Object.entries(headers)) {
     const value = request.headers[header]

@@ -108,7 +108,12 @@ t.test('who may do what', async (t) => {
   t.test('/info says what is served, to anyone', async (t) => {
     const { swift, ...others } = (await ask(`${server.url}/info`)).json
     t.match(swift, { max_object_name_length: 1024, container_listing_limit: 10000, policies: [{ name: 'standard' }] })
-    for (const later of ['slo', 'dlo', 'bulk_delete', 'symlink', 'object_versioning']) {
+    t.match(others, {
+      slo: { max_manifest_segments: 1000, max_manifest_size: 8388608, min_segment_size: 1 },
+      symlink: { symloop_max: 2, static_links: true },
+      bulk_delete: { max_deletes_per_request: 10000 },
+    })
+    for (const later of ['bulk_upload', 'object_versioning']) {
       t.notOk(later in others, later)
     }
   })

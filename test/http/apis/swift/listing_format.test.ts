@@ -17,6 +17,7 @@ const rows: Listed<ObjectSummary>[] = [
       md5: '900150983cd24fb0d6963f7d28e17f72',
       contentType: 'text/plain',
       updatedAt: Date.UTC(2024, 0, 2, 3, 4, 5, 678),
+      indirection: null,
     },
   },
   { kind: 'subdir', subdir: 'photos/' },

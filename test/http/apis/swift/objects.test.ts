@@ -242,10 +242,9 @@ t.test('objects', async (t) => {
   })
 
   t.test('features of Swift that Atoll does not support are 400 and store nothing', async (t) => {
-    const manifest = await ask('box/later', { method: 'PUT', body: '', headers: { 'x-object-manifest': 'a/b' } })
-    t.match(manifest, { status: 400, text: /does not support a dynamic large object/ })
-    t.equal((await ask('box/later?multipart-manifest=put', { method: 'PUT', body: '[]' })).status, 400)
-    t.equal((await ask('box/later', { method: 'PUT', body: '', headers: { 'x-delete-after': '5' } })).status, 400)
+    const versioned = await ask('box/later', { method: 'PUT', body: '', headers: { 'x-versions-enabled': 'true' } })
+    t.match(versioned, { status: 400, text: /does not support versioning/ })
+    t.equal((await ask('box/later?hashmap', { method: 'PUT', body: '[]' })).status, 400)
     t.equal((await ask('box/later')).status, 404)
     t.equal((await ask('box/a.txt', { method: 'PATCH' })).status, 405)
   })

@@ -1,6 +1,6 @@
 import t from 'tap'
 import { decodeText, parseObjectReference, parsePath } from '../../../../src/http/apis/swift/requests/path.js'
-import { encodePath } from '../../../../src/http/apis/swift/responses/object_headers.js'
+import { encodePath } from '../../../../src/http/apis/swift/urls.js'
 import { refusal } from '../../../../testkit/refusal.js'
 
 const path = (account: string, container?: string, object?: string) => ({ account, container, object })

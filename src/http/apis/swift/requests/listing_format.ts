@@ -10,6 +10,15 @@ export function listingFormat(request: FastifyRequest, format: string | undefine
   return acceptedFormat(request.headers.accept)
 }
 
+/** Of the outcome of a request: text unless Accept prefers another one. */
+export function outcomeFormat(request: FastifyRequest): ListingFormat {
+  try {
+    return acceptedFormat(request.headers.accept)
+  } catch {
+    return 'text/plain'
+  }
+}
+
 const formats: ReadonlyMap<string, ListingFormat> = new Map([
   ['json', 'application/json'],
   ['xml', 'application/xml'],

@@ -3,7 +3,9 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { SlicePace } from '../../../../core/lists/slices.js'
 import type { ContainerSummary, Listed, ObjectSummary } from '../../../../core/model/records.js'
+import { listedBytes } from '../../../../core/model/indirection.js'
 import { sendPieces } from '../../../shared/pieces.js'
+import { objectUrl } from '../urls.js'
 import type { ListingFormat } from '../media_types.js'
 import { listingTime } from './timestamps.js'
 
@@ -23,9 +25,21 @@ export function objectRow(object: ObjectSummary): Row {
   return {
     name: object.name,
     hash: object.md5 ?? '',
-    bytes: object.sizeBytes,
+    bytes: listedBytes(object),
     content_type: object.contentType,
     last_modified: listingTime(object.updatedAt),
+  }
+}
+
+/** What JSON alone shows of manifests and links; `account`: of the container that is listed. */
+export function indirectionFields({ indirection }: ObjectSummary, account: string): Row {
+  if (indirection?.kind === 'static') return { slo_etag: `"${indirection.etag}"` }
+  if (indirection?.kind !== 'link') return {}
+  const { expected } = indirection
+  return {
+    symlink_path: objectUrl({ ...indirection, account: indirection.account ?? account }),
+    ...(expected === undefined ? {} : { symlink_etag: expected.etag, symlink_bytes: expected.sizeBytes }),
+    ...(expected?.largeEtag === undefined ? {} : { slo_etag: `"${expected.largeEtag}"` }),
   }
 }
 
@@ -36,6 +50,8 @@ export interface Listing<Summary extends { name: string }> {
   slices: AsyncIterable<Listed<Summary>[]>
   pace: SlicePace
   row: (summary: Summary) => Row
+  /** Fields that JSON alone has. */
+  jsonFields?: (summary: Summary) => Row
 }
 
 /**
@@ -71,7 +87,8 @@ async function* formatListing<Summary extends { name: string }>(
   yield text + after
 }
 
-function formOf<Summary extends { name: string }>(format: ListingFormat, { of, name, row }: Listing<Summary>) {
+function formOf<Summary extends { name: string }>(format: ListingFormat, listing: Listing<Summary>) {
+  const { of, name, row, jsonFields } = listing
   type Line = Listed<Summary>
   // A time and all other fields of each line are not made for a format that shows the name alone.
   if (format === 'text/plain') {
@@ -79,8 +96,15 @@ function formOf<Summary extends { name: string }>(format: ListingFormat, { of, n
     return { before: '', row: text, between: '', after: '' }
   }
   const fields = (line: Line): Row => (line.kind === 'subdir' ? { subdir: line.subdir } : row(line.item))
-  if (format === 'application/json')
-    return { before: '[', row: (line: Line) => JSON.stringify(fields(line)), between: ',', after: ']' }
+  if (format === 'application/json') {
+    const more = (line: Line): Row => (line.kind === 'item' ? (jsonFields?.(line.item) ?? {}) : {})
+    return {
+      before: '[',
+      row: (line: Line) => JSON.stringify({ ...fields(line), ...more(line) }),
+      between: ',',
+      after: ']',
+    }
+  }
   const entry = of === 'account' ? 'container' : 'object'
   return {
     before: `<?xml version="1.0" encoding="UTF-8"?>\n<${of} name="${xmlText(name)}">`,

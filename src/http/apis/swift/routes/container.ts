@@ -3,7 +3,7 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { Core } from '../../../../core/core.js'
 import { listingPace } from '../../../../core/lists/listing.js'
-import type { Container } from '../../../../core/model/records.js'
+import type { Container, ObjectSummary } from '../../../../core/model/records.js'
 import { regionBytes } from '../../../../lib/units.js'
 import { queryParameter } from '../../../shared/query.js'
 import { SwiftError, statusPage } from '../errors.js'
@@ -15,7 +15,7 @@ import { listingQuery } from '../requests/listing_query.js'
 import { coreChange, metadataChange } from '../requests/metadata.js'
 import { checkContainerQuotas } from '../requests/quota_headers.js'
 import { type ContainerTarget, ownsAccount } from '../requests/target.js'
-import { objectRow, sendListing } from '../responses/listing.js'
+import { indirectionFields, objectRow, sendListing } from '../responses/listing.js'
 import { metadataHeaders } from '../responses/metadata.js'
 import { lastModifiedHeader, timestampHeader } from '../responses/timestamps.js'
 
@@ -26,7 +26,14 @@ export async function getContainer(core: Core, target: ContainerTarget, request:
   const pace = listingPace()
   const slices = core.containers.list(target.caller, target, query, pace)
   void reply.headers(containerHeaders(container, target))
-  const listing = { of: 'container', name: target.container, slices, pace, row: objectRow } as const
+  const listing = {
+    of: 'container',
+    name: target.container,
+    slices,
+    pace,
+    row: objectRow,
+    jsonFields: (object: ObjectSummary) => indirectionFields(object, target.account),
+  } as const
   return sendListing(request, reply, format, listing)
 }
 

@@ -1,7 +1,9 @@
 /** `/info`: exactly what is served; clients and test suites decide by it. */
 
 import type { FastifyInstance } from 'fastify'
+import { linksMax } from '../../../../core/objects/contents.js'
 import { limits, metadataLimits, storagePolicy, tempUrlDigests, tempUrlMethods } from '../limits.js'
+import { heartbeatSeconds } from '../responses/heartbeat.js'
 
 const info = {
   swift: {
@@ -37,6 +39,15 @@ const info = {
     allowed_digests: tempUrlDigests,
     deprecated_digests: ['sha1'],
   },
+  slo: {
+    max_manifest_segments: limits.manifestSegments,
+    max_manifest_size: limits.manifestBytes,
+    min_segment_size: 1,
+    yield_frequency: heartbeatSeconds,
+    allow_async_delete: false,
+  },
+  symlink: { symloop_max: linksMax, static_links: true },
+  bulk_delete: { max_deletes_per_request: limits.bulkDeletes, max_failed_deletes: limits.failedDeletes },
 }
 
 export function addInfo(app: FastifyInstance): void {

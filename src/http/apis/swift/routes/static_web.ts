@@ -18,7 +18,7 @@ import type { SwiftPath } from '../requests/path.js'
 import { projectIdOf } from '../requests/target.js'
 import { objectHeaders } from '../responses/object_headers.js'
 import { listingPages, type WebListing } from '../responses/web_listing.js'
-import { getObject, headObject } from './object_get.js'
+import { closedOnError, getObject, headObject } from './object_get.js'
 
 /** How the site of a container is set up; empty texts for what is not. */
 interface Site {
@@ -198,11 +198,12 @@ async function errorPage(visit: Visit, status: number): Promise<FastifyReply | u
   try {
     const caller = await visit.allowed('read')
     const place = { projectId: projectIdOf(path.account), container: path.container, object: `${status}${site.error}` }
-    const open = await core.objects.open(caller, place)
+    const open = await core.contents.open(caller, place)
+    const all = { start: 0, end: open.sizeBytes }
+    await closedOnError(open, () => open.prepare?.([all]))
     return sendOpened(open, reply, () => {
-      const { object } = open
-      void reply.code(status).headers(objectHeaders(object)).header('content-length', object.sizeBytes)
-      return bytesFor(request, open, { start: 0, end: object.sizeBytes })
+      void reply.code(status).headers(objectHeaders(open)).header('content-length', open.sizeBytes)
+      return bytesFor(request, open, all)
     })
   } catch (error) {
     if ([401, 403, 404].includes(statusOf(error))) return undefined

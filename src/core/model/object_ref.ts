@@ -1,0 +1,6 @@
+/** The names of an object. */
+export interface ObjectRef {
+  projectId: string
+  container: string
+  object: string
+}
