@@ -10,6 +10,7 @@ import { join } from 'node:path'
 import type { Core } from '../src/core/core.js'
 import { openStore, type Store } from '../src/core/store.js'
 import type { EngineCounters } from '../src/engine/engine.js'
+import { catalogUrl } from './catalogs.js'
 import { createApp, type HttpLimits } from '../src/http/app.js'
 import type { UrlSettings } from '../src/http/shared/base_url.js'
 import type { Fairness } from '../src/http/shared/fairness.js'
@@ -80,7 +81,7 @@ interface Teardown {
 export async function startServer(t: Teardown, options: TestServerOptions = {}): Promise<TestServer> {
   const { nbd = false, log = silentLogger(), ...appOptions } = options
   const dataDir = await mkdtemp(join(tmpdir(), 'atoll-test-'))
-  const store = await openStore({ dataDir, log })
+  const store = await openStore({ dataDir, catalog: await catalogUrl(), log })
   const { core, engine } = store
   const admin = await createUser(core, { name: 'admin', role: 'admin' })
   const app = await createApp({ core, log, closeGraceMs: 1000, ...appOptions })

@@ -53,7 +53,7 @@ async function createUser(options: CreateUser): Promise<void> {
   const password = await readPassword(options)
   const directory = new DataDirectory(data)
   directory.mustExist()
-  const catalog = await Catalog.open({ path: directory.catalog, schema: 'exact' })
+  const catalog = await Catalog.open({ ...directory.catalogAt(), schema: 'exact' })
   try {
     const user = await new Identity(catalog, new Passwords()).createMember({ user: { name, password }, project, role })
     print(`user ${printable(user.name)} (${user.id}) has the role ${role} in project ${printable(project)}`)

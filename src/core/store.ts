@@ -17,8 +17,8 @@ export interface StoreOptions extends Omit<EngineOptions, 'storeDir' | 'recordsR
   nbdLimits?: NbdLimits
   /** Default: none. */
   scrub?: ScrubSettings
-  /** Of the PostgreSQL database of the catalog. Default: the catalog is a file in the data directory. */
-  catalogUrl?: string | undefined
+  /** `sqlite`, or the URL of a PostgreSQL database. Default: what the data directory was used with before, at first `sqlite`. */
+  catalog?: string | undefined
   /** Of the catalog (CatalogOptions). */
   guard?: boolean
   /** On each file system (SpaceReserves). Default: none. */
@@ -44,7 +44,7 @@ export async function openStore({
   log,
   nbdLimits,
   scrub = noScrub,
-  catalogUrl,
+  catalog: catalogPlace,
   guard = true,
   spaceReserveBytes = 0,
   ...options
@@ -63,11 +63,12 @@ export async function openStore({
     undo.push(() => reserves.close())
     reserves.prepareStart()
     // Before the engine: a catalog that is too new refuses the start before anything is touched.
-    const location = directory.catalogAt(catalogUrl)
+    const location = directory.catalogAt(catalogPlace)
     StoreIdentity.refuseLostCatalog(directory, location)
     const catalog = await Catalog.open({ ...location, guard, reserve: reserves })
     undo.push(() => catalog.close())
     const identity = await StoreIdentity.verify({ directory, catalog, log })
+    directory.rememberCatalog(location)
     const recordsReach = recordsReachOf(directory)
     const engine = await Engine.open({
       ...options,

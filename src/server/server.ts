@@ -56,7 +56,15 @@ export async function start(settings: ServeSettings, log: Logger): Promise<Serve
   const readiness = new Readiness()
   const scrub = { bytesPerSecond: settings.scrubRate, intervalMs: settings.scrubInterval * dayMs }
   const engine = { cache, io, reactors, busyPollMicroseconds, nbdLimits }
-  const store = await openStore({ dataDir: data, log, ...engine, scrub, guard: false, spaceReserveBytes })
+  const store = await openStore({
+    dataDir: data,
+    catalog: settings.catalog,
+    log,
+    ...engine,
+    scrub,
+    guard: false,
+    spaceReserveBytes,
+  })
   let app: App | undefined
   let control: ControlServer | undefined
   let tls: NbdTls | undefined

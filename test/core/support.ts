@@ -35,7 +35,7 @@ export class TestStore {
   async #open(): Promise<void> {
     this.#store = await openStore({
       dataDir: this.dataDir,
-      catalogUrl: this.#catalogUrl,
+      catalog: this.#catalogUrl,
       log: silentLogger(),
       reactors: 1,
     })

@@ -12,7 +12,7 @@
  */
 
 import { setTimeout as pause } from 'node:timers/promises'
-import { Kysely, sql } from 'kysely'
+import { HandleEmptyInListsPlugin, Kysely, replaceWithNoncontingentExpression, sql } from 'kysely'
 import pg from 'pg'
 import { CatalogAway, CatalogFailed } from '../errors.js'
 import { connect, disconnect, Prepared } from '../prepared.js'
@@ -54,7 +54,9 @@ export class PostgresDatabase implements CatalogDatabase {
     this.#pool.on('error', () => undefined)
     this.#pool.on('connect', (client) => client.on('error', () => undefined))
     const parts: PoolParts = { pool: this.#pool, beforeRead, outcomeOf: (id) => this.#outcomeOf(id) }
-    this.db = new Kysely<Schema>({ dialect: new PooledDialect(parts) })
+    // PostgreSQL knows no "in ()".
+    const plugins = [new HandleEmptyInListsPlugin({ strategy: replaceWithNoncontingentExpression })]
+    this.db = new Kysely<Schema>({ dialect: new PooledDialect(parts), plugins })
     connect(this.db, new PooledStatements(parts))
   }
 

@@ -5,6 +5,7 @@
  *   lock              held, together with the directory itself, by the process that uses it
  *   reserve           space for the catalog, the records and deletions on a full file system (native/store/space_reserve.h)
  *   catalog.db        SQLite, with catalog.db-wal and catalog.db-shm
+ *   catalog.url       instead, where the catalog is a PostgreSQL database: its URL
  *   store/            the engine's: data/, content/, records/
  *   openrc/admin.sh   how to log in
  *   nbd.sock          the operator's NBD door (by default)
@@ -17,7 +18,17 @@
  * system (native/store/directory_lock.h).
  */
 
-import { accessSync, chmodSync, constants, existsSync, mkdirSync, readdirSync, readFileSync, statSync } from 'node:fs'
+import {
+  accessSync,
+  chmodSync,
+  constants,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  statSync,
+  unlinkSync,
+} from 'node:fs'
 import { join, resolve } from 'node:path'
 import type { CatalogLocation } from '../../catalog/catalog.js'
 import { LockHeld, lockDirectory } from '../../engine/directory_lock.js'
@@ -58,10 +69,27 @@ export class DataDirectory {
   get catalog(): string {
     return join(this.path, 'catalog.db')
   }
-  /** `url`: of the PostgreSQL database that is used instead of the file. */
-  catalogAt(url: string | undefined): CatalogLocation {
-    return url === undefined ? { path: this.catalog } : { url }
+  get #catalogUrlPath(): string {
+    return join(this.path, 'catalog.url')
   }
+  /** Where the catalog is. `place`: "sqlite" or a URL; by default what was remembered last. */
+  catalogAt(place?: string): CatalogLocation {
+    const found = place ?? this.#rememberedUrl()
+    return found === undefined || found === 'sqlite' ? { path: this.catalog } : { url: found }
+  }
+
+  /** For the commands, and for starts that name no catalog. */
+  rememberCatalog(location: CatalogLocation): void {
+    const url = 'url' in location ? location.url : undefined
+    if (url === this.#rememberedUrl()) return
+    if (url === undefined) unlinkSync(this.#catalogUrlPath)
+    else writeFileDurably(this.#catalogUrlPath, `${url}\n`, 0o600)
+  }
+
+  #rememberedUrl(): string | undefined {
+    return existsSync(this.#catalogUrlPath) ? readFileSync(this.#catalogUrlPath, 'utf8').trim() : undefined
+  }
+
   get store(): string {
     return join(this.path, 'store')
   }
@@ -113,7 +141,8 @@ export class DataDirectory {
   static openToExamine(path: string): { directory: DataDirectory; unlock: () => void; formatProblem?: string } {
     const directory = new DataDirectory(path)
     const there = existsSync(directory.#formatPath)
-    if (!there && !existsSync(directory.catalog)) throw new DirectoryMissing(directory.path)
+    if (!there && !existsSync(directory.catalog) && directory.#rememberedUrl() === undefined)
+      throw new DirectoryMissing(directory.path)
     const unlock = directory.#lock()
     try {
       if (!there) return { directory, unlock, formatProblem: 'is missing' }

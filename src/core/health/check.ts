@@ -159,7 +159,7 @@ async function openCatalog(
 ): Promise<Catalog | undefined> {
   let catalog: Catalog | undefined
   try {
-    catalog = await Catalog.openToExamine({ path: directory.catalog })
+    catalog = await Catalog.openToExamine(directory.catalogAt())
     const problems = await catalog.fileProblems()
     if (problems.length === 0) return catalog
     damaged(problems.slice(0, 10).join('; '), false)

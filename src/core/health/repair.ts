@@ -40,7 +40,7 @@ export async function repair(directory: DataDirectory, examination: Examination,
     directory.writeFormat()
     did.push('the file "format" is written anew')
   }
-  const catalog = await Catalog.open({ path: directory.catalog, schema: 'exact' })
+  const catalog = await Catalog.open({ ...directory.catalogAt(), schema: 'exact' })
   try {
     // Rows of a broken tree are looked at by people.
     if (catalogTrusted) did.push(...(await catalog.transaction((tx) => repairCatalog(catalog, tx))))

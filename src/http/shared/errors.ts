@@ -2,7 +2,7 @@
 
 import type { FastifyRequest } from 'fastify'
 import { StorageFailed, withoutDetail } from '../../addon/errors.js'
-import { CatalogFailed } from '../../catalog/errors.js'
+import { CatalogAway, CatalogFailed } from '../../catalog/errors.js'
 import { AtollError, defineError } from '../../lib/errors.js'
 
 export const Unauthorized = defineError('unauthorized', 401, 'The request you have made requires authentication')
@@ -65,6 +65,14 @@ export function describeError(error: unknown, request: FastifyRequest): ErrorDes
   if (error instanceof StorageFailed || error instanceof CatalogFailed) {
     request.log.error({ err: error }, 'the storage failed')
     return { status: 503, code: error.code, message: 'The storage of this server has failed; its log says how.' }
+  }
+  if (error instanceof CatalogAway) {
+    request.log.warn({ err: error }, 'the database of the catalog cannot be reached')
+    return {
+      status: error.status,
+      code: error.code,
+      message: 'The catalog of this server cannot be reached; try again.',
+    }
   }
   if (error instanceof AtollError && error.status !== 500) {
     const publicMessage = withoutDetail(error)

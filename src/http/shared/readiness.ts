@@ -6,6 +6,7 @@
  */
 
 import type { FastifyBaseLogger, FastifyInstance } from 'fastify'
+import { CatalogAway, CatalogContended } from '../../catalog/errors.js'
 import type { Core } from '../../core/core.js'
 import { asError } from '../../lib/errors.js'
 import { NotReady } from './errors.js'
@@ -41,6 +42,10 @@ export function addHealthcheck(app: FastifyInstance, core: Core, readiness: Read
     if (readiness.state !== 'starting') return done()
     void reply.header('retry-after', retryAfterSeconds)
     done(new NotReady())
+  })
+  app.addHook('onError', async (_request, reply, error) => {
+    if (error instanceof CatalogAway || error instanceof CatalogContended)
+      reply.header('retry-after', retryAfterSeconds)
   })
   app.get('/healthcheck', async (request, reply) => {
     const problem = readiness.state === 'closing' ? 'is shutting down' : await problemOf(core, request.log)

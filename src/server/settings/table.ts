@@ -8,6 +8,7 @@ import { tlsModes } from '../../lib/addresses.js'
 import { defaultHttpLimits, defaultNbdLimits } from '../../lib/default_limits.js'
 import { logLevels } from '../../lib/log.js'
 import {
+  catalogPlace,
   file,
   hostPort,
   hostPortOrNone,
@@ -51,6 +52,17 @@ const table = {
     help: 'data directory; created if missing',
     details:
       'Everything that the server stores. One server uses it at a time. ext4, XFS or btrfs are suitable file systems.',
+  },
+  catalog: {
+    group: 'Storage',
+    argument: 'database',
+    type: catalogPlace,
+    defaultText: 'sqlite',
+    help: 'database of the catalog: sqlite or postgres://…',
+    details:
+      '`sqlite` is a file in the data directory. A PostgreSQL database is named by a URL, which the data directory remembers for later ' +
+      'starts and for the other commands. Passwords come from a password file (`PGPASSFILE`, by default `~/.pgpass`) or `PGPASSWORD` ' +
+      '([The catalog on PostgreSQL](../guide/postgresql.md)).',
   },
   cache: {
     group: 'Storage',

@@ -90,6 +90,12 @@ export const url: ValueType<string> = valueType('a URL that starts with http:// 
   return /^https?:$/.test(new URL(given).protocol) ? withoutTrailingSlashes(given) : mismatch
 })
 
+/** What it names is judged by the catalog. */
+export const catalogPlace: ValueType<string> = valueType(
+  'sqlite, or a URL that starts with postgres:// (without a password)',
+  (given) => (isText(given) && /^(sqlite$|postgres(ql)?:\/\/)/.test(given) ? given : mismatch),
+)
+
 export const hostPort: ValueType<HostPort> = valueType(hostPortForm, (given) => addressIn(given, parseHostPort))
 
 /** `none` resolves to undefined. `fd`: the socket is open already, and has this descriptor. */

@@ -68,6 +68,7 @@ t.test('each setting follows the same precedence', async (t) => {
     log: ['json', 'pretty', 'auto'],
     'log-level': ['warn', 'error', 'debug'],
     'nbd-tls': ['off', 'required', 'opportunistic'],
+    catalog: ['postgres://one/a', 'postgres://two/a', 'sqlite'],
     'public-url': ['http://one', 'http://two', 'http://three'],
     'scrub-rate': ['11M', '12M', '13M'],
     'space-reserve': ['11M', '12M', '13M'],
