@@ -61,6 +61,7 @@ t.test('a flag takes precedence over the environment, that over the file, and th
 t.test('each setting follows the same precedence', async (t) => {
   const samples: Partial<Record<SettingName, [unknown, unknown, unknown]>> = {
     http: ['127.0.0.1:1', '127.0.0.1:2', '127.0.0.1:3'],
+    metrics: ['127.0.0.1:1', '127.0.0.1:2', '127.0.0.1:3'],
     'nbd-public': ['127.0.0.1:1', '127.0.0.1:2', '127.0.0.1:3'],
     nbd: [['unix:/1'], 'unix:/2', ['unix:/3']],
     cache: ['direct', 'buffered', 'direct'],

@@ -14,7 +14,7 @@ t.test('quotas', async (t) => {
       const headers = { 'x-container-meta-quota-bytes': '10', 'x-container-meta-quota-count': '2' }
       t.equal((await owner.ask('box', { method: 'PUT', headers })).status, 201)
       t.equal((await put('box/a', 6)).status, 201)
-      t.match(await put('box/b', 5), { status: 413, text: 'Upload exceeds quota.' })
+      t.match(await put('box/b', 5), { status: 413, text: 'the upload exceeds a quota' })
       t.equal((await put('box/a', 10)).status, 201)
       t.equal((await put('box/a', 4)).status, 201)
       t.equal((await put('box/b', 4)).status, 201)
