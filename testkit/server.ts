@@ -15,7 +15,6 @@ import { createApp, type HttpLimits } from '../src/http/app.js'
 import type { UrlSettings } from '../src/http/shared/base_url.js'
 import type { Fairness } from '../src/http/shared/fairness.js'
 import type { Readiness } from '../src/http/shared/readiness.js'
-import { newRoleId } from '../src/lib/ids.js'
 import { type Logger, silentLogger } from '../src/lib/log.js'
 import { type Answer, ask, type Question } from './http.js'
 
@@ -140,9 +139,9 @@ async function openTenantDoor({ core, engine }: Store): Promise<void> {
   core.exports.tenantAddress = { host: address.hostname, port: Number(address.port) }
 }
 
-/** A role of a name that no policy knows: there is no API that makes one. */
-export async function addRole({ catalog }: Core, name: string): Promise<void> {
-  await catalog.transaction(({ db }) => db.insertInto('roles').values({ id: newRoleId(), name }).execute())
+/** A role of a name that no policy knows. */
+export async function addRole({ identity }: Core, name: string): Promise<void> {
+  await identity.roles.create({ name })
 }
 
 async function createUser(core: Core, user: { name: string; role?: string; project?: string }): Promise<Credentials> {

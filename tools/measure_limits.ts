@@ -9,6 +9,7 @@ import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import type { ProjectCaller } from '../src/core/model/records.js'
+import { callerNow } from '../src/core/policy/rights.js'
 import { openStore, type Store } from '../src/core/store.js'
 import { type LayerId, newObjectId, newResourceId } from '../src/lib/ids.js'
 import { silentLogger } from '../src/lib/log.js'
@@ -59,10 +60,10 @@ async function fill(server: ServerProcess): Promise<string[]> {
 }
 
 async function adminOf({ core }: Store): Promise<ProjectCaller> {
-  const [user] = await core.identity.users()
-  const [assignment] = await core.identity.assignments({ userId: user?.id ?? '' })
-  if (user === undefined || assignment === undefined) throw new Error('the first start made no admin')
-  return { user, project: assignment.project, roles: [assignment.role], isAdmin: true, canWrite: true, canRead: true }
+  const [user] = await core.identity.users.list()
+  const caller = user && (await callerNow(core.catalog.db, user.id, { projectId: user.defaultProjectId }))
+  if (caller?.project === undefined) throw new Error('the first start made no admin')
+  return { ...caller, project: caller.project }
 }
 
 async function makeVolumes({ core }: Store, caller: ProjectCaller) {

@@ -6,8 +6,12 @@
  */
 
 import type {
+  AccessRuleId,
+  ApplicationCredentialId,
   AttachmentId,
   ContainerId,
+  CredentialId,
+  GroupId,
   ImageId,
   JobId,
   LayerId,
@@ -57,41 +61,150 @@ export interface SequenceRow {
 
 // ---- identity -------------------------------------------------------------------------------------------------------
 
+/** A project or a domain. */
 export interface ProjectRow {
   id: ProjectId
   name: string
+  /** Unique: the domain and the name; of a domain, the name alone (core/identity/names.ts). */
+  name_key: string
+  /** A domain is its own. */
+  domain_id: ProjectId
+  /** A project or a domain; null for a domain. */
+  parent_id: ProjectId | null
+  is_domain: Flag
   enabled: Flag
   description: string
+  /** JSON: members that the Identity API keeps for its clients. */
+  extra: string
   created_at: number
+}
+
+/** What is above a project: itself (depth 0), its parent (1), and so on to its domain. */
+export interface ProjectAncestorRow {
+  project_id: ProjectId
+  ancestor_id: ProjectId
+  depth: number
 }
 
 export interface UserRow {
   id: UserId
   name: string
+  /** Unique, as of a project. */
+  name_key: string
+  domain_id: ProjectId
+  /** Empty: no password. */
   password_hash: string
   enabled: Flag
   description: string
   email: string | null
   default_project_id: ProjectId | null
+  extra: string
   created_at: number
+}
+
+export interface GroupRow {
+  id: GroupId
+  domain_id: ProjectId
+  name: string
+  description: string
+  extra: string
+  created_at: number
+}
+
+/** To whom a grant must be for a user to have it: the user (always there), and each of the user's groups. */
+export interface ActorRow {
+  user_id: UserId
+  actor_id: string
 }
 
 export interface RoleRow {
   id: RoleId
   name: string
+  /** Unique, as of a project; of a global role, the name alone. */
+  name_key: string
+  /** null: global. */
+  domain_id: ProjectId | null
+  description: string
+  extra: string
 }
 
-export interface AssignmentRow {
+export interface GrantRow {
+  /** A user or a group. */
+  actor_id: string
+  /** A project, a domain or `system`. */
+  target_id: string
+  role_id: RoleId
+  /** 1: on the projects below the target, not on the target itself. */
+  inherited: Flag
+}
+
+export interface ApplicationCredentialRow {
+  id: ApplicationCredentialId
   user_id: UserId
   project_id: ProjectId
-  role_id: RoleId
+  name: string
+  description: string | null
+  secret_hash: string
+  unrestricted: Flag
+  has_access_rules: Flag
+  /** Microseconds. */
+  expires_at_us: number | null
+  created_at: number
+}
+
+export interface AccessRuleRow {
+  id: AccessRuleId
+  user_id: UserId
+  service: string
+  method: string
+  path: string
+}
+
+export interface CredentialRow {
+  id: CredentialId
+  user_id: UserId
+  project_id: ProjectId | null
+  type: string
+  blob: string
+  created_at: number
+}
+
+export interface RegionRow {
+  id: string
+  description: string
+  parent_id: string | null
+  extra: string
+}
+
+export interface ServiceRow {
+  id: string
+  type: string
+  name: string
+  description: string
+  enabled: Flag
+  extra: string
+}
+
+export interface EndpointRow {
+  id: string
+  service_id: string
+  region_id: string | null
+  interface: 'public' | 'internal' | 'admin'
+  url: string
+  enabled: Flag
+  extra: string
 }
 
 export interface TokenRow {
   /** SHA-256 of the token. */
   hash: string
   user_id: UserId
+  /** A project or a domain. */
   project_id: ProjectId | null
+  /** 1: for the system; `project_id` is null then. */
+  system: Flag
+  /** The credential that it was obtained with. */
+  application_credential_id: ApplicationCredentialId | null
   /** With commas between. */
   methods: string
   audit_id: string
@@ -316,8 +429,23 @@ export interface Schema {
   store_identity: StoreIdentityRow
   projects: ProjectRow
   users: UserRow
+  project_ancestors: ProjectAncestorRow
+  project_tags: { project_id: ProjectId; tag: string }
+  groups: GroupRow
+  actors: ActorRow
   roles: RoleRow
-  assignments: AssignmentRow
+  role_implications: { prior_id: RoleId; implied_id: RoleId }
+  /** A role and each role that it comes to: itself, and those that it implies, directly or through others. */
+  role_expansion: { role_id: RoleId; effective_id: RoleId }
+  grants: GrantRow
+  application_credentials: ApplicationCredentialRow
+  application_credential_roles: { credential_id: ApplicationCredentialId; role_id: RoleId }
+  access_rules: AccessRuleRow
+  application_credential_rules: { credential_id: ApplicationCredentialId; rule_id: AccessRuleId }
+  credentials: CredentialRow
+  regions: RegionRow
+  services: ServiceRow
+  endpoints: EndpointRow
   tokens: TokenRow
   accounts: AccountRow
   account_metadata: KindOfMetadata & { project_id: ProjectId }

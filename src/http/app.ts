@@ -14,7 +14,7 @@
  */
 
 import type { Server } from 'node:http'
-import Fastify, { type FastifyBaseLogger, type FastifyInstance, LogController } from 'fastify'
+import Fastify, { type FastifyBaseLogger, type FastifyInstance, type FastifyRequest, LogController } from 'fastify'
 import type { Core } from '../core/core.js'
 import { defaultHttpLimits } from '../lib/default_limits.js'
 import type { Logger } from '../lib/log.js'
@@ -23,6 +23,7 @@ import { cinder } from './apis/cinder/plugin.js'
 import { glance } from './apis/glance/plugin.js'
 import { keystone } from './apis/keystone/plugin.js'
 import { swift } from './apis/swift/plugin.js'
+import type { Call } from './shared/access_rules.js'
 import { type Api, type ApiOptions, apiOf } from './shared/api.js'
 import { type AnswerReport, reportAnswers } from './shared/answer_reports.js'
 import { addAuthentication } from './shared/auth.js'
@@ -148,7 +149,7 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
   })
   requireProtocol(app)
   addHealthcheck(app, core, readiness)
-  addAuthentication(app, core)
+  addAuthentication(app, core, callOf)
   answerMissingRoutes(app)
 
   app.setErrorHandler((error, request, reply) => forms.send(error, request, reply))
@@ -156,6 +157,12 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
   const api: ApiOptions = { core, urls, logins: new Logins(core) }
   for (const { plugin, prefix } of apis) await app.register(plugin, { ...api, ...(prefix !== undefined && { prefix }) })
   return app
+}
+
+function callOf({ method, originalUrl }: FastifyRequest): Call {
+  const { services, prefix = '' } = apiOf(apis, originalUrl)
+  const [path = ''] = originalUrl.split('?')
+  return { services, method, path: path.slice(prefix.length) }
 }
 
 /**

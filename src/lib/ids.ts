@@ -21,6 +21,10 @@ export type AttachmentId = Branded<string, 'AttachmentId'>
 export type ProjectId = Branded<string, 'ProjectId'>
 export type UserId = Branded<string, 'UserId'>
 export type RoleId = Branded<string, 'RoleId'>
+export type GroupId = Branded<string, 'GroupId'>
+export type ApplicationCredentialId = Branded<string, 'ApplicationCredentialId'>
+export type AccessRuleId = Branded<string, 'AccessRuleId'>
+export type CredentialId = Branded<string, 'CredentialId'>
 
 /**
  * A UUID that begins with the time (RFC 9562, version 7): rows that are made one after the other lie side by side in the indexes of
@@ -41,10 +45,14 @@ export const newSnapshotId = (): SnapshotId => randomUUID() as SnapshotId
 export const newJobId = (): JobId => randomUUID() as JobId
 export const newAttachmentId = (): AttachmentId => randomUUID() as AttachmentId
 
-const newHexId = (): string => randomUUID().replaceAll('-', '')
+export const newHexId = (): string => randomUUID().replaceAll('-', '')
 export const newProjectId = (): ProjectId => newHexId() as ProjectId
 export const newUserId = (): UserId => newHexId() as UserId
 export const newRoleId = (): RoleId => newHexId() as RoleId
+export const newGroupId = (): GroupId => newHexId() as GroupId
+export const newApplicationCredentialId = (): ApplicationCredentialId => newHexId() as ApplicationCredentialId
+export const newAccessRuleId = (): AccessRuleId => newHexId() as AccessRuleId
+export const newCredentialId = (): CredentialId => newHexId() as CredentialId
 
 /** 256 random bits in 43 characters that need no escaping in a URL: tokens, export names, first passwords. */
 export const newSecret = (): string => randomBytes(32).toString('base64url')

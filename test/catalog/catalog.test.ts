@@ -21,10 +21,29 @@ interface Tap {
   teardown(end: () => unknown): unknown
 }
 
-const project = (id: string) => ({ id: id as ProjectId, name: id, enabled: 1 as const, description: '', created_at: 0 })
+const project = (id: string) => ({
+  id: id as ProjectId,
+  name: id,
+  name_key: `/${id}`,
+  domain_id: id as ProjectId,
+  parent_id: null,
+  is_domain: 1 as const,
+  enabled: 1 as const,
+  description: '',
+  extra: '{}',
+  created_at: 0,
+})
+
+/** There from the start. */
+const defaultDomain = 'default' as ProjectId
 
 async function names(catalog: Catalog): Promise<string[]> {
-  const rows = await catalog.db.selectFrom('projects').select('name').orderBy('name').execute()
+  const rows = await catalog.db
+    .selectFrom('projects')
+    .select('name')
+    .where('id', '!=', defaultDomain)
+    .orderBy('name')
+    .execute()
   return rows.map((row) => row.name)
 }
 
@@ -244,9 +263,12 @@ t.test(
 t.test('a prepared insert puts each value into its column', async (t) => {
   const { catalog } = await openCatalog(t)
   const row = { ...project('a'), description: 'the first' }
-  const prepared = new PreparedInsert('projects', ['created_at', 'description', 'enabled', 'id', 'name'])
+  const prepared = new PreparedInsert('projects', [
+    ...(['created_at', 'description', 'enabled', 'id', 'name'] as const),
+    ...(['name_key', 'domain_id', 'parent_id', 'is_domain', 'extra'] as const),
+  ])
   await catalog.transaction(async ({ db }) => prepared.run(db, row))
-  t.same(await catalog.db.selectFrom('projects').selectAll().execute(), [row])
+  t.same(await catalog.db.selectFrom('projects').selectAll().where('id', '=', row.id).execute(), [row])
 })
 
 t.test('a prepared query is not run for a transaction that has ended', async (t) => {

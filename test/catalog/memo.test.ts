@@ -15,7 +15,7 @@ t.test('what was read is read again after a commit, when it was nothing, and whe
     })
   t.equal(await get('a'), 'a 1')
   t.equal(await get('a'), 'a 1')
-  await identity.createProject({ name: 'a' })
+  await identity.projects.create({ name: 'a' })
   t.equal(await get('a'), 'a 2')
   t.equal(await get('nothing'), undefined)
   t.equal(await get('nothing'), undefined)
@@ -31,7 +31,7 @@ t.test('what was read before a commit is not remembered as of after it', async (
   let readOld = (_: string) => {}
   const old = memo.get('a', () => new Promise<string>((resolve) => (readOld = resolve)))
   await catalog.version() // the version that `old` asked for is there, too
-  await identity.createProject({ name: 'b' })
+  await identity.projects.create({ name: 'b' })
   // Another key makes the memo know the later version while the first reading is still under way.
   t.equal(await memo.get('b', async () => 'b'), 'b')
   readOld('before the commit')

@@ -4,7 +4,8 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Core } from '../../src/core/core.js'
-import type { Assignment, ProjectCaller } from '../../src/core/model/records.js'
+import type { ProjectCaller } from '../../src/core/model/records.js'
+import { callerNow } from '../../src/core/policy/rights.js'
 import { openStore, type Store } from '../../src/core/store.js'
 import { silentLogger } from '../../src/lib/log.js'
 import { catalogUrl } from '../../testkit/catalogs.js'
@@ -71,15 +72,9 @@ export class TestStore {
   async caller(name: string, role: 'admin' | 'member' | 'reader' = 'member', project = name): Promise<ProjectCaller> {
     const { identity } = this.core
     const user = await identity.createMember({ user: { name, password: 'a password' }, project, role })
-    const [assignment] = (await identity.assignments({ userId: user.id })) as [Assignment]
-    return {
-      user,
-      project: assignment.project,
-      roles: [assignment.role],
-      isAdmin: role === 'admin',
-      canWrite: role !== 'reader',
-      canRead: true,
-    }
+    const caller = await callerNow(this.core.catalog.db, user.id, { projectId: user.defaultProjectId })
+    if (caller?.project === undefined) throw new Error('the user has no role in the project')
+    return { ...caller, project: caller.project }
   }
 
   /** Layers in the catalog and in the engine, when everything that can be freed has been. */

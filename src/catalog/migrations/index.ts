@@ -15,6 +15,7 @@ import { viewsOfOneResource } from './0012_views_of_one_resource.js'
 import { jobsAndTwins } from './0013_jobs_and_twins.js'
 import { imageMembers } from './0014_image_members.js'
 import { indirections } from './0007_indirections.js'
+import { identity } from './0016_identity.js'
 
 export type Migration = (db: Kysely<unknown>) => Promise<void>
 
@@ -29,4 +30,5 @@ export const migrations: readonly Migration[] = [
   jobsAndTwins,
   imageMembers,
   indirections,
+  identity,
 ]

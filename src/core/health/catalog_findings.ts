@@ -38,16 +38,10 @@ const findingsOfAKind = 100
 /** Tables whose rows say something about a row of another one, and are worth nothing without it. */
 export const descriptions: readonly string[] = [
   ...['account_metadata', 'container_metadata', 'object_metadata', 'volume_metadata', 'volume_image_metadata'],
-  ...[
-    'snapshot_metadata',
-    'snapshot_image_metadata',
-    'image_properties',
-    'image_tags',
-    'image_members',
-    'assignments',
-    'tokens',
-  ],
-  'block_usage',
+  ...['snapshot_metadata', 'snapshot_image_metadata', 'image_properties', 'image_tags', 'image_members', 'tokens'],
+  ...['block_usage', 'project_ancestors', 'project_tags', 'actors', 'grants', 'role_implications', 'role_expansion'],
+  ...['application_credentials', 'application_credential_roles', 'application_credential_rules', 'access_rules'],
+  'credentials',
 ]
 
 /** The references between tables. */

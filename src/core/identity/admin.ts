@@ -36,7 +36,7 @@ export async function ensureAdmin(
   const pending = `${openrc}.pending`
   const publishPending = () => renameDurably(pending, openrc)
   const user = 'admin'
-  if ((await identity.users()).length > 0) {
+  if ((await identity.users.list()).length > 0) {
     if (existsSync(pending)) {
       const password = passwordIn(readFileSync(pending, 'utf8'))
       if (existsSync(openrc) || !(await logsIn(sessions, user, password))) rmSync(pending)

@@ -42,11 +42,11 @@ export class Passwords {
   }
 
   /**
-   * `stored` undefined: there is no such user; that waits for the same turn and takes as long as a wrong password. `asker`: who waits
+   * `stored` undefined: there is no such user, empty: the user has no password; that waits for the same turn and takes as long as a wrong password. `asker`: who waits
    * for a turn. Throws TooManyLogins.
    */
   async verify(password: string, stored: string | undefined, asker: Asker): Promise<boolean> {
-    if (stored === undefined) {
+    if (stored === undefined || stored === '') {
       await this.#matches(password, this.#decoy, asker)
       return false
     }

@@ -5,7 +5,7 @@ import type { Reader } from '../../catalog/types.js'
 /** Deletes the tokens with this value, and all that were obtained with one of them, directly or through others. */
 export async function deleteTokens(
   db: Reader,
-  column: 'hash' | 'user_id' | 'project_id',
+  column: 'hash' | 'user_id' | 'project_id' | 'application_credential_id',
   value: string,
 ): Promise<void> {
   await db

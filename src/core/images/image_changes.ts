@@ -124,6 +124,7 @@ async function authorizeChange(
     .selectFrom('projects')
     .select('id')
     .where('id', '=', owner as ProjectId)
+    .where('is_domain', '=', 0)
     .executeTakeFirst()
   if (project === undefined) throw new ProjectNotFound(owner)
 }

@@ -21,6 +21,71 @@ export const AssignmentNotFound = defineError(
   'the user does not have this role in this project',
 )
 export const NameTaken = defineError('name_taken', 409, 'there is already a %s named %s')
+export const DomainNotFound = defineError('domain_not_found', 404, 'there is no domain %s')
+export const GroupNotFound = defineError('group_not_found', 404, 'there is no group %s')
+export const MembershipNotFound = defineError('membership_not_found', 404, 'the user is not in this group')
+export const ImplicationNotFound = defineError('implication_not_found', 404, 'the one role does not imply the other')
+export const CredentialNotFound = defineError('credential_not_found', 404, 'there is no credential %s')
+export const CredentialExists = defineError(
+  'credential_exists',
+  409,
+  'there is already a credential with this access key',
+)
+export const ApplicationCredentialNotFound = defineError(
+  'application_credential_not_found',
+  404,
+  'the user has no application credential %s',
+)
+export const AccessRuleNotFound = defineError('access_rule_not_found', 404, 'the user has no access rule %s')
+export const AccessRuleInUse = defineError(
+  'access_rule_in_use',
+  403,
+  'the access rule %s is used by an application credential; delete that one first',
+)
+export const RestrictedCredential = defineError(
+  'restricted_credential',
+  403,
+  'a restricted application credential cannot manage credentials',
+)
+export const RoleNotHeld = defineError('role_not_held', 400, 'expected a role of your token, got "%s"')
+export const RoleFixed = defineError('role_fixed', 403, 'the role %s is built in and stays as it is')
+export const RoleOfDomainImplied = defineError(
+  'role_of_domain_implied',
+  403,
+  'a global role cannot imply the role of a domain',
+)
+export const DefaultDomainFixed = defineError('default_domain_fixed', 403, 'the default domain cannot be %s')
+export const DomainNotDisabled = defineError(
+  'domain_not_disabled',
+  403,
+  'the domain %s is enabled; disable it before it is deleted',
+)
+export const ProjectHasChildren = defineError(
+  'project_has_children',
+  403,
+  'the project %s has projects below it; delete them first',
+)
+export const ProjectHasEnabledChildren = defineError(
+  'project_has_enabled_children',
+  403,
+  'the project %s has enabled projects below it; disable them first',
+)
+export const ProjectNotEmpty = defineError(
+  'project_not_empty',
+  409,
+  'the project %s still owns %s; delete or transfer them first',
+)
+export const ProjectTooDeep = defineError('project_too_deep', 403, 'a tree of projects has at most %s levels')
+export const RegionNotFound = defineError('region_not_found', 404, 'there is no region %s')
+export const RegionExists = defineError('region_exists', 409, 'there is already a region %s')
+export const RegionInUse = defineError(
+  'region_in_use',
+  403,
+  'the region %s has regions or endpoints; delete them first',
+)
+export const ServiceNotFound = defineError('service_not_found', 404, 'there is no service %s')
+export const EndpointNotFound = defineError('endpoint_not_found', 404, 'there is no endpoint %s')
+export const EntryBuiltIn = defineError('entry_built_in', 403, 'the entry %s of the service catalog is built in')
 export const BadPassword = defineError('bad_password', 400, 'a password has 1 to 1024 bytes')
 export const InvalidArgument = defineError('invalid_argument', 400, '%s')
 

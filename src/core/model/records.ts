@@ -4,8 +4,12 @@
  */
 
 import type {
+  AccessRuleId,
+  ApplicationCredentialId,
   AttachmentId,
   ContainerId,
+  CredentialId,
+  GroupId,
   ImageId,
   ObjectId,
   ProjectId,
@@ -24,43 +28,163 @@ export type { ByteFeed, ByteSource } from '../../engine/uploads.js'
 
 // ---- identity -------------------------------------------------------------------------------------------------------
 
-/** There is one domain: id `default`, name `Default`. */
+/** Members of a body that the Identity API keeps and gives back as they are. */
+export type Extra = Readonly<Record<string, unknown>>
+
+export interface DomainReference {
+  id: ProjectId
+  name: string
+}
+
+export interface NamedInDomain {
+  id: string
+  name: string
+  domain: DomainReference
+}
+
 export interface User {
   id: UserId
   name: string
+  domain: DomainReference
   enabled: boolean
   description: string
   email: string | null
   defaultProjectId: ProjectId | null
+  extra: Extra
   createdAt: number
 }
 
+export interface Group {
+  id: GroupId
+  name: string
+  domain: DomainReference
+  description: string
+  extra: Extra
+}
+
+/** A project or a domain, which is its own domain. */
 export interface Project {
   id: ProjectId
   name: string
+  domain: DomainReference
+  /** A project or a domain; null for a domain. */
+  parentId: ProjectId | null
+  isDomain: boolean
   enabled: boolean
   description: string
+  extra: Extra
   createdAt: number
 }
 
-/** What a role grants is said in access.ts. */
-export interface Role {
+export type TaggedProject = Project & { tags: string[] }
+
+export interface RoleReference {
   id: RoleId
   name: string
 }
 
+/** What a role grants is said in access.ts. */
+export interface Role extends RoleReference {
+  /** null: global. */
+  domainId: ProjectId | null
+  description: string
+  /** It can be neither renamed nor deleted. */
+  isFixed: boolean
+  extra: Extra
+}
+
+export type AssignmentActor = NamedInDomain & { kind: 'user' | 'group' }
+export type AssignmentTarget = (NamedInDomain & { kind: 'project' | 'domain' }) | { kind: 'system' }
+
 export interface Assignment {
-  user: User
-  project: Project
+  actor: AssignmentActor
+  target: AssignmentTarget
   role: Role
+  /** It holds for the projects below the target. */
+  inherited: boolean
+}
+
+export interface AccessRule {
+  id: AccessRuleId
+  /** The type of a service, such as `object-store`. */
+  service: string
+  method: string
+  /** Of a URL; `*` and `{name}` stand for one segment, `**` for the rest. */
+  path: string
+}
+
+export interface ApplicationCredential {
+  id: ApplicationCredentialId
+  userId: UserId
+  projectId: ProjectId
+  name: string
+  description: string | null
+  unrestricted: boolean
+  /** In microseconds since 1970, as clients give and expect it. */
+  expiresAtUs: number | null
+  roles: Role[]
+  /** null: everything may be called. */
+  accessRules: AccessRule[] | null
+}
+
+/** What a token shows of the application credential that it was obtained with. */
+export type TokenCredential = Pick<ApplicationCredential, 'id' | 'name' | 'unrestricted' | 'accessRules'>
+
+export interface Credential {
+  id: CredentialId
+  userId: UserId
+  projectId: ProjectId | null
+  type: string
+  blob: string
+}
+
+export interface Ec2Credential {
+  userId: UserId
+  projectId: ProjectId | null
+  access: string
+  secret: string
+}
+
+export interface Region {
+  id: string
+  description: string
+  parentId: string | null
+  extra: Extra
+}
+
+export interface Service {
+  id: string
+  type: string
+  name: string
+  description: string
+  enabled: boolean
+  extra: Extra
+}
+
+export interface Endpoint {
+  id: string
+  serviceId: string
+  regionId: string | null
+  interface: 'public' | 'internal' | 'admin'
+  url: string
+  enabled: boolean
+  extra: Extra
 }
 
 /** Whom a token speaks for. Roles are those of this moment, not of the login. */
 export interface Caller {
   user: User
-  /** undefined: the token is unscoped. */
+  /** undefined: the token is not scoped to a project. */
   project: Project | undefined
-  roles: Role[]
+  /** Of a token that is scoped to a domain. */
+  domain: Project | undefined
+  /** Whether the token is scoped to the system. */
+  system: boolean
+  roles: RoleReference[]
+  /** The application credential that the token was obtained with. */
+  credentialId: ApplicationCredentialId | null
+  /** Whether that credential may not manage credentials. */
+  isRestricted: boolean
   isAdmin: boolean
   /** Admin or member: may change things in the project. */
   canWrite: boolean
@@ -87,8 +211,10 @@ export type ProjectCaller = Caller & { project: Project }
 
 export interface Session {
   caller: Caller
-  /** How the token was got: `password`, `token`. */
+  /** How the token was got: `password`, `token`, `application_credential`. */
   methods: string[]
+  /** The application credential that it was obtained with. */
+  credential: TokenCredential | null
   issuedAt: number
   expiresAt: number
   /** This token's audit id first, that of the login it stems from second (if another). */

@@ -126,13 +126,17 @@ function levelIn(settings: Settings, request: Request): 'admin' | 'some' | undef
 /** Without a token, one might help. */
 const refusal = (caller: Caller | undefined) => (caller === undefined ? new TokenInvalid() : new NotAllowed('member'))
 
+const nowhere = { id: '' as ProjectId, name: '' }
+
 const nobody = {
   id: '' as UserId,
   name: '',
+  domain: nowhere,
   enabled: true,
   description: '',
   email: null,
   defaultProjectId: null,
+  extra: {},
   createdAt: 0,
 }
 
@@ -142,10 +146,24 @@ function visitor(
   projectId: string,
   { canWrite, grant }: { canWrite: boolean; grant: Grant },
 ): ProjectCaller {
-  const project = { id: projectId as ProjectId, name: '', enabled: true, description: '', createdAt: 0 }
+  const project = {
+    id: projectId as ProjectId,
+    name: '',
+    domain: nowhere,
+    parentId: null,
+    isDomain: false,
+    enabled: true,
+    description: '',
+    extra: {},
+    createdAt: 0,
+  }
   return {
     user: caller?.user ?? nobody,
     project,
+    domain: undefined,
+    system: false,
+    credentialId: null,
+    isRestricted: true,
     roles: caller?.roles ?? [],
     isAdmin: false,
     canRead: true,

@@ -93,6 +93,7 @@ const projectBy = new Prepared<{ id: ProjectId }, [id: string]>((db) =>
     .selectFrom('projects')
     .select('id')
     .where('id', '=', '' as ProjectId)
+    .where('is_domain', '=', sql.lit(0))
     .compile(),
 )
 

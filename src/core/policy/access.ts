@@ -9,7 +9,7 @@
  */
 
 import type { ProjectId } from '../../lib/ids.js'
-import { NotAllowed } from '../model/errors.js'
+import { NotAllowed, RestrictedCredential } from '../model/errors.js'
 import type { Caller, ProjectCaller } from '../model/records.js'
 
 export type Rights = Pick<Caller, 'isAdmin' | 'canWrite' | 'canRead'>
@@ -41,4 +41,9 @@ export function mustKeep(before: Rights, now: Rights): void {
   if (before.isAdmin && !now.isAdmin) throw new NotAllowed('admin')
   if (before.canWrite && !now.canWrite) throw new NotAllowed('member')
   if (before.canRead && !now.canRead) throw new NotAllowed('reader')
+}
+
+/** Throws RestrictedCredential for a token of an application credential that may not make or delete credentials. */
+export function mayManageCredentials(caller: Caller): void {
+  if (caller.isRestricted) throw new RestrictedCredential()
 }

@@ -45,10 +45,11 @@ export class RightsWatch {
 
   /** Calls `end` when the caller has lost a right. Returns what stops watching. */
   caller(caller: Caller, end: End): () => void {
-    const { user, project, isAdmin, canWrite, canRead, grant } = caller
-    const key = `${user.id} ${project?.id ?? ''} ${isAdmin} ${canWrite} ${canRead} ${grant?.key ?? ''}`
+    const { user, project, domain, system, credentialId, isAdmin, canWrite, canRead, grant } = caller
+    const scope = project?.id ?? domain?.id ?? (system ? 'system' : '')
+    const rights = `${isAdmin} ${canWrite} ${canRead} ${grant?.key ?? ''}`
     return this.#watch(
-      key,
+      `${user.id} ${scope} ${credentialId ?? ''} ${rights}`,
       (db) => (grant === undefined ? requireStill(db, caller) : grant.require(db, grant.container)),
       end,
     )

@@ -29,6 +29,8 @@ export interface Api {
   plugin: FastifyPluginAsync<ApiOptions>
   /** Where the plugin is mounted; nowhere in particular if absent. */
   prefix?: string
+  /** The types of its service in the catalog. */
+  services: readonly string[]
   /** Whether a request target belongs to this API. */
   owns(url: string): boolean
   /** Formats an error that no handler of this API threw. `accept`: the request's Accept header. */

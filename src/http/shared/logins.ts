@@ -2,7 +2,13 @@
 
 import type { FastifyRequest } from 'fastify'
 import type { Core } from '../../core/core.js'
-import { claimOf, type Login, type PasswordLogin } from '../../core/identity/sessions.js'
+import {
+  claimOf,
+  claimOfCredential,
+  type CredentialLogin,
+  type Login,
+  type PasswordLogin,
+} from '../../core/identity/sessions.js'
 import { LoginFailed } from '../../core/model/errors.js'
 import { clientOf } from '../../lib/trusted_proxies.js'
 import { LoginThrottle } from './login_throttle.js'
@@ -18,6 +24,16 @@ export class Logins {
     return this.#throttle.attempt(
       { who: claimOf(wanted.user), address },
       () => this.core.sessions.loginByPassword({ ...wanted, address }),
+      (error) => error instanceof LoginFailed,
+    )
+  }
+
+  /** Throws LoginFailed, TooManyAttempts, TooManyLogins. */
+  byCredential(request: FastifyRequest, wanted: Omit<CredentialLogin, 'address'>): Promise<Login> {
+    const address = clientOf(request.ip)
+    return this.#throttle.attempt(
+      { who: claimOfCredential(wanted), address },
+      () => this.core.sessions.loginByCredential({ ...wanted, address }),
       (error) => error instanceof LoginFailed,
     )
   }

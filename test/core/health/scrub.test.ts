@@ -176,7 +176,7 @@ t.test('an upload of the same bytes brings damaged chunks back, also after a res
 async function owner({ core }: Store): Promise<ProjectCaller> {
   const { db } = core.catalog
   const volume = await db.selectFrom('volumes').select(['user_id', 'project_id']).executeTakeFirstOrThrow()
-  return (await callerNow(db, volume.user_id, volume.project_id)) as ProjectCaller
+  return (await callerNow(db, volume.user_id, { projectId: volume.project_id })) as ProjectCaller
 }
 
 /** Everything whose data is in chunks. */

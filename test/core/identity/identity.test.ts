@@ -26,7 +26,7 @@ t.test('a user logs in by name or id, for a project, and is who the token says',
 t.test('scopes: the default project, none, one without a role', async (t) => {
   const { sessions, identity } = store.core
   await store.caller('alice2')
-  await identity.createProject({ name: 'other' })
+  await identity.projects.create({ name: 'other' })
   const login = (scope: Parameters<typeof sessions.loginByPassword>[0]['scope']) =>
     sessions.loginByPassword({ user: { name: 'alice2' }, password, scope })
   t.equal((await login('default')).session.caller.project?.name, 'alice2')
@@ -39,7 +39,7 @@ t.test('a wrong password, an unknown and a disabled user get the same answer', a
   const { sessions, identity } = store.core
   await store.caller('alice3')
   const bob = await store.caller('bob3')
-  await identity.updateUser(bob.user.id, { enabled: false })
+  await identity.users.update(bob.user.id, { enabled: false })
   const answers: string[] = []
   for (const [name, word] of [
     ['alice3', 'wrong'],
@@ -65,7 +65,7 @@ t.test('a password that was right once is not right for ever', async (t) => {
   const login = (word: string) =>
     sessions.loginByPassword({ user: { name: 'alice4' }, password: word, scope: 'unscoped' })
   const { token } = await login(password)
-  await identity.updateUser(alice.user.id, { password: 'another one' })
+  await identity.users.update(alice.user.id, { password: 'another one' })
   await t.rejects(login(password), { code: 'login_failed' })
   await t.resolves(login('another one'))
   await t.rejects(sessions.authenticate(token), { code: 'token_invalid' }, 'tokens of the old password are revoked')
@@ -113,7 +113,7 @@ t.test('the catalog holds neither passwords nor tokens', async (t) => {
 t.test('a token ends: revoked, expired, its user or project disabled, its role taken away', async (t) => {
   const { sessions, identity, catalog } = store.core
   const alice = await store.caller('alice8')
-  const [role] = await identity.roles({ name: 'member' })
+  const [role] = await identity.roles.list({ name: 'member' })
   const login = async () =>
     (await sessions.loginByPassword({ user: { name: 'alice8' }, password, scope: { project: { name: 'alice8' } } }))
       .token
@@ -126,10 +126,10 @@ t.test('a token ends: revoked, expired, its user or project disabled, its role t
           .set({ expires_at: Date.now() - 1 })
           .execute(),
       ),
-    'project disabled': () => identity.updateProject(alice.project.id, { enabled: false }),
-    'project enabled again': () => identity.updateProject(alice.project.id, { enabled: true }),
+    'project disabled': () => identity.projects.update(alice.project.id, { enabled: false }),
+    'project enabled again': () => identity.projects.update(alice.project.id, { enabled: true }),
     'role taken away': () =>
-      identity.unassign({ userId: alice.user.id, projectId: alice.project.id, roleId: role?.id as RoleId }),
+      identity.grants.unassign({ userId: alice.user.id, projectId: alice.project.id, roleId: role?.id as RoleId }),
   }
   for (const [words, end] of Object.entries(ends)) {
     if (words === 'project enabled again') {
@@ -149,7 +149,7 @@ t.test('a token ends: revoked, expired, its user or project disabled, its role t
 t.test('what a token may do is what the catalog says at that moment, whoever changed it', async (t) => {
   const { sessions, identity, catalog } = store.core
   const { user, project } = await store.caller('alice11')
-  const [admin] = await identity.roles({ name: 'admin' })
+  const [admin] = await identity.roles.list({ name: 'admin' })
   const assignment = { userId: user.id, projectId: project.id, roleId: admin?.id as RoleId }
   const login = () =>
     sessions.loginByPassword({ user: { id: user.id }, password, scope: { project: { id: project.id } } })
@@ -159,9 +159,9 @@ t.test('what a token may do is what the catalog says at that moment, whoever cha
 
   t.equal(await isAdmin(), false)
   t.equal(await sessions.authenticate(token), await sessions.authenticate(token), 'nothing is read twice')
-  await identity.assign(assignment)
+  await identity.grants.assign(assignment)
   t.equal(await isAdmin(), true)
-  await identity.unassign(assignment)
+  await identity.grants.unassign(assignment)
   t.equal(await isAdmin(), false)
 
   // Another process, such as `atoll user`.
@@ -175,7 +175,7 @@ t.test('what a token may do is what the catalog says at that moment, whoever cha
   // What is not committed is not so, neither before the end of a transaction nor after one that failed.
   await t.rejects(
     catalog.transaction(async ({ db }) => {
-      await db.deleteFrom('assignments').where('user_id', '=', user.id).execute()
+      await db.deleteFrom('grants').where('actor_id', '=', user.id).execute()
       throw new Error('no')
     }),
     { message: 'no' },
@@ -188,12 +188,12 @@ t.test('what a token may do is what the catalog says at that moment, whoever cha
   now.restore()
   await t.resolves(sessions.authenticate(token))
 
-  await identity.updateUser(user.id, { password: 'another password' })
+  await identity.users.update(user.id, { password: 'another password' })
   await t.rejects(sessions.authenticate(token), refusal)
-  await identity.updateUser(user.id, { password })
+  await identity.users.update(user.id, { password })
   const second = (await login()).token
   await t.resolves(sessions.authenticate(second))
-  await identity.deleteUser(user.id)
+  await identity.users.delete(user.id)
   await t.rejects(sessions.authenticate(second), refusal)
 })
 
@@ -228,7 +228,7 @@ t.test('roles: admin, member and reader may what their names say', async (t) => 
   t.match(await store.caller('a-member', 'member'), { isAdmin: false, canWrite: true })
   t.match(await store.caller('a-reader', 'reader'), { isAdmin: false, canWrite: false })
   t.same(
-    (await store.core.identity.roles()).map(({ name }) => name),
+    (await store.core.identity.roles.list()).map(({ name }) => name),
     ['admin', 'member', 'reader'],
   )
 })
@@ -236,39 +236,39 @@ t.test('roles: admin, member and reader may what their names say', async (t) => 
 t.test('names are taken once, and are what people can type', async (t) => {
   const { identity } = store.core
   await store.caller('alice12')
-  await t.rejects(identity.createUser({ name: 'alice12', password }), { code: 'name_taken', status: 409 })
-  await t.rejects(identity.createProject({ name: 'alice12' }), { code: 'name_taken' })
+  await t.rejects(identity.users.create({ name: 'alice12', password }), { code: 'name_taken', status: 409 })
+  await t.rejects(identity.projects.create({ name: 'alice12' }), { code: 'name_taken' })
   for (const name of ['', 'a\nb', 'x'.repeat(256)])
-    await t.rejects(identity.createUser({ name, password }), refused(400))
+    await t.rejects(identity.users.create({ name, password }), refused(400))
   for (const word of ['', 'x'.repeat(1025)]) {
-    await t.rejects(identity.createUser({ name: 'bob12', password: word }), { code: 'bad_password' })
+    await t.rejects(identity.users.create({ name: 'bob12', password: word }), { code: 'bad_password' })
   }
-  t.same(await identity.users({ name: 'bob12' }), [])
+  t.same(await identity.users.list({ name: 'bob12' }), [])
 })
 
 t.test('a deleted user is gone with its tokens and roles', async (t) => {
   const { identity, sessions } = store.core
   const alice = await store.caller('alice13')
   const { token } = await sessions.loginByPassword({ user: { name: 'alice13' }, password, scope: 'unscoped' })
-  await identity.deleteUser(alice.user.id)
+  await identity.users.delete(alice.user.id)
   await t.rejects(sessions.authenticate(token), { code: 'token_invalid' })
-  t.same(await identity.assignments({ userId: alice.user.id }), [])
-  await t.rejects(identity.user(alice.user.id), { code: 'user_not_found' })
+  t.same(await identity.grants.assignments({ userId: alice.user.id }), [])
+  await t.rejects(identity.users.get(alice.user.id), { code: 'user_not_found' })
 })
 
 t.test('an assignment can be given twice and taken once', async (t) => {
   const { identity } = store.core
   const alice = await store.caller('alice14')
-  const project = await identity.createProject({ name: 'p' })
-  const [role] = await identity.roles({ name: 'reader' })
+  const project = await identity.projects.create({ name: 'p' })
+  const [role] = await identity.roles.list({ name: 'reader' })
   const assignment = { userId: alice.user.id, projectId: project.id, roleId: role?.id as RoleId }
-  await identity.assign(assignment)
-  await identity.assign(assignment)
-  t.equal((await identity.assignments({ projectId: project.id })).length, 1)
+  await identity.grants.assign(assignment)
+  await identity.grants.assign(assignment)
+  t.equal((await identity.grants.assignments({ projectId: project.id })).length, 1)
   t.same(
-    (await collected(identity.projectSlices({ userId: alice.user.id }))).map(({ name }) => name),
+    (await collected(identity.projects.slices({ userId: alice.user.id }))).map(({ name }) => name),
     ['alice14', 'p'],
   )
-  await identity.unassign(assignment)
-  await t.rejects(identity.unassign(assignment), { code: 'assignment_not_found' })
+  await identity.grants.unassign(assignment)
+  await t.rejects(identity.grants.unassign(assignment), { code: 'assignment_not_found' })
 })

@@ -70,26 +70,26 @@ t.test('no token comes of a token that is revoked meanwhile', async (t) => {
 
 t.test('disabling a project ends its tokens and those obtained with them', async (t) => {
   const { user, project } = await store.caller('alice4')
-  await identity.createProject({ name: 'second4' })
-  const [member] = await identity.roles({ name: 'member' })
-  const [second] = await identity.projects({ name: 'second4' })
-  await identity.assign({ userId: user.id, projectId: second?.id as never, roleId: member?.id as RoleId })
+  await identity.projects.create({ name: 'second4' })
+  const [member] = await identity.roles.list({ name: 'member' })
+  const [second] = await identity.projects.list({ name: 'second4' })
+  await identity.grants.assign({ userId: user.id, projectId: second?.id as never, roleId: member?.id as RoleId })
   const first = await login('alice4')
   const derived = await rescope(first, 'second4')
-  await identity.updateProject(project.id, { enabled: false })
+  await identity.projects.update(project.id, { enabled: false })
   t.notOk(await isValid(first))
   t.notOk(await isValid(derived))
 })
 
 for (const [words, change] of Object.entries({
-  'the password is changed': (userId: string) => identity.updateUser(userId, { password: 'another' }),
-  'the user is disabled': (userId: string) => identity.updateUser(userId, { enabled: false }),
-  'the user is deleted': (userId: string) => identity.deleteUser(userId),
-  'the project is disabled': (_: string, projectId: string) => identity.updateProject(projectId, { enabled: false }),
+  'the password is changed': (userId: string) => identity.users.update(userId, { password: 'another' }),
+  'the user is disabled': (userId: string) => identity.users.update(userId, { enabled: false }),
+  'the user is deleted': (userId: string) => identity.users.delete(userId),
+  'the project is disabled': (_: string, projectId: string) => identity.projects.update(projectId, { enabled: false }),
   'the role is taken away': async (userId: string, projectId: string) => {
-    const [found] = await identity.assignments({ userId, projectId })
+    const [found] = await identity.grants.assignments({ userId, projectId })
     if (found === undefined) throw new Error('no assignment')
-    await identity.unassign({ userId: found.user.id, projectId: found.project.id, roleId: found.role.id })
+    await identity.grants.unassign({ userId, projectId, roleId: found.role.id })
   },
 })) {
   t.test(`a login gets no token when ${words} after the password was verified`, async (t) => {
@@ -110,7 +110,7 @@ t.test('a new password of one’s own needs the old one at the moment it is stor
   await t.rejects(change('wrong', 'x'), { code: 'login_failed' })
   t.ok(await isValid(token))
   // An administrator resets the password of an account whose old password somebody else knows.
-  beforeNextTransaction(catalog, () => identity.updateUser(user.id, { password: 'set by an administrator' }))
+  beforeNextTransaction(catalog, () => identity.users.update(user.id, { password: 'set by an administrator' }))
   await t.rejects(change(password, 'set by the other'), { code: 'login_failed' })
   t.notOk(await isValid(token))
   await t.resolves(change('set by an administrator', password))
@@ -120,24 +120,24 @@ t.test('a new password of one’s own needs the old one at the moment it is stor
 t.test('what an administrator changes is refused when the role is taken away meanwhile', async (t) => {
   const boss = await store.caller('boss6', 'admin')
   const { user, project } = await store.caller('alice6')
-  const [member] = await identity.roles({ name: 'member' })
+  const [member] = await identity.roles.list({ name: 'member' })
   const assignment = { userId: user.id, projectId: project.id, roleId: member?.id as RoleId }
-  const [own] = await identity.assignments({ userId: boss.user.id })
+  const [own] = await identity.grants.assignments({ userId: boss.user.id })
   const role = { userId: boss.user.id, projectId: boss.project.id, roleId: own?.role.id as RoleId }
   const changes: Record<string, () => Promise<unknown>> = {
-    createUser: () => identity.createUser({ name: 'new6', password }, boss),
-    updateUser: () => identity.updateUser(user.id, { password: 'mine' }, boss),
-    deleteUser: () => identity.deleteUser(user.id, boss),
-    createProject: () => identity.createProject({ name: 'new6' }, boss),
-    updateProject: () => identity.updateProject(project.id, { enabled: false }, boss),
-    assign: () => identity.assign(assignment, boss),
-    unassign: () => identity.unassign(assignment, boss),
+    createUser: () => identity.users.create({ name: 'new6', password }, boss),
+    updateUser: () => identity.users.update(user.id, { password: 'mine' }, boss),
+    deleteUser: () => identity.users.delete(user.id, boss),
+    createProject: () => identity.projects.create({ name: 'new6' }, boss),
+    updateProject: () => identity.projects.update(project.id, { enabled: false }, boss),
+    assign: () => identity.grants.assign(assignment, boss),
+    unassign: () => identity.grants.unassign(assignment, boss),
   }
   for (const [name, work] of Object.entries(changes)) {
-    beforeNextTransaction(catalog, () => identity.unassign(role))
+    beforeNextTransaction(catalog, () => identity.grants.unassign(role))
     await t.rejects(work(), { code: 'token_invalid' }, name)
-    await identity.assign(role)
+    await identity.grants.assign(role)
   }
   t.ok(await login('alice6'))
-  t.same(await identity.users({ name: 'new6' }), [])
+  t.same(await identity.users.list({ name: 'new6' }), [])
 })

@@ -72,25 +72,25 @@ t.test('users, projects and assignments of any number are listed once and in ord
   const { identity } = store.core
   const alice = await store.caller('alice')
   const names = Array.from({ length: 70 }, (_, i) => `project ${String(i).padStart(3, '0')}`)
-  const [role] = await identity.roles({ name: 'member' })
+  const [role] = await identity.roles.list({ name: 'member' })
   if (role === undefined) throw new Error('there is no role member')
   for (const name of names) {
-    const { id } = await identity.createProject({ name })
-    await identity.assign({ userId: alice.user.id, projectId: id, roleId: role.id })
+    const { id } = await identity.projects.create({ name })
+    await identity.grants.assign({ userId: alice.user.id, projectId: id, roleId: role.id })
   }
   const pace = () => new SlicePace({ first: 4, max: 4 })
   t.same(
-    (await collected(identity.projectSlices({}, pace()))).map(({ name }) => name),
+    (await collected(identity.projects.slices({}, pace()))).map(({ name }) => name),
     ['alice', ...names],
   )
   t.same(
-    (await collected(identity.projectSlices({ userId: alice.user.id }, pace()))).map(({ name }) => name),
+    (await collected(identity.projects.slices({ userId: alice.user.id }, pace()))).map(({ name }) => name),
     ['alice', ...names],
   )
-  const assignments = await collected(identity.assignmentSlices({ userId: alice.user.id }, pace()))
-  t.same(assignments.map(({ project }) => project.name).sort(), ['alice', ...names])
+  const assignments = await collected(identity.grants.assignmentSlices({ userId: alice.user.id }, pace()))
+  t.same(assignments.map(({ target }) => ('name' in target ? target.name : '')).sort(), ['alice', ...names])
   t.same(
-    (await collected(identity.userSlices({}, pace()))).map(({ name }) => name),
+    (await collected(identity.users.slices({}, pace()))).map(({ name }) => name),
     ['alice'],
   )
 })

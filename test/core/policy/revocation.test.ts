@@ -10,12 +10,12 @@ const { attachments, catalog, containers, exports, identity, images, objects, vo
 exports.tenantAddress = { host: '127.0.0.1', port: 10809 }
 const connector = { host: 'machine' }
 
-const roleNamed = async (name: string) => ((await identity.roles({ name })) as [Role])[0].id
+const roleNamed = async (name: string) => ((await identity.roles.list({ name })) as [Role])[0].id
 const setRole = async ({ user, project }: ProjectCaller, role: string | undefined) => {
-  for (const { role } of await identity.assignments({ userId: user.id, projectId: project.id }))
-    await identity.unassign({ userId: user.id, projectId: project.id, roleId: role.id })
+  for (const { role } of await identity.grants.assignments({ userId: user.id, projectId: project.id }))
+    await identity.grants.unassign({ userId: user.id, projectId: project.id, roleId: role.id })
   if (role !== undefined)
-    await identity.assign({ userId: user.id, projectId: project.id, roleId: (await roleNamed(role)) as RoleId })
+    await identity.grants.assign({ userId: user.id, projectId: project.id, roleId: (await roleNamed(role)) as RoleId })
 }
 
 /** How rights end, and how they come back where they can. */
@@ -26,14 +26,14 @@ const endings: Record<
   'the role is taken away': { end: (of) => setRole(of, undefined), undo: (of) => setRole(of, 'member') },
   'the role becomes reader': { end: (of) => setRole(of, 'reader'), undo: (of) => setRole(of, 'member') },
   'the user is disabled': {
-    end: ({ user }) => identity.updateUser(user.id, { enabled: false }),
-    undo: ({ user }) => identity.updateUser(user.id, { enabled: true }),
+    end: ({ user }) => identity.users.update(user.id, { enabled: false }),
+    undo: ({ user }) => identity.users.update(user.id, { enabled: true }),
   },
   'the project is disabled': {
-    end: ({ project }) => identity.updateProject(project.id, { enabled: false }),
-    undo: ({ project }) => identity.updateProject(project.id, { enabled: true }),
+    end: ({ project }) => identity.projects.update(project.id, { enabled: false }),
+    undo: ({ project }) => identity.projects.update(project.id, { enabled: true }),
   },
-  'the user is deleted': { end: ({ user }) => identity.deleteUser(user.id) },
+  'the user is deleted': { end: ({ user }) => identity.users.delete(user.id) },
 }
 
 const nameOf = ({ connectionInfo }: Attachment) => connectionInfo?.data.export as string
@@ -121,6 +121,6 @@ t.test('an attachment of an earlier version, which names no user, ends with its 
   )
   await setRole(caller, undefined)
   t.ok(await isServed(nameOf(attachment)))
-  await identity.updateProject(caller.project.id, { enabled: false })
+  await identity.projects.update(caller.project.id, { enabled: false })
   t.notOk(await isServed(nameOf(attachment)))
 })

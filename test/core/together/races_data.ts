@@ -195,7 +195,7 @@ export const dataRaces: Race[] = [
   {
     what: 'a project is made by one name',
     subject: async ({ fresh }) => fresh(),
-    act: (core, _, name) => core.identity.createProject({ name }),
+    act: (core, _, name) => core.identity.projects.create({ name }),
     winners: 1,
     refusals: ['name_taken'],
   },
@@ -203,8 +203,8 @@ export const dataRaces: Race[] = [
     what: 'projects are renamed to one name',
     subject: async ({ fresh }) => fresh(),
     act: async (core, { fresh }, name) => {
-      const { id } = await core.identity.createProject({ name: fresh() })
-      await core.identity.updateProject(id, { name })
+      const { id } = await core.identity.projects.create({ name: fresh() })
+      await core.identity.projects.update(id, { name })
     },
     winners: 1,
     refusals: ['name_taken'],
@@ -212,12 +212,16 @@ export const dataRaces: Race[] = [
   {
     what: 'a role is taken away',
     subject: async ({ core, alice, admin }) => {
-      const [reader] = await core.identity.roles({ name: 'reader' })
-      await core.identity.assign({ userId: admin.user.id, projectId: alice.project.id, roleId: reader?.id as never })
+      const [reader] = await core.identity.roles.list({ name: 'reader' })
+      await core.identity.grants.assign({
+        userId: admin.user.id,
+        projectId: alice.project.id,
+        roleId: reader?.id as never,
+      })
       return reader?.id as string
     },
     act: (core, { alice, admin }, roleId) =>
-      core.identity.unassign({ userId: admin.user.id, projectId: alice.project.id, roleId: roleId as never }),
+      core.identity.grants.unassign({ userId: admin.user.id, projectId: alice.project.id, roleId: roleId as never }),
     winners: 1,
     refusals: ['assignment_not_found'],
   },

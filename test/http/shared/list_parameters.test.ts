@@ -51,7 +51,7 @@ t.test('a parameter that no call knows, and one given twice, are 400 in the form
 t.test('calls that are no lists take no parameters but their own', async (t) => {
   for (const path of [
     '/v3/users/ID?x=1',
-    '/v3/projects/ID?parents_as_list',
+    '/v3/projects/ID?parents',
     '/image/v2/images/ID?x=1',
     '/image/v2/schemas/image?x=1',
   ])
@@ -116,7 +116,7 @@ t.test('filters of the Identity API filter', async (t) => {
     ['projects', 2],
     ['projects?parent_id=default', 2],
     ['projects?parent_id=x', 0],
-    ['projects?is_domain=true', 0],
+    ['projects?is_domain=true', 1],
     ['projects?is_domain=false', 2],
     ['projects?tags=x', 0],
     ['projects?tags-any=x', 0],
@@ -134,6 +134,9 @@ t.test('filters of the Identity API filter', async (t) => {
     ['role_assignments?group.id=x', 0],
     [`role_assignments?scope.project.id=${bob.projectId}&include_subtree`, 1],
     ['role_assignments?effective', 2],
+    [`users/${bob.userId}/groups?name=x`, 0],
+    ['groups?domain_id=x', 0],
+    ['credentials?type=ec2', 0],
     ['domains?enabled=false', 0],
     ['services?type=image', 1],
     ['endpoints?interface=public', 5],

@@ -51,17 +51,17 @@ except nbd.Error as error:
 
 type Way = (session: Session) => Promise<unknown>
 const assignmentOf = async ({ userId, projectId }: Session) => {
-  const [found] = await identity.assignments({ userId, projectId })
+  const [found] = await identity.grants.assignments({ userId, projectId })
   if (found === undefined) throw new Error('no assignment')
-  return { userId: found.user.id, projectId: found.project.id, roleId: found.role.id }
+  return { userId, projectId, roleId: found.role.id }
 }
 const ways: Record<string, Way> = {
-  'taking the role away': async (session) => identity.unassign(await assignmentOf(session)),
+  'taking the role away': async (session) => identity.grants.unassign(await assignmentOf(session)),
   'a role of less': async (session) => {
     const assignment = await assignmentOf(session)
-    const [role] = await identity.roles({ name: 'reader' })
-    await identity.unassign(assignment)
-    if (role !== undefined) await identity.assign({ ...assignment, roleId: role.id })
+    const [role] = await identity.roles.list({ name: 'reader' })
+    await identity.grants.unassign(assignment)
+    if (role !== undefined) await identity.grants.assign({ ...assignment, roleId: role.id })
   },
   'disabling the user': (session) =>
     admin.ask(`/v3/users/${session.userId}`, { method: 'PATCH', json: { user: { enabled: false } } }),

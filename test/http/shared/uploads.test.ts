@@ -163,14 +163,18 @@ t.test('a project that has no upload gets one at once, while others hold as many
   const { user, password } = await server.createUser({ name: 'alice', project: 'tenant0' })
   const { identity } = server.core
   const [{ id: userId }, { id: roleId }] = [
-    only(await identity.users({ name: user })),
-    only(await identity.roles({ name: 'member' })),
+    only(await identity.users.list({ name: user })),
+    only(await identity.roles.list({ name: 'member' })),
   ]
   const sessions: Session[] = []
   for (let i = 0; i < 10; i++) {
     const project = `tenant${i}`
     if (i > 0)
-      await identity.assign({ userId, roleId, projectId: (await identity.createProject({ name: project })).id })
+      await identity.grants.assign({
+        userId,
+        roleId,
+        projectId: (await identity.projects.create({ name: project })).id,
+      })
     sessions.push(await server.login({ user, password, project }))
   }
   for (const { ask } of sessions) await ask('box', { method: 'PUT' })

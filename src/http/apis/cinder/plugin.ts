@@ -29,6 +29,7 @@ import { refuseUnsupported } from './unsupported.js'
 export const cinder: Api = {
   name: 'cinder',
   plugin,
+  services: ['volumev3', 'block-storage'],
   prefix: '/volume',
   owns: (url) => isBelow(url, '/volume'),
   renderError: ({ status, message }) => renderFault(status, message),

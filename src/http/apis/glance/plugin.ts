@@ -22,6 +22,7 @@ import { refuseUnsupported } from './unsupported.js'
 export const glance: Api = {
   name: 'glance',
   plugin,
+  services: ['image'],
   prefix: '/image',
   owns: (url) => isBelow(url, '/image'),
   renderError: ({ status, message }, accept) => renderFault(status, message, accept),

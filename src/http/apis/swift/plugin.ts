@@ -51,6 +51,7 @@ const object: Methods<ObjectTarget> = {
 export const swift: Api = {
   name: 'swift',
   plugin,
+  services: ['object-store'],
   owns: isObjectStorage,
   renderError: ({ status, message }) => renderSwiftError(status, message),
   newRequestId: newTransactionId,

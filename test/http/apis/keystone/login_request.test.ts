@@ -15,10 +15,12 @@ t.test('a user is named by id, or by name and domain', async (t) => {
   })
 })
 
-t.test('a scope is a project, none, or what the user has set', async (t) => {
+t.test('a scope is a project, a domain, the system, none, or what the user has set', async (t) => {
   const user = { id: 'u1', password: 'p' }
   t.same(parseLogin(password(user, { project: { id: 'p1' } })).scope, { project: { id: 'p1' } })
-  t.same(parseLogin(password(user, { project: { name: 'demo', domain } })).scope, { project: { name: 'demo' } })
+  t.same(parseLogin(password(user, { project: { name: 'demo', domain } })).scope, { project: { name: 'demo', domain } })
+  t.same(parseLogin(password(user, { domain: { name: 'Other' } })).scope, { domain: { name: 'Other' } })
+  t.equal(parseLogin(password(user, { system: { all: true } })).scope, 'system')
   t.equal(parseLogin(password(user, 'unscoped')).scope, 'unscoped')
   t.equal(parseLogin(password(user, { unscoped: {} })).scope, 'unscoped')
   t.equal(parseLogin(password(user)).scope, 'default')
@@ -29,12 +31,24 @@ t.test('a token logs in by its id', async (t) => {
   t.same(parseLogin(body), { method: 'token', token: 'secret', scope: 'default' })
 })
 
-t.test('another domain is answered like a wrong password', async (t) => {
-  const user = { name: 'alice', domain: { name: 'Other' }, password: 'p' }
-  t.match(
-    refusal(() => parseLogin(password(user))),
-    { status: 401 },
-  )
+t.test('an application credential is named by its ID, or by its name and user', async (t) => {
+  const login = (credential: object) => ({
+    auth: { identity: { methods: ['application_credential'], application_credential: credential } },
+  })
+  const method = 'application_credential'
+  t.same(parseLogin(login({ id: 'c1', secret: 's' })), {
+    method,
+    credential: { id: 'c1' },
+    secret: 's',
+    scope: 'default',
+  })
+  const user = { name: 'alice', domain: { id: 'default' } }
+  t.same(parseLogin(login({ name: 'ci', user, secret: 's' })), {
+    method,
+    credential: { name: 'ci', user },
+    secret: 's',
+    scope: 'default',
+  })
 })
 
 t.test(
@@ -42,8 +56,8 @@ t.test(
   async (t) => {
     const user = { id: 'u1', password: 'p' }
     t.match(
-      refusal(() => parseLogin(password(user, { system: { all: true } }))),
-      { status: 400, message: /does not support a scope other than a project/ },
+      refusal(() => parseLogin(password(user, { 'OS-TRUST:trust': { id: 't' } }))),
+      { status: 400, message: /does not support a scope other than a project, a domain or the system/ },
     )
     t.match(
       refusal(() => parseLogin({ auth: { identity: { methods: ['totp'] } } })),

@@ -154,7 +154,7 @@ t.test('logging in', async (t) => {
   t.test('a caller sees the projects, domains and catalog it has', async (t) => {
     const session = await server.login(alice)
     t.match((await session.ask('/v3/auth/projects')).json, { projects: [{ name: 'blue', domain_id: 'default' }] })
-    t.match((await session.ask('/v3/auth/domains')).json, { domains: [{ id: 'default', name: 'Default' }] })
+    t.same((await session.ask('/v3/auth/domains')).json.domains, [])
     t.equal((await session.ask('/v3/auth/catalog')).json.catalog.length, 5)
     t.equal((await ask(`${server.url}/v3/auth/projects`)).status, 401)
   })

@@ -18,13 +18,22 @@ const projects = [
   'not-tags-any',
 ]
 
+const users = [...name, 'enabled', 'domain_id', 'default_project_id']
+const groups = [...name, 'domain_id']
+const domains = [...name, 'enabled']
+
 export const identityParameters = {
-  '/users': [...name, 'enabled', 'domain_id', 'default_project_id'],
+  '/users': users,
   '/users/:id/projects': projects,
+  '/users/:id/groups': groups,
+  '/users/:id/application_credentials': ['name'],
+  '/groups': groups,
+  '/groups/:id/users': users,
   '/projects': projects,
+  '/projects/:id': ['parents_as_list', 'subtree_as_list', 'parents_as_ids', 'subtree_as_ids'],
   '/auth/projects': projects,
-  '/domains': [...name, 'enabled'],
-  '/auth/domains': [...name, 'enabled'],
+  '/domains': domains,
+  '/auth/domains': domains,
   '/roles': [...name, 'domain_id'],
   '/role_assignments': [
     'user.id',
@@ -38,8 +47,9 @@ export const identityParameters = {
     'include_names',
     'include_subtree',
   ],
+  '/credentials': ['user_id', 'type'],
   '/services': ['type', 'name'],
-  '/endpoints': ['interface', 'service_id', 'region_id'],
+  '/endpoints': ['interface', 'service_id', 'region_id', 'region'],
   '/regions': ['parent_region_id'],
   '/auth/tokens': ['nocatalog'],
 } as const satisfies ParameterTable

@@ -1,28 +1,40 @@
 /** A token in the Identity API's format. */
 
-import type { Session } from '../../../../core/model/records.js'
-import { domainReference } from './resources.js'
-import { serviceCatalog } from './service_catalog.js'
+import type { DomainReference, NamedInDomain, Session } from '../../../../core/model/records.js'
+import type { CatalogService } from './service_catalog.js'
 
-/** `catalogUrl`: the server's URL, for the service catalog; undefined omits it. */
-export function tokenBody(session: Session, catalogUrl: string | undefined) {
-  const { user, project, roles } = session.caller
+/** `catalog`: undefined omits it. */
+export function tokenBody(session: Session, catalog: CatalogService[] | undefined) {
+  const { user, project, domain, system, roles } = session.caller
+  const { credential } = session
   return {
     token: {
       methods: session.methods,
-      user: { id: user.id, name: user.name, domain: domainReference, password_expires_at: null },
+      user: { ...inDomain(user), password_expires_at: null },
       audit_ids: session.auditIds,
       issued_at: tokenTime(session.issuedAt),
       expires_at: tokenTime(session.expiresAt),
-      ...(project && {
-        project: { id: project.id, name: project.name, domain: domainReference },
-        is_domain: false,
+      ...(project && { project: inDomain(project), is_domain: false }),
+      ...(domain && { domain: { id: domain.id, name: domain.name } }),
+      ...(system && { system: { all: true } }),
+      ...(credential && {
+        application_credential: {
+          id: credential.id,
+          name: credential.name,
+          restricted: !credential.unrestricted,
+          ...(credential.accessRules && { access_rules: credential.accessRules }),
+        },
+      }),
+      ...((project || domain || system) && {
         roles: roles.map(({ id, name }) => ({ id, name })),
-        ...(catalogUrl !== undefined && { catalog: serviceCatalog(catalogUrl, project.id) }),
+        ...(catalog && { catalog }),
       }),
     },
   }
 }
+
+const inDomain = ({ id, name, domain }: NamedInDomain): NamedInDomain => ({ id, name, domain: domainOf(domain) })
+const domainOf = ({ id, name }: DomainReference): DomainReference => ({ id, name })
 
 /** Six decimals, as Keystone writes them. */
 function tokenTime(timeMs: number): string {
