@@ -229,13 +229,15 @@ t.test('to see an image is not to own it', async (t) => {
   await t.rejects(images.delete(reader, own), { code: 'not_allowed' })
 })
 
-t.test('publishing, giving away and deactivating are for admins', async (t) => {
+t.test('publishing and giving away are for admins; the owner and admins deactivate', async (t) => {
   const id = await withData()
   await t.rejects(images.create(alice, { visibility: 'public' }), { code: 'not_allowed' })
   await t.rejects(images.update(alice, id, { visibility: 'public' }), { code: 'not_allowed' })
   await t.rejects(images.create(alice, { owner: bob.project.id }), { code: 'not_allowed' })
   await t.rejects(images.update(alice, id, { owner: bob.project.id }), { code: 'not_allowed' })
-  await t.rejects(images.setActive(alice, id, false), { code: 'not_allowed' })
+  await t.rejects(images.setActive(bob, id, false), { code: 'image_not_found' })
+  await images.setActive(alice, id, false)
+  await images.setActive(alice, id, true)
   await t.rejects(images.update(admin, id, { owner: 'f'.repeat(32) }), { code: 'project_not_found' })
   await images.setActive(admin, id, false)
   const volume = volumeSources.create(alice, { source: { kind: 'image', id } })
