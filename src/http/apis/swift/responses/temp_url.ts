@@ -1,6 +1,7 @@
 /** What a response to a signed URL shows: nothing of the object's metadata that is not public, and under which name to save it. */
 
 import type { FastifyReply } from 'fastify'
+import { withoutTrailingSlashes } from '../../../../lib/addresses.js'
 
 interface Shown {
   expiresSeconds: number
@@ -26,7 +27,7 @@ function disposition(wanted: { filename: string | undefined; inline: boolean; ob
   if (inline) return filename === undefined ? 'inline' : named('inline', filename)
   if (filename !== undefined) return named('attachment', filename)
   if (typeof kept === 'string') return kept
-  return named('attachment', object.replace(/\/+$/, '').replace(/^.*\//s, ''))
+  return named('attachment', withoutTrailingSlashes(object).replace(/^.*\//s, ''))
 }
 
 /** Both forms of RFC 6266, 4.3: percent-encoded, for clients that read only one of them. */

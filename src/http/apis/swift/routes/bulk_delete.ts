@@ -6,6 +6,7 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { Core } from '../../../../core/core.js'
 import { isData, segmentPath } from '../../../../core/objects/static_manifest.js'
+import { withoutTrailingSlashes } from '../../../../lib/addresses.js'
 import { contentLength, readBody } from '../../../shared/body.js'
 import { BodyTooLarge, describeError } from '../../../shared/errors.js'
 import { SwiftError, statusText } from '../errors.js'
@@ -201,7 +202,7 @@ function itemOf(line: string): Item {
   const object = slash < 0 ? '' : path.slice(slash + 1)
   const container = slash < 0 ? path : path.slice(0, slash)
   if (container === '') return { name, status: 404, text: statusLine(404) }
-  return { name, container, object: object.replace(/\/+$/, '') === '' ? undefined : object }
+  return { name, container, object: withoutTrailingSlashes(object) === '' ? undefined : object }
 }
 
 /** Each segment before the manifest that names it. */
