@@ -20,7 +20,7 @@ t.test('clients that leave while an image or an object is being opened leave not
   const { hostname, port } = new URL(server.url)
   for (const [path, things] of [
     [`/image/v2/images/${id}/file`, server.core.images],
-    [`/v1/AUTH_${session.projectId}/box/o`, server.core.objects],
+    [`/v1/AUTH_${session.projectId}/box/o`, server.core.contents],
   ] as const) {
     const open = things.open.bind(things) as (...args: unknown[]) => Promise<unknown>
     let opened = 0
