@@ -31,6 +31,8 @@ export interface TwinParts {
 }
 
 const attemptsMax = 3
+/** After a failure of the catalog. */
+const againMs = 60_000
 const progressEveryMs = 1000
 const socket = 'nbd.sock'
 
@@ -48,6 +50,10 @@ export class ImageTwins {
   #directory: string | undefined
   #warned = false
 
+  /** What an earlier run left has been taken up. */
+  #resumed = false
+  #again: NodeJS.Timeout | undefined
+
   constructor(parts: TwinParts) {
     this.#parts = parts
   }
@@ -62,13 +68,13 @@ export class ImageTwins {
 
   /** Takes up what an earlier run left. */
   start(): void {
-    if (this.#running !== undefined) return
-    this.#running = this.#resume().then(() => this.#work())
+    this.#running ??= this.#work()
   }
 
   /** Resolves when no job is under way. Nothing begins afterwards. */
   async stop(): Promise<void> {
     this.#stop.abort()
+    clearTimeout(this.#again)
     await this.#running
     if (this.#directory !== undefined) rmSync(this.#directory, { recursive: true, force: true })
   }
@@ -84,7 +90,8 @@ export class ImageTwins {
   }
 
   async #resume(): Promise<void> {
-    await this.#parts.catalog.transaction(async (tx) => {
+    // What it gives back may be what a full disk needs.
+    await this.#parts.catalog.reservedTransaction(async (tx) => {
       await purgeJobs(tx)
       const rows = await tx.db.selectFrom('jobs').selectAll().where('state', '=', 'running').execute()
       for (const row of rows) {
@@ -95,9 +102,12 @@ export class ImageTwins {
     })
   }
 
+  /** Does not reject. */
   async #work(): Promise<void> {
     const { catalog, log } = this.#parts
     try {
+      if (!this.#resumed) await this.#resume()
+      this.#resumed = true
       while (!this.#stop.signal.aborted) {
         this.#wanted = false
         await this.#finishWaiting()
@@ -108,10 +118,8 @@ export class ImageTwins {
         } else if (!this.#wanted) break
       }
     } catch (error) {
-      log.error(
-        { err: asError(error) },
-        'conversions of images stopped; they go on at the next one, or at the next start',
-      )
+      log.error({ err: asError(error) }, 'conversions of images stopped; they go on in a minute')
+      if (!this.#stop.signal.aborted) this.#again = setTimeout(() => this.#wake(), againMs).unref()
     } finally {
       this.#running = undefined
     }
@@ -143,11 +151,11 @@ export class ImageTwins {
     const image = await readImage(catalog.db, job.image_id)
     if ((await twinOf(catalog.db, job.image_id)) !== undefined) {
       // An earlier run made it, and was interrupted before it said so.
-      await catalog.transaction((tx) => changeJob(tx, job.id, { state: 'done', progress: 100 }))
+      await catalog.reservedTransaction((tx) => changeJob(tx, job.id, { state: 'done', progress: 100 }))
       return undefined
     }
     if (image?.resource_id == null || image.virtual_size_bytes === null) {
-      await catalog.transaction((tx) => this.#failIn(tx, job, 'the image was deleted'))
+      await catalog.reservedTransaction((tx) => this.#failIn(tx, job, 'the image was deleted'))
       return undefined
     }
     const sizeBytes = Math.ceil(image.virtual_size_bytes / blockBytes) * blockBytes
@@ -218,7 +226,7 @@ export class ImageTwins {
       return true
     })
     // Not in the same transaction: the snapshot's source goes on after it.
-    await catalog.transaction(async (tx) => {
+    await catalog.reservedTransaction(async (tx) => {
       if (!there) return this.#failIn(tx, { ...job, resource_id: output }, 'the image was deleted')
       await changeJob(tx, job.id, { state: 'done', progress: 100, resource_id: null, size_bytes: null })
       await tree.release(tx, output)
