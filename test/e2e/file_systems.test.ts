@@ -3,6 +3,8 @@
 // taken under the load.
 //
 // ATOLL_FS_OPERATIONS: how many on each file (5000; in the guest a tenth of it); ATOLL_SEED: what they are.
+//
+// Runs alone: the server is killed while its guests are in the middle of what they do.
 
 import { join } from 'node:path'
 import { execa } from 'execa'
