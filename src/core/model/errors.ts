@@ -111,7 +111,11 @@ export const AccountNotFound = defineError('account_not_found', 404, 'there is n
 export const ContainerNotFound = defineError('container_not_found', 404, 'there is no container %s')
 export const ContainerNotEmpty = defineError('container_not_empty', 409, 'the container %s is not empty')
 export const ObjectNotFound = defineError('object_not_found', 404, 'there is no object %s')
-export const QuotaExceeded = defineError('quota_exceeded', 413, 'the upload exceeds a quota of the account or the container')
+export const QuotaExceeded = defineError(
+  'quota_exceeded',
+  413,
+  'the upload exceeds a quota of the account or the container',
+)
 export const TooManyLinks = defineError('too_many_links', 409, 'expected at most %s symbolic links on the way')
 export const LinkTargetChanged = defineError(
   'link_target_changed',
