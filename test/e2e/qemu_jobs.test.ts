@@ -2,7 +2,7 @@
 
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
-import { access, open } from 'node:fs/promises'
+import { open } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { execa } from 'execa'
@@ -10,6 +10,7 @@ import t from 'tap'
 import { Api } from '../../testkit/api.js'
 import { qmp } from '../../testkit/guest/qmp.js'
 import { generations, type NbdClients, tool } from '../../testkit/nbd_tools.js'
+import { answers } from '../../testkit/ports.js'
 import { startServerProcess } from '../../testkit/server_process.js'
 import { dataBytes } from '../../testkit/space.js'
 
@@ -41,13 +42,8 @@ async function startQemu(clients: NbdClients, name: string): Promise<{ monitor: 
   const ended = once(qemu, 'exit')
   for (;;) {
     if (qemu.exitCode !== null) throw new Error(`QEMU ended: ${(await qemu).all}`)
-    if (
-      await access(monitor).then(
-        () => true,
-        () => false,
-      )
-    )
-      break
+    // The file is there before QEMU listens.
+    if (await answers({ path: monitor })) break
     await sleep(20)
   }
   const end = async () => {
