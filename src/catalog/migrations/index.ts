@@ -11,11 +11,11 @@ import { snapshotsByName } from './0003_snapshots_by_name.js'
 import { storeIdentity } from './0004_store_identity.js'
 import { blockUsage } from './0005_block_usage.js'
 import { revocation } from './0006_revocation.js'
-import { viewsOfOneResource } from './0012_views_of_one_resource.js'
-import { jobsAndTwins } from './0013_jobs_and_twins.js'
-import { imageMembers } from './0014_image_members.js'
-import { indirections } from './0007_indirections.js'
-import { identity } from './0016_identity.js'
+import { viewsOfOneResource } from './0007_views_of_one_resource.js'
+import { jobsAndTwins } from './0008_jobs_and_twins.js'
+import { imageMembers } from './0009_image_members.js'
+import { indirections } from './0010_indirections.js'
+import { identity } from './0011_identity.js'
 
 export type Migration = (db: Kysely<unknown>) => Promise<void>
 
