@@ -86,14 +86,17 @@ const parsers: Record<string, Parser> = {
   'the source of a copy': { parse: (text) => parseObjectReference(text, 'X-Copy-From'), after: ['/a/'] },
   'Range of an object': { parse: (text) => parseRanges(text, 1000), after: ['bytes=', 'bytes=0-', 'bytes=0-0,'] },
   'Range of an image': { parse: (text) => parseRange(text, 1000), after: ['bytes=', 'bytes=0-'] },
-  'If-Match': { parse: (text) => checkReadConditions({ 'if-match': text }, current, {}), after: ['"', 'W/"'] },
-  'If-None-Match': { parse: (text) => checkReadConditions({ 'if-none-match': text }, current, {}), after: ['"'] },
+  'If-Match': { parse: (text) => checkReadConditions({ 'if-match': text }, current, () => ({})), after: ['"', 'W/"'] },
+  'If-None-Match': {
+    parse: (text) => checkReadConditions({ 'if-none-match': text }, current, () => ({})),
+    after: ['"'],
+  },
   'If-Modified-Since': {
-    parse: (text) => checkReadConditions({ 'if-modified-since': text }, current, {}),
+    parse: (text) => checkReadConditions({ 'if-modified-since': text }, current, () => ({})),
     after: ['Tue, ', 'Tue, 02 Jan 2024 03:04:05 GMT'],
   },
   'If-Unmodified-Since': {
-    parse: (text) => checkReadConditions({ 'if-unmodified-since': text }, current, {}),
+    parse: (text) => checkReadConditions({ 'if-unmodified-since': text }, current, () => ({})),
     after: ['Tue, ', 'Tue, 02 Jan 2024 03:04:05 +0000'],
   },
   'If-Range': { parse: (text) => rangeStillApplies(text, current), after: ['Tue, ', '"'] },

@@ -16,7 +16,7 @@ const date = (seconds: number) => new Date(modified + seconds * 1000).toUTCStrin
 /** The status of the refusal; 200 when there is none. */
 function status(headers: Parameters<typeof checkReadConditions>[0]): number {
   try {
-    checkReadConditions(headers, current, {})
+    checkReadConditions(headers, current, () => ({}))
     return 200
   } catch (error) {
     return (error as SwiftError).status
@@ -85,6 +85,6 @@ t.test('If-Range keeps the range while the object is the same', async (t) => {
 })
 
 t.test('a refusal carries its headers', async (t) => {
-  const error = refusal(() => checkReadConditions({ 'if-none-match': etag }, current, { etag }))
+  const error = refusal(() => checkReadConditions({ 'if-none-match': etag }, current, () => ({ etag })))
   t.match(error, { status: 304, headers: { etag } })
 })

@@ -19,26 +19,26 @@ type ConditionHeaders = Pick<
   'if-match' | 'if-none-match' | 'if-modified-since' | 'if-unmodified-since'
 >
 
-/** Throws 304 or 412, with the headers that describe the object, when a GET or HEAD is not to be answered in full. */
+/** Throws 304 or 412, with the headers that describe the object, when a GET or HEAD is not to be answered in full. Most are: they need none. */
 export function checkReadConditions(
   headers: ConditionHeaders,
   current: Validator,
-  shownHeaders: Record<string, string>,
+  shownHeaders: () => Record<string, string>,
 ): void {
   const ifMatch = headers['if-match']
   if (ifMatch !== undefined) {
-    if (!matchesStrongTag(ifMatch, current.etag)) throw new SwiftError(412, undefined, shownHeaders)
+    if (!matchesStrongTag(ifMatch, current.etag)) throw new SwiftError(412, undefined, shownHeaders())
   } else {
     const since = parseHttpDate(headers['if-unmodified-since'])
-    if (since !== undefined && current.modifiedSeconds > since) throw new SwiftError(412, undefined, shownHeaders)
+    if (since !== undefined && current.modifiedSeconds > since) throw new SwiftError(412, undefined, shownHeaders())
   }
   const ifNoneMatch = headers['if-none-match']
   if (ifNoneMatch !== undefined) {
-    if (matchesTag(ifNoneMatch, current.etag)) throw new SwiftError(304, undefined, shownHeaders)
+    if (matchesTag(ifNoneMatch, current.etag)) throw new SwiftError(304, undefined, shownHeaders())
   } else {
     const since = parseHttpDate(headers['if-modified-since'])
     if (since !== undefined && current.modifiedSeconds <= since) {
-      throw new SwiftError(304, undefined, shownHeaders)
+      throw new SwiftError(304, undefined, shownHeaders())
     }
   }
 }

@@ -129,7 +129,7 @@ async function copyContent(core: Core, ends: Ends, copying: Copying): Promise<Co
 /** Throws 304 and 412. If-None-Match is about the target. */
 function checkSource(content: Content, { headers }: FastifyRequest): void {
   const { 'if-none-match': _, ...conditions } = headers
-  checkReadConditions(conditions, validatorOf(content), validatorHeaders(content))
+  checkReadConditions(conditions, validatorOf(content), () => validatorHeaders(content))
 }
 
 function copyOptions(request: FastifyRequest): CopyOptions {

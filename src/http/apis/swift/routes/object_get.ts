@@ -24,7 +24,7 @@ export async function headObject(core: Core, target: ObjectTarget, request: Fast
   return reading.located(async () => {
     let content = await orMissing(request, core.contents.head(target.caller, target, reading.as))
     if (wantsRaw(request, content)) content = (await rawContent(core, content)).content
-    checkReadConditions(request.headers, validatorOf(content), validatorHeaders(content))
+    checkReadConditions(request.headers, validatorOf(content), () => validatorHeaders(content))
     const headers = { ...objectHeaders(content), ...reading.headers(content) }
     return reply.headers(headers).header('content-length', content.sizeBytes).send()
   })
@@ -77,7 +77,7 @@ export async function closedOnError(open: OpenContent, work: () => Promise<void>
 
 /** Throws 304, 412 and 416. */
 function rangesToRead(open: OpenContent, request: FastifyRequest): ByteRange[] {
-  checkReadConditions(request.headers, validatorOf(open), validatorHeaders(open))
+  checkReadConditions(request.headers, validatorOf(open), () => validatorHeaders(open))
   return wantedRanges(open, request) ?? [{ start: 0, end: open.sizeBytes }]
 }
 
@@ -92,7 +92,7 @@ async function orMissing<T>(request: FastifyRequest, found: Promise<T>): Promise
 
 /** What is to be sent, its headers set. */
 function answer(open: OpenContent, request: FastifyRequest, reply: FastifyReply, reading: Reading): Readable | Buffer {
-  checkReadConditions(request.headers, validatorOf(open), validatorHeaders(open))
+  checkReadConditions(request.headers, validatorOf(open), () => validatorHeaders(open))
   void reply.headers(objectHeaders(open)).headers(reading.headers(open))
   const ranges = wantedRanges(open, request)
   if (ranges === undefined) {
