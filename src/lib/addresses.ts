@@ -1,6 +1,6 @@
 /** Addresses to listen on: `HOST:PORT` (IPv6 in brackets) or `unix:PATH`, each with an optional `?tls=MODE`. */
 
-import { BlockList, isIPv4, isIPv6 } from 'node:net'
+import { BlockList, isIPv4, isIPv6, type Server } from 'node:net'
 import { defineError } from './errors.js'
 
 export const BadAddress = defineError('bad_address', 400, 'expected %s, got "%s"')
@@ -75,6 +75,12 @@ export function withoutTrailingSlashes(url: string): string {
   let end = url.length
   while (url[end - 1] === '/') end -= 1
   return url.slice(0, end)
+}
+
+/** Where a server listens that was asked to listen there: with the real port in place of 0. */
+export function boundTo(server: Pick<Server, 'address'>, { host, port }: HostPort): HostPort {
+  const bound = server.address()
+  return { host, port: typeof bound === 'object' && bound !== null ? bound.port : port }
 }
 
 /** Replaces a wildcard address by `name`, by which clients can reach this machine. */

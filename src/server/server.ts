@@ -5,7 +5,14 @@ import { ensureAdmin } from '../core/identity/admin.js'
 import { openStore, type Store } from '../core/store.js'
 import { createApp } from '../http/app.js'
 import { Readiness } from '../http/shared/readiness.js'
-import { formatHostPort, formatListenAddress, type HostPort, parseHostPort, reachable } from '../lib/addresses.js'
+import {
+  boundTo,
+  formatHostPort,
+  formatListenAddress,
+  type HostPort,
+  parseHostPort,
+  reachable,
+} from '../lib/addresses.js'
 import { type Given, resolveSettings } from './settings/settings.js'
 import type { ServeSettings } from './settings/table.js'
 import { asError, defineError } from '../lib/errors.js'
@@ -127,7 +134,16 @@ export async function start(settings: ServeSettings, log: Logger): Promise<Serve
   }
 }
 
-async function listenNbd(
+/** Throws CannotListen for whatever `listen` throws. */
+async function listening<T>(address: string, listen: () => Promise<T>): Promise<T> {
+  try {
+    return await listen()
+  } catch (error) {
+    throw new CannotListen(address, asError(error).message, { cause: error })
+  }
+}
+
+function listenNbd(
   { core, engine }: Store,
   settings: ServeSettings,
   address: ServeSettings['nbd'][number],
@@ -136,37 +152,26 @@ async function listenNbd(
   const asked = formatListenAddress(address)
   const mode = tlsModeOf(address, settings)
   const where = { address: asked, inherited: address.fd, tls: mode }
-  try {
-    if (address.kind === 'unix') return await engine.nbd.listen({ ...where, door: 'operator', mode: 0o600 })
+  return listening(asked, async () => {
+    if (address.kind === 'unix') return engine.nbd.listen({ ...where, door: 'operator', mode: 0o600 })
     const bound = await engine.nbd.listen({ ...where, door: 'tenant' })
     core.exports.tenantAddress ??= {
       ...(settings.nbdPublic ?? reachable(parseHostPort(bound), hostname())),
       tls: tls?.forTenants(mode),
     }
     return bound
-  } catch (error) {
-    throw new CannotListen(asked, asError(error).message, { cause: error })
-  }
+  })
 }
 
-async function listenHttp(app: App, { host, port, fd }: HostPort & { fd?: number }): Promise<HostPort> {
-  try {
-    // Fastify hands on what Node takes, and has no type for the descriptor.
-    const where = { host, port, fd }
-    await app.listen(where)
-  } catch (error) {
-    throw new CannotListen(formatHostPort({ host, port }), asError(error).message, { cause: error })
-  }
-  const bound = app.server.address()
-  return { host, port: typeof bound === 'object' && bound !== null ? bound.port : port }
+async function listenHttp(app: App, address: HostPort & { fd?: number }): Promise<HostPort> {
+  // Fastify hands on what Node takes, and has no type for the descriptor.
+  const where = { host: address.host, port: address.port, fd: address.fd }
+  await listening(formatHostPort(address), () => app.listen(where))
+  return boundTo(app.server, address)
 }
 
-async function listenMetrics(metrics: Metrics, address: HostPort): Promise<HostPort> {
-  try {
-    return await metrics.listen(address)
-  } catch (error) {
-    throw new CannotListen(formatHostPort(address), asError(error).message, { cause: error })
-  }
+function listenMetrics(metrics: Metrics, address: HostPort): Promise<HostPort> {
+  return listening(formatHostPort(address), () => metrics.listen(address))
 }
 
 function serving({ doors: { http, httpScheme, nbd } }: Server): string {

@@ -7,7 +7,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import { collectDefaultMetrics, Gauge, Registry } from 'prom-client'
 import type { Store } from '../../core/store.js'
 import type { AnswerReport } from '../../http/shared/answer_reports.js'
-import type { HostPort } from '../../lib/addresses.js'
+import { boundTo, type HostPort } from '../../lib/addresses.js'
 import { asError } from '../../lib/errors.js'
 import type { Logger } from '../../lib/log.js'
 import { version } from '../../lib/version.js'
@@ -55,13 +55,13 @@ export class Metrics {
   }
 
   /** Resolves to the address with the real port. */
-  async listen({ host, port }: HostPort): Promise<HostPort> {
+  async listen(address: HostPort): Promise<HostPort> {
+    const { host, port } = address
     await new Promise<void>((resolve, reject) => {
       this.#server.once('error', reject)
       this.#server.listen({ host, port }, resolve)
     })
-    const bound = this.#server.address()
-    return { host, port: typeof bound === 'object' && bound !== null ? bound.port : port }
+    return boundTo(this.#server, address)
   }
 
   async close(): Promise<void> {
