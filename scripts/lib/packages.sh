@@ -11,7 +11,8 @@ packages_check=(
   clang-format-14 doctest-dev git shellcheck
 )
 
-# The database, the clients and the test suite (tempest) that the tests of the APIs run, the tool by which the tests of check damage records, and the one that judges units.
+# For the tests of the APIs: the database, the clients and the test suite tempest. rocksdb-tools damages records for the tests of check;
+# systemd verifies the units.
 packages_clients=(
   libnbd-bin postgresql python3-cinderclient python3-glanceclient python3-keystoneclient python3-libnbd
   python3-openstackclient python3-swiftclient python3-tempest qemu-utils rocksdb-tools systemd

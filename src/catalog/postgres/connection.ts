@@ -109,7 +109,10 @@ async function connected(pool: Pool): Promise<PoolClient> {
   }
 }
 
-/** Statements by their text. Servers keep them for each connection, so their number is bounded; further ones are prepared anew each time. */
+/**
+ * Names of statements by their text. The database server keeps a named statement for each connection, so their number is bounded;
+ * statements beyond it have no name and are prepared at each use.
+ */
 const names = new Map<string, string>()
 const namesMax = 500
 
@@ -190,7 +193,7 @@ export class PostgresConnection implements DatabaseConnection, PreparingConnecti
   /** Rejects with CatalogAway when the outcome is not known. */
   async commit(): Promise<void> {
     const { command } = await this.#ask({ text: 'commit' })
-    // What a transaction with a failed statement is answered, whoever caught the statement's error.
+    // PostgreSQL answers COMMIT so after a failed statement, also when the caller caught the error of that statement.
     if (command === 'ROLLBACK')
       throw this.#failure ?? new Error('a statement ended the transaction, and its error was passed over')
   }

@@ -2,12 +2,12 @@
  * The catalog in a PostgreSQL database.
  *
  * Transactions run beside each other, each on a connection of the pool, at REPEATABLE READ: one whose rows were changed by another
- * meanwhile fails and runs again as a whole. That leaves one anomaly, two transactions that each write what the other has read; whoever
- * relies on a row that it does not write locks it (core/tree/tree_rows.ts).
+ * meanwhile fails and runs again as a whole. That leaves one anomaly, two transactions that each write what the other has read: a
+ * transaction that relies on a row without writing it locks the row (core/tree/tree_rows.ts).
  *
  * Invariants
  *   1. Nobody is answered before the commit that decides it. When the answer to a commit is lost, the database is asked what became of
- *      it, for as long as it takes: whoever waits may hold the writes of a volume, and must know on which layer they go on.
+ *      it, for as long as it takes: the caller may hold the writes of a volume, and must know on which layer they continue.
  *   2. What was read at a version is what would be read now, but for commits of other processes within the last second.
  */
 
@@ -50,7 +50,7 @@ export class PostgresDatabase implements CatalogDatabase {
 
   private constructor({ url, beforeRead }: PostgresOptions) {
     this.#pool = new pg.Pool(poolSettings(url))
-    // A connection that is lost while nobody uses it; whoever uses one meets the error.
+    // A connection that is lost while nobody uses it. The user of a connection gets the error from its query.
     this.#pool.on('error', () => undefined)
     this.#pool.on('connect', (client) => client.on('error', () => undefined))
     const parts: PoolParts = { pool: this.#pool, beforeRead, outcomeOf: (id) => this.#outcomeOf(id) }
@@ -143,7 +143,7 @@ export class PostgresDatabase implements CatalogDatabase {
     this.#lookedAt = at
   }
 
-  /** PostgreSQL judges its files itself (pg_checksums, amcheck): it may be on another machine. */
+  /** PostgreSQL has its own tools for its files (pg_checksums, amcheck); it may run on another machine. */
   async fileProblems(): Promise<string[]> {
     await sql`select 1`.execute(this.db)
     return []

@@ -89,7 +89,7 @@ t.test('twenty volumes at once from an image that was never used: one conversion
   t.equal((await store.core.images.get(alice, id)).md5, file, 'the image itself is the file that was uploaded')
 })
 
-t.test('an interrupted conversion begins again, and no volume waits for ever', async (t) => {
+t.test('an interrupted conversion begins again, and no volume waits forever', async (t) => {
   const { store, alice, upload, newVolume, bytesOf } = await setUp(t)
   const { id } = await upload(newQcow2('interrupted'))
   const volume = await newVolume(id)
@@ -110,7 +110,7 @@ t.test('an interrupted conversion begins again, and no volume waits for ever', a
   t.match(await store.core.catalog.db.selectFrom('jobs').selectAll().execute(), [
     { state: 'error', message: 'it was interrupted 3 times', resource_id: null },
   ])
-  t.equal((await store.core.volumes.get(alice, volume.id)).status, 'error', 'nothing waits for ever')
+  t.equal((await store.core.volumes.get(alice, volume.id)).status, 'error', 'nothing waits forever')
   await store.core.volumes.delete(alice, volume.id)
   await store.core.images.delete(alice, id)
 })
