@@ -1,5 +1,7 @@
 import { once } from 'node:events'
+import { mkdtempSync, rmSync } from 'node:fs'
 import { createConnection, createServer } from 'node:net'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t from 'tap'
 import { Catalog } from '../../src/catalog/catalog.js'
@@ -132,7 +134,9 @@ t.test('when the answer to a commit is lost, the database is asked what became o
     ] as const)
       one.on('error', () => undefined).on('close', () => other.destroy())
   })
-  const directory = t.testdir()
+  // Short, and gone with the test: the path of a socket has 107 bytes, and is cut off silently.
+  const directory = mkdtempSync(join(tmpdir(), 'atoll-pg-'))
+  t.teardown(() => rmSync(directory, { recursive: true, force: true }))
   between.listen(join(directory, '.s.PGSQL.5432'))
   await once(between, 'listening')
   t.teardown(() => between.close())
